@@ -1,0 +1,1 @@
+"""A service of our own that speaks the wire contract, durable in SQL. Needs the extra `server`."""
