@@ -1,0 +1,61 @@
+"""A clock that a test turns: the real one plus an offset, or a frozen one that moves only when told to."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+
+class TurnedClock:
+    """Seconds since the Unix epoch, as somebody else's machine sees them.
+
+    `TurnedClock(offset=-30)` runs with the real clock, half a minute behind it.
+    `TurnedClock(frozen_at=1_700_000_000)` stands still until `advance` or `set_time`.
+    """
+
+    def __init__(self, offset: float = 0.0, *, frozen_at: float | None = None) -> None:
+        self._lock = threading.Lock()  # guards both fields below
+        self._offset = offset
+        self._frozen_at = frozen_at
+
+    def time(self) -> float:
+        with self._lock:
+            return self._now()
+
+    def time_ms(self) -> int:
+        return int(self.time() * 1000)
+
+    @property
+    def offset(self) -> float:
+        """How far this clock is ahead of the real one, in seconds."""
+        with self._lock:
+            return self._now() - time.time()
+
+    def advance(self, seconds: float) -> None:
+        """Turn the clock forward, or back with a negative number."""
+        with self._lock:
+            if self._frozen_at is None:
+                self._offset += seconds
+            else:
+                self._frozen_at += seconds
+
+    def set_time(self, seconds: float) -> None:
+        """Make it this moment. A running clock runs on from there, a frozen one stays there."""
+        with self._lock:
+            if self._frozen_at is None:
+                self._offset = seconds - time.time()
+            else:
+                self._frozen_at = seconds
+
+    def freeze(self) -> None:
+        with self._lock:
+            self._frozen_at = self._now()
+
+    def thaw(self) -> None:
+        """Run on, from the moment at which the clock stood."""
+        with self._lock:
+            if self._frozen_at is not None:
+                self._offset, self._frozen_at = self._frozen_at - time.time(), None
+
+    def _now(self) -> float:
+        return time.time() + self._offset if self._frozen_at is None else self._frozen_at
