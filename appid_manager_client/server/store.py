@@ -1,0 +1,137 @@
+"""The store: runs batches of operations, each batch in one transaction with one commit, and answers questions.
+
+`execute` is for one thread at a time; `status` and `history` can run beside it, on connections of their own.
+Several processes can share one database: what counts is decided inside transactions, and nothing is cached.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import delete, select
+
+from .acquiring import acquire
+from .hours import Hours
+from .initialising import initialise
+from .moments import Moment, expire, grant_grace
+from .operations import (
+    Abandon,
+    Acquire,
+    Heartbeat,
+    Init,
+    Operation,
+    Outcome,
+    Release,
+    Sweep,
+    Swept,
+)
+from .reading import HistoryQuery, read_history, read_status
+from .releasing import release, renew
+from .tables import leases, open_engines
+
+logger = logging.getLogger("appid_manager_client.server")
+
+_DAY_MS = 24 * 3600 * 1000
+_PRUNED_AT_ONCE = 5_000
+
+
+class Store:
+    """The AppIDs and leases of one database.
+
+    Args:
+        database: an SQLAlchemy URL.
+        hours: where the hours turn.
+        clock: returns now, in milliseconds since the Unix epoch.
+        leapt: whether the clock was set since it was asked last; leases then get one `ttl` of grace.
+        history_days: how long ended leases are kept.
+    """
+
+    def __init__(
+        self,
+        database: str,
+        hours: Hours,
+        clock: Callable[[], int],
+        *,
+        leapt: Callable[[], bool] = lambda: False,
+        history_days: int = 90,
+    ) -> None:
+        self.hours = hours
+        self.clock = clock
+        self._leapt = leapt
+        self._history_ms = history_days * _DAY_MS
+        self._writer, self._reader = open_engines(database)
+        # While no service ran, no heartbeat could arrive.
+        with self._writer.begin() as connection:
+            grant_grace(Moment(connection, self.clock(), self.hours.at(self.clock())))
+
+    def execute(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
+        """Carry out a batch and return its outcomes in the same order, all of them committed.
+
+        An operation that fails unexpectedly gets its exception as its outcome, and doesn't harm the others.
+        """
+        try:
+            return list(self._transact(operations))
+        except Exception as error:
+            if len(operations) == 1:
+                return [error]
+            logger.warning("a batch of %d failed and is run one by one: %r", len(operations), error)
+        return [self.execute([operation])[0] for operation in operations]
+
+    def status(self, product: str | None, details: bool = True) -> dict[str, Any]:
+        """The body of a status answer."""
+        with self._reader.begin() as connection:
+            return read_status(connection, self.hours, self.clock(), product, details)
+
+    def history(self, query: HistoryQuery) -> list[dict[str, Any]]:
+        """The leases that `query` asks for, the newest first."""
+        with self._reader.begin() as connection:
+            return read_history(connection, query)
+
+    def close(self) -> None:
+        """Close the connections. Nothing may be asked afterwards."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _transact(self, operations: Sequence[Operation]) -> list[Outcome]:
+        outcomes: dict[Operation, Outcome] = {}
+        with self._writer.begin() as connection:
+            # After the lock was got: however long that took, this is when it happens.
+            now = self.clock()
+            moment = Moment(connection, now, self.hours.at(now))
+            if self._leapt():
+                logger.warning("the clock was set: every lease with a ttl gets it whole from now")
+                grant_grace(moment)
+            self._run(moment, operations, outcomes)
+        return [outcomes[operation] for operation in operations]
+
+    def _run(
+        self, moment: Moment, operations: Sequence[Operation], outcomes: dict[Operation, Outcome]
+    ) -> None:
+        """All of them waited at the same time, so any order is right; this one serves the most."""
+        heartbeats = [op for op in operations if isinstance(op, Heartbeat)]
+        if heartbeats:
+            renew(moment, heartbeats, outcomes)
+        expire(moment)
+        releases = [op for op in operations if isinstance(op, Release | Abandon)]
+        if releases:
+            release(moment, releases, outcomes)
+        for operation in operations:
+            if isinstance(operation, Init):
+                outcomes[operation] = initialise(moment, operation)
+            elif isinstance(operation, Sweep):
+                if operation.prune:
+                    self._prune(moment)
+                outcomes[operation] = Swept(moment.now)
+        acquires = [op for op in operations if isinstance(op, Acquire)]
+        if acquires:
+            acquire(moment, acquires, outcomes)
+
+    def _prune(self, moment: Moment) -> None:
+        old = (
+            select(leases.c.id)
+            .where(leases.c.stop.is_not(None), leases.c.stop < moment.now - self._history_ms)
+            .limit(_PRUNED_AT_ONCE)
+        )
+        moment.connection.execute(delete(leases).where(leases.c.id.in_(old)))

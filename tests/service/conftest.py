@@ -1,0 +1,75 @@
+"""What the tests of the service share: a running one, and a caller that speaks plain HTTP, not the SDK."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from appid_manager_client.testing import LocalService
+
+
+class Api:
+    """Calls the service and returns `(status, body)`."""
+
+    def __init__(self, service: LocalService) -> None:
+        self.service = service
+        self.session = requests.Session()
+        self.session.trust_env = False
+        if service.auth_token is not None:
+            self.session.headers["X-API-Key"] = service.auth_token
+
+    def post(self, call: str, body: Any) -> tuple[int, dict[str, Any]]:
+        answer = self.session.post(f"{self.service.url}/api/appid/{call}", json=body, timeout=30)
+        return answer.status_code, answer.json()
+
+    def get(self, path: str, **query: Any) -> tuple[int, dict[str, Any]]:
+        answer = self.session.get(f"{self.service.url}{path}", params=query, timeout=30)
+        return answer.status_code, answer.json()
+
+    def init(self, product: str, appids: dict[str, Any], **more: Any) -> tuple[int, dict[str, Any]]:
+        return self.post("init", {"productName": product, "appids": appids, **more})
+
+    def acquire(self, product: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        return self.post("acquire", {"productName": product, **more})
+
+    def release(self, product: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        return self.post("release", {"productName": product, **more})
+
+    def heartbeat(self, *lease_ids: str) -> tuple[int, dict[str, Any]]:
+        return self.post("heartbeat", {"leaseIds": list(lease_ids)})
+
+    def status(self, product: str) -> dict[str, Any]:
+        code, body = self.get("/api/appid/status", productName=product)
+        assert code == 200
+        return body
+
+    def entry(self, product: str, appid: str) -> dict[str, Any]:
+        (found,) = [e for e in self.status(product)["appids"] if e["appid"] == appid]
+        return found
+
+
+def request_id() -> str:
+    return str(uuid.uuid4())
+
+
+@pytest.fixture
+def service() -> Iterator[LocalService]:
+    with LocalService() as running:
+        running.clock.freeze()
+        yield running
+
+
+@pytest.fixture
+def api(service: LocalService) -> Iterator[Api]:
+    caller = Api(service)
+    with caller.session:
+        yield caller
+
+
+@pytest.fixture
+def new_id() -> Any:
+    return request_id
