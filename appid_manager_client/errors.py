@@ -199,6 +199,18 @@ class LeaseLost(AppIdManagerError):
         self.appid = appid
 
 
+class LeaseNotHeld(AppIdManagerError):
+    """The lease has no AppID: it was not acquired yet."""
+
+
+class LeaseInUse(AppIdManagerError):
+    """The lease holds, or waits for, an AppID already: one lease serves one block at a time."""
+
+
+class ClientClosed(AppIdManagerError):
+    """The client was closed; it asks for no more AppIDs."""
+
+
 class PoolTimeout(AppIdManagerError, TimeoutError):
     """No lease of the pool became free in time.
 

@@ -1,0 +1,273 @@
+"""The loops that follow the plan: what an acquire does is written once, and driven by a thread or by a coroutine.
+
+An acquire that nobody waits for any more (timeout, interrupt, cancelled task) is given up to the keeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import wait
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from .claims import Claim
+from .clock import SystemTime
+from .errors import (
+    AppIdManagerError,
+    ClientClosed,
+    InvalidRequest,
+    NoAppIdAvailable,
+    ProductNotFound,
+    TransportError,
+)
+from .events import EventKind
+from .helpers import Helpers
+from .keeper import LeaseKeeper
+from .models import Grant
+from .service import ServiceApi
+from .waiting import MIN_PAUSE, AcquirePlan, WaitOptions, backoff, describe
+
+T = TypeVar("T")
+
+CALL_RETRIES = 3
+"""How often a call other than an acquire is tried again, at the most."""
+
+_CLOSING_LOOK = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Do `work`, which talks to the service. After `patience` seconds, raise `late()` instead of waiting on."""
+
+    work: Callable[[], Any]
+    patience: float | None
+    late: Callable[[], AppIdManagerError]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing for some seconds."""
+
+    seconds: float
+
+
+Steps = Generator[Call | Pause, Any, Claim]
+
+
+def _steps(
+    keeper: LeaseKeeper, plan: AcquirePlan, product_name: str, open_claim: Callable[[], Claim]
+) -> Steps:
+    """What an acquire does, in order; gives the claim that was granted."""
+    api = keeper.api
+
+    def call(work: Callable[[], Any]) -> Call:
+        return Call(work, plan.patience, plan.out_of_time)
+
+    claim = open_claim()
+    consulted = False
+    try:
+        while True:
+            yield from _fresh_hour(api, plan, product_name, call)
+            plan.begin_try()
+            try:
+                outcome = yield call(partial(keeper.ask, claim, force=plan.options.force))
+            except TransportError as error:
+                yield Pause(plan.after_error(error))
+                continue
+            except InvalidRequest as error:
+                if error.code != "request_ended" or plan.exhausted:
+                    raise
+                # An answer was lost, and what it brought has ended since: only a new request gets a new grant.
+                keeper.give_up(claim)
+                claim = open_claim()
+                yield Pause(MIN_PAUSE)
+                continue
+            if isinstance(outcome, Grant):
+                if plan.until_fresh_hour(api.clock.hour_end()) is None:
+                    keeper.emit(EventKind.ACQUIRED, claim, plan.waited)
+                    return claim
+                yield call(partial(keeper.settle, claim))
+                claim = open_claim()
+                continue
+            if not api.extended and not (consulted and api.clock.hour_known):
+                try:
+                    yield call(partial(_consult_status, api, product_name))
+                    consulted = True
+                except TransportError:
+                    pass  # the plan goes by what the 202 said
+            yield Pause(plan.after_wait(outcome))
+    except BaseException as error:
+        keeper.give_up(claim)
+        if isinstance(error, NoAppIdAvailable):
+            keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)
+        raise
+
+
+def _fresh_hour(
+    api: ServiceApi,
+    plan: AcquirePlan,
+    product_name: str,
+    call: Callable[[Callable[[], Any]], Call],
+) -> Generator[Call | Pause, Any, None]:
+    """Wait for `not_before`, and for the next hour while less than `min_remaining` is left of this one."""
+    while plan.needs_hours:
+        try:
+            yield call(partial(api.learn_hours, product_name))
+        except TransportError as error:
+            plan.begin_try()
+            yield Pause(plan.after_error(error))
+            continue
+        pause = plan.until_fresh_hour(api.clock.hour_end())
+        if pause is None:
+            return
+        yield Pause(pause)
+
+
+def _consult_status(api: ServiceApi, product_name: str) -> None:
+    """What a legacy service's 202 leaves open: whether the product exists, and when the hour turns."""
+    api.learn_hours(product_name)
+    if api.status(product_name).total == 0:
+        raise ProductNotFound(
+            f"{api.base_url} knows no product {product_name!r}: check the name, or run init_product first",
+            service=api.base_url,
+            code="product_not_found",
+            product_name=product_name,
+        )
+
+
+class Acquirer:
+    """Runs acquires of one client, on threads and in coroutines, until the client is closed."""
+
+    def __init__(self, keeper: LeaseKeeper, system: SystemTime) -> None:
+        self._keeper = keeper
+        self._system = system
+        self._helpers = Helpers("appid-acquire", 32, system)
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Wake all that wait; they raise `ClientClosed`."""
+        self._closing.set()
+        self._helpers.close()
+
+    def acquire(
+        self,
+        product_name: str,
+        options: WaitOptions,
+        open_claim: Callable[[], Claim],
+        *,
+        shielded: bool,
+    ) -> Claim:
+        """Get an AppID, waiting as `options` say.
+
+        `shielded` calls run in a helper thread, so that no interrupt can lose what an answer brings.
+        """
+        steps = self._begin(product_name, options, open_claim)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = self._perform(step, shielded)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as stop:
+            claim: Claim = stop.value
+            return claim
+        finally:
+            steps.close()
+
+    async def acquire_async(
+        self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
+    ) -> Claim:
+        """The same in a coroutine: the waits between the calls hold no thread."""
+        steps = self._begin(product_name, options, open_claim)
+        try:
+            step = next(steps)
+            while True:
+                try:
+                    result = await self._perform_async(step)
+                except BaseException as error:
+                    step = steps.throw(error)
+                else:
+                    step = steps.send(result)
+        except StopIteration as stop:
+            claim: Claim = stop.value
+            return claim
+        finally:
+            steps.close()
+
+    def _begin(
+        self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
+    ) -> Steps:
+        self._check_open()
+        api = self._keeper.api
+        plan = AcquirePlan(product_name, api.base_url, options, api.clock, self._system)
+        return _steps(self._keeper, plan, product_name, open_claim)
+
+    def _perform(self, step: Call | Pause, shielded: bool) -> Any:
+        self._check_open()
+        if isinstance(step, Pause):
+            self._system.wait(self._closing, step.seconds)
+            return self._check_open()
+        if step.patience is None and not shielded:
+            return step.work()
+        future = self._helpers.submit(step.work)
+        if not wait([future], step.patience).done:
+            raise step.late()
+        return future.result()
+
+    async def _perform_async(self, step: Call | Pause) -> Any:
+        self._check_open()
+        if isinstance(step, Pause):
+            deadline = self._system.monotonic() + step.seconds
+            while (left := deadline - self._system.monotonic()) > 0:
+                await self._system.sleep(min(left, _CLOSING_LOOK))
+                self._check_open()
+            return None
+        future = asyncio.wrap_future(self._helpers.submit(step.work))
+        try:
+            if not (await asyncio.wait([future], timeout=step.patience))[0]:
+                raise step.late()
+            return future.result()
+        finally:
+            # What runs, runs on; but no loop is to be told of it that may be closed by then.
+            future.cancel()
+
+    def _check_open(self) -> None:
+        if self._closing.is_set():
+            raise ClientClosed(
+                f"the client of {self._keeper.api.base_url} is closed",
+                service=self._keeper.api.base_url,
+            )
+
+
+def retry(
+    system: SystemTime,
+    work: Callable[[int], T],
+    *,
+    longest: float,
+    may_retry: Callable[[TransportError], bool] = lambda error: True,
+) -> T:
+    """Do `work(attempt)` until it succeeds, up to `CALL_RETRIES` times again after failures that may pass.
+
+    Raises:
+        TransportError: the last failure, saying what was tried.
+    """
+    started = system.monotonic()
+    never = threading.Event()
+    attempt = 0
+    while True:
+        try:
+            return work(attempt)
+        except TransportError as error:
+            attempt += 1
+            if attempt > CALL_RETRIES or not error.retryable or not may_retry(error):
+                failure = describe(error, attempt, system.monotonic() - started)
+                break
+            pause = max(backoff(system, attempt, longest), min(error.retry_after or 0.0, longest))
+        system.wait(never, pause)
+    raise failure

@@ -1,0 +1,396 @@
+"""The face of the library: puts the parts together, checks arguments, and keeps the default client."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from . import forking
+from .acquiring import Acquirer, retry
+from .claims import Claim, PendingRelease
+from .clock import ServerClock, SystemTime
+from .config import Settings, check_seconds
+from .errors import (
+    AppIdManagerError,
+    InvalidRequest,
+    ServiceUnavailable,
+)
+from .events import EventHook
+from .keeper import EXIT_TIMEOUT, LeaseKeeper
+from .lease import DEFAULT_TTL, Lease, LeaseOptions
+from .models import Acquisition
+from .service import NOT_HELD, ServiceApi
+from .settling import still_ours
+from .transport import SessionFactory, Transport
+from .waiting import WaitOptions
+
+logger = logging.getLogger("appid_manager_client")
+
+MAX_HOLDER = 200
+_CALL_BACKOFF = 5.0
+
+
+class AppIdClient:
+    """A client of one AppID service. Safe for many threads, and across `fork`.
+
+        client = AppIdClient("http://localhost:5000")
+        with client.lease("stt_billing") as lease:
+            print(lease.appid, lease.vid)
+
+    Args:
+        base_url: the service; default `APPID_MANAGER_URL`, else the seed's built-in address.
+        timeout: seconds that connecting, waiting for an answer, and reading it may each take; default
+            `APPID_MANAGER_TIMEOUT`, else 5.
+        auth_token: sent as `X-API-Key`, and never to the built-in address; default `APPID_MANAGER_TOKEN`.
+        journal: a directory in which other processes of this host find what a killed one held, `True` for the
+            user's state directory; default `APPID_MANAGER_JOURNAL`, else none.
+        session_factory: called once per process for the `requests.Session` to send through, for those who need
+            adapters, hooks or a proxy of their own.
+        on_event: called with an `Event` for everything that happens to a lease.
+
+    Raises:
+        ConfigurationError: a setting can't be used; the message names the argument or the variable.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        timeout: float | None = None,
+        *,
+        auth_token: str | None = None,
+        journal: str | os.PathLike[str] | bool | None = None,
+        session_factory: SessionFactory | None = None,
+        on_event: EventHook | None = None,
+        system: SystemTime | None = None,
+    ) -> None:
+        settings = Settings.resolve(base_url, timeout, auth_token, journal)
+        if settings.token_withheld:
+            logger.warning(
+                "a token is configured, but no URL: it is not sent to the built-in default; set APPID_MANAGER_URL"
+            )
+        self.base_url = settings.base_url
+        self.timeout = settings.timeout
+        self._system = system or SystemTime()
+        self._transport = Transport(settings, self._system, session_factory)
+        self._api = ServiceApi(self._transport, ServerClock(self._system))
+        self._keeper = LeaseKeeper(self._api, self._system, on_event=on_event)
+        self._acquirer = Acquirer(self._keeper, self._system)
+        self._start_afresh()
+        forking.register(self)
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        self._granted: dict[tuple[str, str], Claim] = (
+            {}
+        )  # guarded by _lock: what acquire_appid gave
+
+    def _after_fork_in_child(self) -> None:
+        self._lock = threading.Lock()
+
+    # --- the seed's calls
+
+    def acquire_appid(
+        self,
+        product_name: str,
+        max_retries: int = 60,
+        retry_interval: float = 60,
+        *,
+        timeout: float | None = None,
+        force: bool = False,
+    ) -> Acquisition:
+        """Acquire an available AppID; it is in use until `release_appid`. A `lease` gives it back by itself.
+
+        While every AppID is taken, polls every `retry_interval` seconds, and exactly when the service's hour turns:
+        that is when AppIDs become free. A service that can't be reached is tried again with growing pauses.
+
+        Args:
+            product_name: the product.
+            max_retries: how many tries follow the first.
+            retry_interval: seconds between polls.
+            timeout: seconds that the whole call may take; `None`: as long as there are tries; 0: one try, no waiting.
+                When nothing can be free before it ends, the error comes at once, and says when.
+            force: take an AppID although it was used in this hour.
+
+        Returns:
+            `(appid, vid, start_time, product_name)`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong; nothing was sent.
+            NoAppIdAvailable: the wait is over.
+            ProductNotFound, AuthenticationError: another try would not help.
+            TransportError, ProtocolError: no usable answer.
+        """
+        _check_name(product_name, "product_name")
+        options = WaitOptions(max_retries, retry_interval, timeout, force)
+
+        def open_claim() -> Claim:
+            return self._keeper.open(product_name, journaled=False)
+
+        claim = self._acquire(product_name, options, open_claim)
+        grant = claim.grant
+        assert grant is not None
+        with self._lock:
+            self._granted[product_name, grant.appid] = claim
+        self._keeper.hand_over(claim)
+        return Acquisition(grant.appid, grant.vid, grant.start_time, grant.product_name)
+
+    def release_appid(self, appid: str, product_name: str) -> bool:
+        """Release an AppID. A failure that may pass is tried again up to three times.
+
+        Returns:
+            `True` when this call released it, `False` when the service says that it was released already.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong; nothing was sent.
+            AppIdNotFound, ProductMismatch, InvalidRequest: the service refused it; `code` says why.
+            AuthenticationError, TransportError, ProtocolError: no usable answer.
+        """
+        _check_name(appid, "appid")
+        _check_name(product_name, "product_name")
+        key = (product_name, appid)
+        with self._lock:
+            claim = self._granted.get(key)
+        start_time = claim.grant.start_time if claim is not None and claim.grant else None
+        lease_id = claim.grant.lease_id if claim is not None and claim.grant else None
+        if start_time is None:
+            start_time = self._look_before_release(product_name, appid)
+
+        def send(attempt: int) -> bool:
+            legacy = not self._api.extended
+            if attempt and legacy and start_time is not None:
+                if not still_ours(self._api, product_name, appid, start_time):
+                    return True  # an earlier try arrived, and its answer was lost
+            try:
+                self._api.release(product_name, appid, lease_id=lease_id)
+            except InvalidRequest as error:
+                if attempt and error.code in NOT_HELD:
+                    return True
+                if error.code == "already_released":
+                    return False
+                raise
+            return True
+
+        released = retry(self._system, send, longest=_CALL_BACKOFF)
+        with self._lock:
+            if self._granted.get(key) is claim:
+                self._granted.pop(key, None)
+        return released
+
+    def init_product(
+        self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
+    ) -> bool:
+        """Initialize or reset the AppIDs of a product. Forgets what is in use and what was used this hour.
+
+        Args:
+            product_name: the product.
+            appids: `{appid: vid}`. Services in the field take only vids that are numbers.
+            keep_state: keep what is known of this hour's use (only services with the extensions; others reset).
+
+        Returns:
+            `True`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong; nothing was sent.
+            AppIdConflict: an AppID belongs to another product; nothing was changed.
+            AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done, or nobody knows.
+        """
+        _check_name(product_name, "product_name")
+        _check_appids(appids)
+        try:
+            retry(
+                self._system,
+                lambda attempt: self._api.init(product_name, appids, keep_state=keep_state),
+                longest=_CALL_BACKOFF,
+                may_retry=lambda error: not error.maybe_received,
+            )
+        except ServiceUnavailable as error:
+            if error.status == 500 and not all(_is_numeric(vid) for vid in appids.values()):
+                error.args = (f"{error}; services in the field take only vids that are numbers",)
+            raise
+        return True
+
+    def get_status(self, product_name: str | None = None) -> dict[str, Any]:
+        """AppID status and statistics, as the service sends them, of one product or of all.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong; nothing was sent.
+            AuthenticationError, InvalidRequest, TransportError, ProtocolError: no usable answer.
+        """
+        if product_name is not None:
+            _check_name(product_name, "product_name")
+        return retry(
+            self._system,
+            lambda attempt: self._api.status_body(product_name),
+            longest=_CALL_BACKOFF,
+        )
+
+    def health_check(self) -> bool:
+        """Whether the service is there and well. Never raises; the reason for a `False` goes to the log."""
+        try:
+            self._api.health()
+        except AppIdManagerError as error:
+            logger.info("health check: %s", error)
+            return False
+        return True
+
+    # --- leases
+
+    def lease(
+        self,
+        product_name: str,
+        *,
+        timeout: float | None = None,
+        max_retries: int = 60,
+        retry_interval: float = 60,
+        min_remaining: float = 0.0,
+        ttl: float | None = DEFAULT_TTL,
+        holder: str | None = None,
+        on_lost: Callable[[Lease], object] | None = None,
+    ) -> Lease:
+        """A lease, to be entered with `with` or `async with`: an AppID that is always given back.
+
+        Args:
+            product_name: the product.
+            timeout, max_retries, retry_interval: as in `acquire_appid`.
+            min_remaining: seconds that must be left of the hour when the block starts; with less, the lease waits for
+                the next hour. Less than an hour.
+            ttl: seconds (1 to 3600) after which a service with the extensions ends the lease if this process is
+                gone; heartbeats keep it alive. `None`: it lasts until it is released.
+            holder: who holds it, for people who read the status; at most 200 characters.
+            on_lost: called with the lease, on another thread, when it turns out to be lost.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong.
+        """
+        _check_name(product_name, "product_name")
+        if ttl is not None and not 1 <= check_seconds(ttl, "ttl") <= 3600:
+            raise ValueError(f"ttl must be between 1 and 3600 seconds, not {ttl!r}")
+        if holder is not None:
+            _check_name(holder, "holder", longest=MAX_HOLDER)
+        if on_lost is not None and not callable(on_lost):
+            raise TypeError(f"on_lost must be callable, not {type(on_lost).__name__}")
+        wait = WaitOptions(max_retries, retry_interval, timeout, min_remaining=min_remaining)
+        options = LeaseOptions(wait, ttl, holder, on_lost)
+        return Lease(self._keeper, self._acquirer, product_name, options)
+
+    @property
+    def pending_releases(self) -> tuple[PendingRelease, ...]:
+        """What could not be given back yet, and is retried in the background."""
+        return self._keeper.pending
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> None:
+        """Give back all leases that are still held, wake all that wait for one, and close the connections.
+
+        Takes about `timeout` seconds at the most. What can't be delivered by then is logged, and stays in the
+        journal if there is one. AppIDs from `acquire_appid` are the caller's own, and stay in use.
+        """
+        check_seconds(timeout, "timeout")
+        self._acquirer.close()
+        self._keeper.close(timeout)
+        self._transport.close()
+
+    def __enter__(self) -> AppIdClient:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"AppIdClient({self.base_url!r}, timeout={self.timeout:g})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            "an AppIdClient can't be pickled: it holds connections and leases of one process. Make one in each process"
+        )
+
+    def _acquire(
+        self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
+    ) -> Claim:
+        return self._acquirer.acquire(product_name, options, open_claim, shielded=False)
+
+    def _look_before_release(self, product_name: str, appid: str) -> int | None:
+        """A service in the field loses an AppID for ever that is released without ever having been acquired.
+
+        So an AppID that this client did not acquire is looked up first, unless the service is known to refuse it.
+        """
+        if self._api.extended:
+            return None
+        entry = retry(
+            self._system,
+            lambda attempt: self._api.status(product_name),
+            longest=_CALL_BACKOFF,
+        ).find(appid, product_name)
+        if entry is not None and entry.start_time is None:
+            raise InvalidRequest(
+                f"{appid!r} of {product_name!r} at {self.base_url} was never acquired, so it can't be released",
+                service=self.base_url,
+                code="not_leased",
+                product_name=product_name,
+                appid=appid,
+            )
+        return None if entry is None else entry.start_time
+
+
+def _check_name(value: object, name: str, *, longest: int | None = None) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name} is required")
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds characters that can't be sent: {value!r}") from None
+
+
+def _check_appids(appids: object) -> None:
+    if not isinstance(appids, Mapping):
+        raise TypeError(f"appids must be a mapping of AppIDs to vids, not {type(appids).__name__}")
+    if not appids:
+        raise ValueError("appids is required: it names no AppID")
+    for appid, vid in appids.items():
+        _check_name(appid, "an AppID in appids")
+        if isinstance(vid, bool) or not isinstance(vid, (str, int)):
+            raise TypeError(
+                f"appids[{appid!r}] must be a vid, a str or an int, not {type(vid).__name__}"
+            )
+
+
+def _is_numeric(vid: str | int) -> bool:
+    return isinstance(vid, int) or vid.strip().lstrip("+-").isdecimal()
+
+
+_default_lock = threading.Lock()
+_default: AppIdClient | None = None
+
+
+def get_default_client() -> AppIdClient:
+    """The process's default client, made from the environment at the first call.
+
+    Raises:
+        ConfigurationError: a variable holds what can't be used.
+    """
+    global _default
+    with _default_lock:
+        if _default is None:
+            _default = AppIdClient()
+        return _default
+
+
+def set_default_client(client: AppIdClient | None) -> None:
+    """Make `client` the default; `None` has the next use make one from the environment."""
+    global _default
+    if client is not None and not isinstance(client, AppIdClient):
+        raise TypeError(f"client must be an AppIdClient or None, not {type(client).__name__}")
+    with _default_lock:
+        _default = client

@@ -1,0 +1,99 @@
+"""What requests, urllib3 or the socket raised, as a typed error of ours.
+
+Nothing of the original's text is taken over, and nothing chains to it: it could hold the request, token and all.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+
+import requests
+import urllib3
+
+from .errors import AppIdManagerError, ConfigurationError, RequestTimeout, ServiceUnavailable
+
+NEVER_SENT = (
+    requests.exceptions.ConnectTimeout,
+    requests.exceptions.ProxyError,
+    urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ProxyError,
+    ConnectionRefusedError,
+)
+"""Failures after which the service certainly did not get the request."""
+
+
+def translate(
+    error: BaseException, *, service: str, call: str, timeout: float
+) -> AppIdManagerError:
+    """The typed error for a failed exchange: which service, which call, what happened, what it means for a retry."""
+    chain = _chain(error)
+    where = f"{service} ({call})"
+    if _any(
+        chain,
+        requests.exceptions.InvalidURL,
+        requests.exceptions.InvalidSchema,
+        urllib3.exceptions.LocationValueError,
+    ):
+        return ConfigurationError(
+            f"{where}: the URL, or a proxy that the environment names, can't be used",
+            service=service,
+        )
+    if _any(chain, requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError):
+        return ServiceUnavailable(
+            f"{where}: no trusted TLS connection ({_reason(chain)})",
+            service=service,
+            maybe_received=False,
+            retryable=False,
+        )
+    maybe_received = not _any(chain, *NEVER_SENT)
+    if _any(chain, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+        missing = "answer" if maybe_received else "connection"
+        return RequestTimeout(
+            f"{where}: no {missing} within {timeout:g} s",
+            service=service,
+            maybe_received=maybe_received,
+        )
+    return ServiceUnavailable(
+        f"{where}: {_reason(chain)}", service=service, maybe_received=maybe_received
+    )
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """An error and all that stands behind it, outermost first."""
+    chain: list[BaseException] = []
+    queue = [error]
+    while queue and len(chain) < 20:
+        current = queue.pop(0)
+        if any(current is seen for seen in chain):
+            continue
+        chain.append(current)
+        behind = [
+            *current.args,
+            getattr(current, "reason", None),
+            current.__cause__,
+            current.__context__,
+        ]
+        queue += [other for other in behind if isinstance(other, BaseException)]
+    return chain
+
+
+def _any(chain: list[BaseException], *kinds: type[BaseException]) -> bool:
+    return any(isinstance(error, kinds) for error in chain)
+
+
+def _reason(chain: list[BaseException]) -> str:
+    """What happened, in words that hold nothing of the request."""
+    if _any(chain, urllib3.exceptions.NameResolutionError):
+        return "the host name can't be resolved"
+    if _any(chain, http.client.RemoteDisconnected):
+        return "the connection was closed without an answer"
+    if _any(chain, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
+        return "the connection broke in the middle of the answer"
+    for error in reversed(chain):
+        if isinstance(error, ssl.SSLError):
+            return str(error.reason or "TLS failure").lower().replace("_", " ")
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror.lower()
+    return f"no valid HTTP answer ({type(chain[-1]).__name__})"

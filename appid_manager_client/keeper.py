@@ -1,0 +1,504 @@
+"""All that this process owes one service: heartbeats for what it holds, releases that could not be delivered yet.
+
+A claim is forgotten only after the service confirmed its end, or said that it isn't ours. One daemon thread works while
+there is work; a process that ends gives back what is left, within a bound; a forked child owes nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from . import events, forking, settling
+from .claims import Claim, ClaimState, Outcome, Owner, PendingRelease, Record
+from .clock import SystemTime
+from .errors import (
+    AppIdManagerError,
+    InvalidRequest,
+    ProtocolError,
+    TransportError,
+)
+from .events import Event, EventHook, EventKind
+from .heartbeats import Heart
+from .helpers import Helpers
+from .models import Grant, Wait
+from .service import ServiceApi
+from .waiting import backoff
+
+logger = logging.getLogger("appid_manager_client")
+
+EXIT_TIMEOUT = 5.0
+"""Seconds that the end of the process, or `close()`, may spend on giving back what is left."""
+
+_LONGEST_BACKOFF = 60.0
+_LINGER = 2.0
+
+RecordOpener = Callable[[Claim], Record | None]
+
+
+class LeaseKeeper:
+    """The keeper of one client's claims. Without `threaded`, `tend()` has to be called by hand (tests do)."""
+
+    def __init__(
+        self,
+        api: ServiceApi,
+        system: SystemTime,
+        *,
+        open_record: RecordOpener = lambda claim: None,
+        on_event: EventHook | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self.api = api
+        self.system = system
+        self._open_record = open_record
+        self._on_event = on_event
+        self._threaded = threaded
+        self._heart = Heart(api, system)
+        self._forgotten: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._releasers = Helpers("appid-release", 16, system)
+        self._start_afresh()
+        forking.register(self)
+        _keepers.add(self)
+
+    def _start_afresh(self) -> None:
+        self._lock = threading.Lock()
+        # Guarded by _lock: these, and the states of all claims.
+        self._claims: set[Claim] = set()
+        self._doubtful: list[tuple[str, list[tuple[float, float]]]] = []
+        self._thread: threading.Thread | None = None
+        self._pid = os.getpid()
+
+    def _after_fork_in_child(self) -> None:
+        # The claims are the parent's: no release, no heartbeat, no lock of its threads.
+        self._start_afresh()
+        self._forgotten = queue.SimpleQueue()
+
+    # --- acquiring
+
+    def open(
+        self,
+        product_name: str,
+        *,
+        ttl: float | None = None,
+        holder: str | None = None,
+        owner: Owner | None = None,
+        journaled: bool = True,
+    ) -> Claim:
+        """A claim about to be asked for; its record is in the journal before anything is sent."""
+        claim = Claim(product_name, ttl=ttl, holder=holder)
+        claim.owner = None if owner is None else weakref.ref(owner)
+        if journaled:
+            claim.record = self._open_record(claim)
+        with self._lock:
+            self._claims.add(claim)
+        return claim
+
+    def ask(self, claim: Claim, *, force: bool = False) -> Grant | Wait:
+        """Send one acquire for `claim`, and write down what came of it before anybody learns of it.
+
+        Runs to its end in whatever thread it is called; if the claim was given up meanwhile, what it got is given back.
+        """
+        with self._lock:
+            if claim.abandoned or claim.state is not ClaimState.OPEN:
+                raise _Abandoned()
+            claim.state = ClaimState.SENDING
+        sent = self.system.monotonic()
+        outcome: Grant | Wait | None = None
+        in_doubt = True
+        try:
+            outcome = self.api.acquire(
+                claim.product_name,
+                request_id=claim.request_id,
+                ttl=claim.ttl,
+                holder=claim.holder,
+                force=force,
+            )
+            in_doubt = False
+        except AppIdManagerError as error:
+            in_doubt = isinstance(error, (TransportError, ProtocolError)) and error.maybe_received
+            raise
+        finally:
+            self._after_ask(claim, outcome, sent if in_doubt else None)
+        if isinstance(outcome, Grant):
+            if claim.record is not None:
+                claim.record.granted(
+                    appid=outcome.appid,
+                    vid=outcome.vid,
+                    start_time=outcome.start_time,
+                    lease_id=outcome.lease_id,
+                )
+            self._wake()
+        return outcome
+
+    def _after_ask(self, claim: Claim, outcome: Grant | Wait | None, doubt: float | None) -> None:
+        now = self.system.monotonic()
+        with self._lock:
+            if doubt is not None:
+                claim.doubts.append((doubt, now))
+            if isinstance(outcome, Grant):
+                claim.grant = outcome
+                claim.granted_at = claim.heard_at = now
+                if claim.doubts and outcome.lease_id is None:
+                    self._doubtful.append((claim.product_name, claim.doubts))
+                    claim.doubts = []
+                claim.state = ClaimState.OWED if claim.abandoned else ClaimState.HELD
+            else:
+                claim.state = ClaimState.OPEN
+        if claim.abandoned:
+            self.give_up(claim)
+
+    def give_up(self, claim: Claim) -> None:
+        """Nobody waits for `claim` any more: whatever it got, or may get yet, goes back in the background."""
+        with self._lock:
+            if claim.state is ClaimState.SENDING:
+                claim.abandoned = True
+                return
+            if claim.state is ClaimState.OPEN and not claim.doubts:
+                self._end(claim)
+                ended = True
+            elif claim.state in (ClaimState.OPEN, ClaimState.HELD, ClaimState.OWED):
+                self._owe(claim)
+                ended = False
+            else:
+                return
+        if ended:
+            self._close_record(claim)
+        else:
+            self._wake()
+
+    def hand_over(self, claim: Claim) -> None:
+        """What `claim` got belongs to the caller from now on (plain `acquire_appid`): nothing is kept here."""
+        with self._lock:
+            self._end(claim)
+        self._close_record(claim)
+        if self._doubtful:
+            self._wake()
+
+    # --- giving back
+
+    def release(self, claim: Claim) -> Outcome:
+        """Give `claim` back now, shielded: no signal, time limit or second thread stops it or does it twice."""
+        try:
+            return self._releasers.run_shielded(lambda: self.settle(claim), self._release_bound)
+        except TimeoutError:
+            return Outcome.DEFERRED
+        except BaseException:
+            self._owe_if_held(claim)
+            raise
+
+    def begin_release(self, claim: Claim) -> Future[Outcome]:
+        """The same for coroutines: a future that nothing cancels."""
+        return self._releasers.submit(lambda: self.settle(claim))
+
+    def settle(self, claim: Claim) -> Outcome:
+        """Try once to give `claim` back, on this thread; what can't be delivered is deferred."""
+        with self._lock:
+            if claim.pid != os.getpid() or claim.state not in (ClaimState.HELD, ClaimState.OWED):
+                return Outcome.NOTHING
+            first = claim.attempts == 0 and claim.state is ClaimState.HELD
+            claim.state = ClaimState.SETTLING
+        error: AppIdManagerError | None = None
+        outcome = Outcome.DEFERRED
+        try:
+            outcome = settling.deliver(self.api, claim, first=first)
+        except AppIdManagerError as failed:
+            error = failed
+        finally:
+            self._after_settle(claim, outcome, error)
+        self._report(claim, outcome, error)
+        return outcome
+
+    def _after_settle(
+        self, claim: Claim, outcome: Outcome, error: AppIdManagerError | None
+    ) -> None:
+        with self._lock:
+            if outcome is Outcome.DEFERRED:
+                claim.attempts += 1
+                claim.last_error = str(error or "interrupted")
+                claim.state = ClaimState.OWED
+                self._owe(claim)
+            else:
+                self._end(claim)
+        if outcome is Outcome.DEFERRED:
+            self._wake()
+        else:
+            self._close_record(claim)
+
+    def _report(self, claim: Claim, outcome: Outcome, error: AppIdManagerError | None) -> None:
+        held = self.system.monotonic() - claim.granted_at if claim.grant else None
+        if outcome is Outcome.RELEASED:
+            logger.debug("released %s of %s", claim.appid, claim.product_name)
+            self.emit(EventKind.RELEASED, claim, held)
+        elif outcome is Outcome.NOT_HELD:
+            self._lost(claim, "the service says that it was no longer ours when it was given back")
+        elif claim.attempts == 1:
+            logger.warning(
+                "could not give back %s of %s yet, retrying in the background: %s",
+                claim.appid or "an unanswered acquire",
+                claim.product_name,
+                error,
+            )
+            self.emit(EventKind.DEFERRED, claim)
+        else:
+            logger.debug(
+                "still can't give back %s of %s: %s", claim.appid, claim.product_name, error
+            )
+
+    def forget(self, claim: Claim) -> None:
+        """Give `claim` back because its lease was garbage-collected. Takes no lock: safe in a `__del__`."""
+        self._forgotten.put(claim)
+
+    def overdue(self, claim: Claim) -> bool:
+        """Whether a whole `ttl` of `claim` went by unheard; if so it is lost from now on."""
+        if not claim.beating or self.system.monotonic() <= claim.overdue_at:
+            return False
+        self._lose([claim], "no heartbeat got through for a whole ttl", owe=True)
+        return True
+
+    @property
+    def pending(self) -> tuple[PendingRelease, ...]:
+        """What is owed and retried in the background."""
+        now = self.system.monotonic()
+        with self._lock:
+            owed = [claim for claim in self._claims if claim.owed_since]
+            return tuple(
+                PendingRelease(
+                    claim.product_name,
+                    claim.appid,
+                    now - claim.owed_since,
+                    claim.attempts,
+                    claim.last_error,
+                )
+                for claim in owed
+            )
+
+    # --- the background
+
+    def tend(self) -> float | None:
+        """Do all that is due; says in how many seconds there is more to do, or `None` if nothing is left."""
+        self._take_back_forgotten()
+        self._report_doubts()
+        self._beat()
+        self._retry_owed()
+        return self._seconds_to_next()
+
+    def _take_back_forgotten(self) -> None:
+        while True:
+            try:
+                claim = self._forgotten.get_nowait()
+            except queue.Empty:
+                return
+            if claim is not None:
+                self._owe_if_held(claim)
+
+    def _beat(self) -> None:
+        with self._lock:
+            held = [
+                claim for claim in self._claims if claim.state is ClaimState.HELD and claim.beating
+            ]
+        renewed, lost, sent = self._heart.beat(held)
+        with self._lock:
+            for claim in renewed:
+                if claim.state is ClaimState.HELD:
+                    claim.heard_at = max(claim.heard_at, sent)
+        self._lose(lost, "the service says that the lease has ended", owe=False)
+        now = self.system.monotonic()
+        overdue = [claim for claim in held if now > claim.overdue_at]
+        self._lose(overdue, "no heartbeat got through for a whole ttl", owe=True)
+
+    def _lose(self, claims: list[Claim], reason: str, *, owe: bool) -> None:
+        """Mark held claims as lost. Unheard of, they may live on at the service: then they are given back too."""
+        for claim in claims:
+            with self._lock:
+                if claim.state is not ClaimState.HELD:
+                    continue  # a heartbeat in flight changes nothing about a claim that was given back
+                if owe:
+                    self._owe(claim)
+                else:
+                    self._end(claim)
+            if not owe:
+                self._close_record(claim)
+            self._lost(claim, reason)
+
+    def _lost(self, claim: Claim, reason: str) -> None:
+        logger.warning("lost %s of %s: %s", claim.appid, claim.product_name, reason)
+        self.emit(EventKind.LOST, claim, self.system.monotonic() - claim.granted_at)
+        owner = claim.owner() if claim.owner is not None else None
+        if owner is not None:
+            owner._claim_lost(claim, reason)
+
+    def _retry_owed(self) -> None:
+        now = self.system.monotonic()
+        with self._lock:
+            due = [
+                claim
+                for claim in self._claims
+                if claim.state is ClaimState.OWED and claim.next_try <= now
+            ]
+        for claim in due:
+            self.settle(claim)
+
+    def _report_doubts(self) -> None:
+        with self._lock:
+            doubtful, self._doubtful = self._doubtful, []
+        for product_name, doubts in doubtful:
+            settling.warn_of_candidates(self.api, product_name, doubts)
+
+    def _seconds_to_next(self) -> float | None:
+        now = self.system.monotonic()
+        with self._lock:
+            moments = [c.next_try for c in self._claims if c.state is ClaimState.OWED]
+            held = [c for c in self._claims if c.state is ClaimState.HELD]
+            if self._doubtful:
+                return 0.0
+        beat = self._heart.next_beat(held)
+        if beat is not None:
+            moments.append(beat)
+        if moments:
+            return max(0.0, min(moments) - now)
+        return _LONGEST_BACKOFF if held else None
+
+    def _wake(self) -> None:
+        """Have the thread look at what there is to do; start it if it isn't there."""
+        if not self._threaded:
+            return
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(
+                    target=self._run, name=f"appid-keeper {self.api.base_url}", daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:
+                    return  # the interpreter is shutting down: the exit handler does the work
+                self._thread = thread
+        self._forgotten.put(None)
+
+    def _run(self) -> None:
+        inbox = self._forgotten
+        while True:
+            try:
+                pause = self.tend()
+            except Exception:
+                logger.exception("the keeper failed, and goes on")
+                pause = 1.0
+            try:
+                claim = inbox.get(timeout=_LINGER if pause is None else pause)
+            except queue.Empty:
+                with self._lock:
+                    if pause is None and inbox.empty() and not self._claims:
+                        self._thread = None
+                        return
+                continue
+            if claim is not None:
+                self._owe_if_held(claim)
+
+    # --- the end
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
+        """Give back all that is held or owed, here and now, within about `timeout` seconds; says whether all went.
+
+        What can't be delivered stays in the journal, for others to find; without one, the log names it.
+        """
+        deadline = self.system.monotonic() + timeout
+        rounds = 0
+        pause = threading.Event()
+        while True:
+            self._take_back_forgotten()
+            with self._lock:
+                mine = [claim for claim in self._claims if claim.pid == os.getpid()]
+            for claim in mine:
+                if rounds and self.system.monotonic() >= deadline:
+                    break
+                if claim.state in (ClaimState.OPEN, ClaimState.SENDING):
+                    self.give_up(claim)
+                self.settle(claim)
+            with self._lock:
+                left = [claim for claim in mine if claim.state is not ClaimState.ENDED]
+            rounds += 1
+            if not left or self.system.monotonic() >= deadline:
+                break
+            self.system.wait(pause, min(backoff(self.system, rounds, 1.0), timeout))
+        for claim in left:
+            self._leave(claim)
+        self._releasers.close()
+        return not left
+
+    def _leave(self, claim: Claim) -> None:
+        with self._lock:
+            if claim.state is ClaimState.ENDED:
+                return
+            self._end(claim)
+        what = claim.appid or "an unanswered acquire"
+        where = "in the journal" if claim.record is not None else "in use at the service"
+        logger.error(
+            "could not give back %s of %s before the end; it stays %s (%s)",
+            what,
+            claim.product_name,
+            where,
+            claim.last_error,
+        )
+        self.emit(EventKind.LEFT, claim)
+        if claim.record is not None:
+            claim.record.leave()
+
+    # --- transitions, under the lock
+
+    def _owe(self, claim: Claim) -> None:
+        now = self.system.monotonic()
+        claim.state = ClaimState.OWED
+        claim.owed_since = claim.owed_since or now
+        if claim.attempts:
+            claim.next_try = now + backoff(self.system, claim.attempts, _LONGEST_BACKOFF)
+
+    def _end(self, claim: Claim) -> None:
+        claim.state = ClaimState.ENDED
+        claim.owed_since = 0.0
+        self._claims.discard(claim)
+
+    def _owe_if_held(self, claim: Claim) -> None:
+        with self._lock:
+            if claim.pid != os.getpid() or claim.state is not ClaimState.HELD:
+                return
+            self._owe(claim)
+        self._wake()
+
+    # --- small things
+
+    @property
+    def _release_bound(self) -> float:
+        return 3 * self.api.timeout + 1.0
+
+    @staticmethod
+    def _close_record(claim: Claim) -> None:
+        if claim.record is not None:
+            claim.record.close()
+
+    def emit(self, kind: EventKind, claim: Claim, seconds: float | None = None) -> None:
+        """Tell the client's hook of an event."""
+        events.emit(
+            self._on_event, Event(kind, self.api.base_url, claim.product_name, claim.appid, seconds)
+        )
+
+
+class _Abandoned(InvalidRequest):
+    """An acquire was not even sent, as nobody waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__("the acquire was given up before it was sent")
+
+
+_keepers: weakref.WeakSet[LeaseKeeper] = weakref.WeakSet()
+
+
+@atexit.register
+def _give_back_everything() -> None:
+    """At the end of the process: no new threads can be started then, so all is done here, within a bound."""
+    for keeper in list(_keepers):
+        keeper.close()

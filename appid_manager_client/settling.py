@@ -1,0 +1,92 @@
+"""How one claim is given back: which call, and what its answer means. No state and no waiting of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from .claims import Claim, Outcome
+from .errors import AppIdManagerError, InvalidRequest
+from .models import AppIdState
+from .service import NOT_HELD, ServiceApi
+
+logger = logging.getLogger("appid_manager_client")
+
+
+def deliver(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
+    """Give `claim` back with one call (on a legacy service, for a retry, after a look at the status).
+
+    A *first* release that hears that the AppID isn't ours means that it was lost; a *retried* one, that an
+    earlier try arrived and its answer was lost.
+
+    Raises:
+        AppIdManagerError: it isn't known to have arrived; try again.
+    """
+    grant = claim.grant
+    if grant is None:
+        return _deliver_doubt(api, claim)
+    if (
+        not first
+        and grant.lease_id is None
+        and not still_ours(api, claim.product_name, grant.appid, grant.start_time)
+    ):
+        return Outcome.RELEASED
+    try:
+        api.release(claim.product_name, grant.appid, lease_id=grant.lease_id)
+    except InvalidRequest as error:
+        if error.code not in NOT_HELD:
+            raise
+        return Outcome.NOT_HELD if first else Outcome.RELEASED
+    return Outcome.RELEASED
+
+
+def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) -> bool:
+    """Whether a legacy service still shows the AppID in use since the moment of our own grant.
+
+    Looking and releasing are two calls there: a limit of those services that nothing on this side can lift.
+    """
+    entry = api.status(product_name).find(appid, product_name)
+    return (
+        entry is not None
+        and entry.status == AppIdState.IN_USE.value
+        and entry.start_time == start_time
+    )
+
+
+def _deliver_doubt(api: ServiceApi, claim: Claim) -> Outcome:
+    """An acquire whose answer never came: an extended service forgets it by its id, a legacy one can't."""
+    try:
+        api.abandon(claim.product_name, claim.request_id)
+    except InvalidRequest as error:
+        if error.code == "missing_appid":
+            api.extended = False
+            warn_of_candidates(api, claim.product_name, claim.doubts)
+    return Outcome.RELEASED
+
+
+def warn_of_candidates(
+    api: ServiceApi, product_name: str, doubts: Sequence[tuple[float, float]]
+) -> None:
+    """Say which AppIDs a legacy service may have handed out in answers that never came."""
+    try:
+        entries = api.status(product_name).appids
+    except AppIdManagerError:
+        entries = ()
+    spans = [
+        (api.clock.earliest(sent) * 1000, api.clock.latest(broken) * 1000)
+        for sent, broken in doubts
+    ]
+    candidates = [
+        entry.appid
+        for entry in entries
+        if entry.status == AppIdState.IN_USE.value
+        and entry.start_time is not None
+        and any(low <= entry.start_time <= high for low, high in spans)
+    ]
+    logger.warning(
+        "the answer to an acquire of %s at %s was lost; this service can't tell what it handed out, so an AppID "
+        "may stay in use until somebody releases it (candidates: %s)",
+        product_name,
+        api.base_url,
+        ", ".join(candidates) or "none found",
+    )
