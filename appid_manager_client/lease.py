@@ -53,9 +53,10 @@ class LeaseOptions:
 class Lease:
     """An AppID of one product, leased for the time of a `with` or `async with` block.
 
-    Made by `AppIdClient.lease()`; can be used again once it was given back. The block starts with an AppID or not at all. Its end gives the AppID back
-    exactly once, on return and on every exception, without ever masking the body's own exception: a
-    release that can't be delivered is retried in the background. `acquire()` and `release()` do the same by hand.
+    Made by `AppIdClient.lease()`; can be used again once it was given back. The block starts with an AppID or not
+    at all. Its end gives the AppID back exactly once, on return and on every exception, without ever masking the
+    body's own exception: a release that can't be delivered is retried in the background. `acquire()` and
+    `release()` do the same by hand.
 
         with client.lease("stt_billing") as lease:
             transcribe(lease.appid, lease.vid)
