@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.field import FieldService
 from tests.support.isolation import block_the_network, clean_environment, nothing_left_running
+from tests.support.ours import OurService
 
 _count = itertools.count()
 
@@ -27,6 +28,19 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def field_service() -> Iterator[FieldService]:
-    """The model of the legacy service, its hours at :00 UTC, on the real clock."""
-    with FieldService() as service:
+    """The model of the legacy service. Its clock runs, and starts ten minutes into an hour, whenever that is."""
+    with _field_service() as service:
         yield service
+
+
+@pytest.fixture(params=["legacy", "ours"])
+def any_service(request: pytest.FixtureRequest) -> Iterator[FieldService | OurService]:
+    """Both services in turn, with one face (`OurService` has what is common), ten minutes into an hour."""
+    with _field_service() if request.param == "legacy" else OurService() as service:
+        yield service
+
+
+def _field_service() -> FieldService:
+    service = FieldService(accept_text_vids=True)
+    service.set_time(service.model.hour_start() / 1000 + 600)
+    return service

@@ -82,7 +82,7 @@ def test_an_appid_is_granted_once_an_hour_and_again_after_the_turn(field: FieldS
 def test_an_appid_released_after_the_turn_is_burned_for_the_new_hour(field: FieldService) -> None:
     field.init("p", {"a": 1})
     acquire(field)
-    field.advance_to_next_hour(past=1)
+    field.advance_to_next_hour(offset=1)
     release(field, "a")
     assert acquire(field).json()["error"] == "no_available"
 

@@ -6,18 +6,11 @@ Knows nothing of the extensions, closes the connection after each answer, and ig
 from __future__ import annotations
 
 import json
-import threading
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from typing import Any
 
 from .clock import TurnedClock
-from .faults import Fault, Faults, Hold, Moment, QueuedFault
-from .field_model import Answer, FieldModel, Grant, Json, Return, answer
-from .tcp import Connection, LoopbackServer, RawRequest
+from .faulty import Answer, Call, FaultyService
+from .field_model import FieldModel, Grant, Return, answer
 
 FIELD_TOKEN = "field-token"
 
@@ -28,26 +21,9 @@ _ROUTES = {
     ("GET", "/api/appid/status"),
     ("GET", "/health"),
 }
-_WEB_PAGE = b"<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></html>"
 
 
-@dataclass(frozen=True)
-class Call:
-    """One request that was read. `time` is the service's clock at that moment, in seconds."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    raw: RawRequest
-    time: float
-    fault: Fault | None
-
-    def header(self, name: str) -> str | None:
-        return self.raw.header(name)
-
-
-class FieldService:
+class FieldService(FaultyService):
     """A legacy service on a free loopback port.
 
     with FieldService() as service:
@@ -59,6 +35,8 @@ class FieldService:
     - `auth_token=None` lets everybody in.
     - the others: see `FieldModel`.
     """
+
+    is_legacy = True
 
     def __init__(
         self,
@@ -80,27 +58,7 @@ class FieldService:
             accept_text_vids=accept_text_vids,
             mixed_answer=mixed_answer,
         )
-        self.faults = Faults(full_path)
-        self._lock = threading.Lock()  # guards the two lists
-        self._calls: list[Call] = []
-        self._holds: list[Hold] = []
-        self._server = LoopbackServer(self._handle, name="field-service")
-        self.url = f"http://127.0.0.1:{self._server.port}"
-
-    def __enter__(self) -> Self:
-        self._server.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Open every gate, end every connection and thread."""
-        with self._lock:
-            holds = list(self._holds)
-        for hold in holds:
-            hold.release()
-        self._server.close()
+        super().__init__("field-service")
 
     # What a test arranges
 
@@ -113,43 +71,25 @@ class FieldService:
         """Turn the clock forward."""
         self.clock.advance(seconds)
 
-    def advance_to_next_hour(self, past: float = 0.0) -> None:
-        """Turn the clock to the next hour of the service, `past` seconds after its start."""
-        self.clock.set_time(self.model.hour_end() / 1000 + past)
+    def advance_to_next_hour(self, offset: float = 0.0) -> None:
+        """Turn the clock to the next turn of the hour, or to `offset` seconds after it (before it, where negative)."""
+        self.clock.set_time(self.hour_end() + offset)
 
     def set_time(self, seconds: float) -> None:
         self.clock.set_time(seconds)
-
-    def refusing(self) -> AbstractContextManager[None]:
-        """Within the block connections are refused; the port stays ours, and the state is kept."""
-        return self._server.refusing()
 
     def forget(self) -> None:
         """Lose everything, as a restart does in the field."""
         self.model.forget()
 
-    def hold(
-        self, path: str | None = None, when: Moment = "before", times: int | None = None
-    ) -> Hold:
-        """Stop the next `times` calls (all) of `path` (any) before or after the deed, until `release()`.
-
-        The deed is done, or was done, even if the caller has gone away meanwhile.
-        """
-        hold = Hold(None if path is None else full_path(path), when, times)
-        with self._lock:
-            self._holds.append(hold)
-        return hold
-
     # What a test looks at
 
-    @property
-    def calls(self) -> list[Call]:
-        """Every request that was read, in order."""
-        with self._lock:
-            return list(self._calls)
+    def now(self) -> float:
+        return self.clock.time()
 
-    def calls_of(self, path: str) -> list[Call]:
-        return [call for call in self.calls if call.path == full_path(path)]
+    def hour_end(self) -> float:
+        """When the service's hour turns, in seconds since the Unix epoch on its clock."""
+        return self.model.hour_end() / 1000
 
     @property
     def grants(self) -> list[Grant]:
@@ -162,95 +102,7 @@ class FieldService:
     def in_use(self, product: str | None = None) -> list[str]:
         return self.model.in_use(product)
 
-    # HTTP
-
-    def _handle(self, connection: Connection) -> None:
-        path = urlsplit(connection.peek_target()).path
-        queued = self.faults.take(path)
-        if queued is not None and queued.fault is Fault.CLOSE_UNREAD and not queued.acts:
-            connection.reset()
-            return
-        request = connection.read_request()
-        call = self._record(request, queued)
-        if queued is not None and queued.fault is Fault.HANG:
-            connection.wait(queued.released)
-            if not queued.released.is_set():
-                return
-        status: int = 200
-        body: Json = {}
-        if queued is None or queued.acts:
-            self._pass_gates(path, "before")
-            status, body = self._act(call)
-            self._pass_gates(path, "after")
-        self._reply(connection, status, body, queued)
-
-    def _reply(
-        self, connection: Connection, status: int, body: Json, queued: QueuedFault | None
-    ) -> None:
-        fault = None if queued is None else queued.fault
-        page = json.dumps(body).encode()
-        extra: dict[str, str] = {}
-        match fault:
-            case Fault.LOSE_ANSWER | Fault.CLOSE_UNREAD:
-                return
-            case Fault.INTERNAL_ERROR:
-                status = 500
-                page = b'{"error": "internal_error", "message": "queued by a test"}'
-            case Fault.UNAVAILABLE | Fault.TOO_MANY_REQUESTS:
-                status = 503 if fault is Fault.UNAVAILABLE else 429
-                page = json.dumps({"error": fault.value, "message": "queued by a test"}).encode()
-                extra["Retry-After"] = str(queued.retry_after) if queued else ""
-            case Fault.HTML:
-                status, page, extra["Content-Type"] = 200, _WEB_PAGE, "text/html; charset=utf-8"
-            case Fault.WRONG_SHAPE:
-                status, page = 200, b'["not", "what", "you", "expected"]'
-            case Fault.REDIRECT:
-                status, page, extra["Location"] = 302, b"", queued.location if queued else ""
-        data = self._head(status, len(page), extra) + page
-        if fault in (Fault.RESET_HALF_WAY, Fault.TRUNCATE):
-            connection.send(data[: len(data) - len(page) // 2 - 1])
-            if fault is Fault.RESET_HALF_WAY:
-                connection.reset()
-            return
-        connection.send(data)
-
-    def _head(self, status: int, length: int, extra: dict[str, str]) -> bytes:
-        headers = {
-            "Server": "field/1.0",
-            "Date": formatdate(self.clock.time(), usegmt=True),
-            "Content-Type": "application/json",
-            "Content-Length": str(length),
-            "Connection": "close",
-            **extra,
-        }
-        lines = [f"HTTP/1.0 {status} {HTTPStatus(status).phrase}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1")
-
-    def _record(self, request: RawRequest, queued: QueuedFault | None) -> Call:
-        target = urlsplit(request.target)
-        try:
-            body = json.loads(request.body) if request.body else None
-        except ValueError:
-            body = None
-        call = Call(
-            method=request.method,
-            path=target.path,
-            query={key: values[-1] for key, values in parse_qs(target.query).items()},
-            body=body,
-            raw=request,
-            time=self.clock.time(),
-            fault=None if queued is None else queued.fault,
-        )
-        with self._lock:
-            self._calls.append(call)
-        return call
-
-    def _pass_gates(self, path: str, when: Moment) -> None:
-        with self._lock:
-            holds = list(self._holds)
-        for hold in holds:
-            hold.pass_through(path, when)
+    # The calls
 
     def _act(self, call: Call) -> Answer:
         if call.path != "/health" and not self._is_authorised(call):
@@ -279,13 +131,6 @@ class FieldService:
             call.header("X-API-Key") == self.auth_token
             or call.header("Authorization") == f"Bearer {self.auth_token}"
         )
-
-
-def full_path(name: str) -> str:
-    """`"acquire"` as a path of the contract; what already is a path stays as it is."""
-    if name.startswith("/"):
-        return name
-    return "/health" if name == "health" else f"/api/appid/{name}"
 
 
 def _decoded(call: Call) -> Any:
