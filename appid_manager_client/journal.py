@@ -309,14 +309,14 @@ class JournalEntry:
 
     def granted(
         self, *, appid: str, vid: str | int, start_time: int, lease_id: str | None = None
-    ) -> bool:
-        """Add what the service granted. `False`, with a warning, when it can't be written.
+    ) -> None:
+        """Add what the service granted. When it can't be written that is a warning, and no error.
 
-        Never raises: the AppID is held by now, and a lease that isn't in the journal beats a lost one.
+        The AppID is held by now, and a lease that isn't in the journal beats a lost one.
         """
         line = _line({"appid": appid, "vid": vid, "start": start_time, "lease": lease_id})
         try:
-            return self._file.write(line, self._grant_offset)
+            self._file.write(line, self._grant_offset)
         except OSError as error:
             logger.warning(
                 "The journal's file %s can't be written (%s): nobody gives back AppID %s if this process is killed",
@@ -324,7 +324,6 @@ class JournalEntry:
                 error.strerror,
                 appid,
             )
-            return False
 
     def close(self) -> None:
         """The lease is over: remove the file. To be called after the release was confirmed."""

@@ -68,15 +68,14 @@ class LockedFile:
         """The first `limit` bytes."""
         return os.pread(self._descriptor, limit, 0)
 
-    def write(self, data: bytes, offset: int) -> bool:
-        """Write all of it, or raise `OSError`; `False` when the file is closed, or the parent's."""
+    def write(self, data: bytes, offset: int) -> None:
+        """Write all of it, or raise `OSError`. Nothing happens when the file is closed, or the parent's."""
         with self._lock:
             if self._descriptor < 0:
-                return False
+                return
             # What a full disk cuts off is tried again for the sake of the error that says why.
             while written := os.pwrite(self._descriptor, data, offset):
                 data, offset = data[written:], offset + written
-            return True
 
     def rename(self, path: str) -> None:
         os.rename(self.path, path)
