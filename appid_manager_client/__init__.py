@@ -36,6 +36,7 @@ from .errors import (
 from .events import Event, EventHook, EventKind
 from .lease import Lease
 from .models import Acquisition
+from .reaping import Reaped
 from .termination import release_on_termination
 
 logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
@@ -64,6 +65,7 @@ __all__ = [
     "ProductMismatch",
     "ProductNotFound",
     "ProtocolError",
+    "Reaped",
     "RequestTimeout",
     "ServiceUnavailable",
     "TransportError",

@@ -200,6 +200,10 @@ class Acquirer:
         finally:
             steps.close()
 
+    async def call_async(self, work: Callable[[], T]) -> T:
+        """Do `work`, which talks to the service, without holding up the event loop."""
+        return await asyncio.wrap_future(self._helpers.submit(work))
+
     def _begin(
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
     ) -> Steps:

@@ -47,7 +47,9 @@ class Outcome(Enum):
 class Record(Protocol):
     """What the journal keeps of a claim, for others to find if this process dies."""
 
-    def granted(self, *, appid: str, vid: str | int, start_time: int, lease_id: str | None) -> None:
+    def granted(
+        self, *, appid: str, vid: str | int, start_time: int, lease_id: str | None
+    ) -> object:
         """Write down what was granted."""
 
     def close(self) -> None:

@@ -6,23 +6,27 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from . import forking
 from .acquiring import Acquirer, retry
-from .claims import Claim, PendingRelease
+from .claims import Claim, PendingRelease, Record
 from .clock import ServerClock, SystemTime
 from .config import Settings, check_seconds
 from .errors import (
     AppIdManagerError,
+    ConfigurationError,
     InvalidRequest,
     ServiceUnavailable,
 )
 from .events import EventHook
+from .journal import Journal, default_directory
 from .keeper import EXIT_TIMEOUT, LeaseKeeper
 from .lease import DEFAULT_TTL, Lease, LeaseOptions
 from .models import Acquisition
+from .reaping import Reaped, reap
 from .service import NOT_HELD, ServiceApi
 from .settling import still_ours
 from .transport import SessionFactory, Transport
@@ -77,8 +81,13 @@ class AppIdClient:
         self._system = system or SystemTime()
         self._transport = Transport(settings, self._system, session_factory)
         self._api = ServiceApi(self._transport, ServerClock(self._system))
-        self._keeper = LeaseKeeper(self._api, self._system, on_event=on_event)
+        self._journal: Journal | None = None
+        self._keeper = LeaseKeeper(
+            self._api, self._system, open_record=self._open_record, on_event=on_event
+        )
         self._acquirer = Acquirer(self._keeper, self._system)
+        if settings.journal:
+            self.use_journal(None if settings.journal is True else settings.journal)
         self._start_afresh()
         forking.register(self)
 
@@ -277,6 +286,44 @@ class AppIdClient:
         options = LeaseOptions(wait, ttl, holder, on_lost)
         return Lease(self._keeper, self._acquirer, product_name, options)
 
+    def use_journal(self, directory: str | os.PathLike[str] | None = None) -> None:
+        """Keep a journal of all leases from now on, so that what a killed process held can be given back by `reap`.
+
+        Args:
+            directory: on a local file system; shared by any number of processes of this user. `None`: the user's
+                state directory.
+
+        Raises:
+            ConfigurationError: it can't be written, or the system has no `flock`.
+        """
+        self._journal = Journal(default_directory() if directory is None else directory)
+
+    @property
+    def journal(self) -> Path | None:
+        """The directory of the journal, or `None` where none is kept."""
+        return None if self._journal is None else self._journal.directory
+
+    def reap(self) -> tuple[Reaped, ...]:
+        """Give back what processes of this host held, at this client's service, when they were killed.
+
+        The journal tells who is dead: the kernel frees the lock on a lease's file together with its process. The
+        service is asked whether it still shows the same grant; on a service without the extensions, looking and
+        releasing are two calls, so that somebody else's release and acquire could fall in between.
+
+        Returns:
+            What was found; each says whether it was given back or not held any more.
+
+        Raises:
+            ConfigurationError: the client keeps no journal.
+            AppIdManagerError: the service could not be asked; what is left stays in the journal for the next time.
+        """
+        if self._journal is None:
+            raise ConfigurationError(
+                "this client keeps no journal: pass journal=, set APPID_MANAGER_JOURNAL, or call use_journal()",
+                service=self.base_url,
+            )
+        return reap(self._journal, self._api)
+
     @property
     def pending_releases(self) -> tuple[PendingRelease, ...]:
         """What could not be given back yet, and is retried in the background."""
@@ -316,6 +363,16 @@ class AppIdClient:
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
     ) -> Claim:
         return self._acquirer.acquire(product_name, options, open_claim, shielded=False)
+
+    def _open_record(self, claim: Claim) -> Record | None:
+        if self._journal is None:
+            return None
+        return self._journal.open(
+            service=self.base_url,
+            product_name=claim.product_name,
+            request_id=claim.request_id,
+            holder=claim.holder,
+        )
 
     def _look_before_release(self, product_name: str, appid: str) -> int | None:
         """A service in the field loses an AppID for ever that is released without ever having been acquired.

@@ -133,7 +133,8 @@ class LeaseKeeper:
                     start_time=outcome.start_time,
                     lease_id=outcome.lease_id,
                 )
-            self._wake()
+            if claim.owner is not None:
+                self._wake()  # for its heartbeats, and to take it back if its lease is forgotten
         return outcome
 
     def _after_ask(self, claim: Claim, outcome: Grant | Wait | None, doubt: float | None) -> None:
@@ -206,7 +207,10 @@ class LeaseKeeper:
         error: AppIdManagerError | None = None
         outcome = Outcome.DEFERRED
         try:
-            outcome = settling.deliver(self.api, claim, first=first)
+            outcome = settling.deliver(self.api, claim, look_first=not first)
+            if outcome is Outcome.NOT_HELD and (not first or claim.grant is None):
+                # An earlier try arrived and its answer was lost, or there was nothing to give back.
+                outcome = Outcome.RELEASED
         except AppIdManagerError as failed:
             error = failed
         finally:

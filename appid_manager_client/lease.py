@@ -281,7 +281,7 @@ class Lease:
     ) -> bool:
         """`renew()` for coroutines."""
         self.check()
-        hour_end = await asyncio.to_thread(lambda: self.hour_end)
+        hour_end = await self._acquirer.call_async(lambda: self.hour_end)
         if within is not None and self.remaining > within:
             return False
         options = self._renewal_options(hour_end, timeout)

@@ -6,18 +6,18 @@ import logging
 from collections.abc import Sequence
 
 from .claims import Claim, Outcome
-from .errors import AppIdManagerError, InvalidRequest
+from .errors import AppIdManagerError, InvalidRequest, ProductNotFound
 from .models import AppIdState
 from .service import NOT_HELD, ServiceApi
 
 logger = logging.getLogger("appid_manager_client")
 
 
-def deliver(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
-    """Give `claim` back with one call (on a legacy service, for a retry, after a look at the status).
+def deliver(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
+    """Give `claim` back with one call: `RELEASED`, or `NOT_HELD` when the service says that it isn't ours (any more).
 
-    A *first* release that hears that the AppID isn't ours means that it was lost; a *retried* one, that an
-    earlier try arrived and its answer was lost.
+    `look_first`: on a legacy service, only after its status showed that the AppID is still in use since our grant. To
+    be set for everything but the first release by the holder itself.
 
     Raises:
         AppIdManagerError: it isn't known to have arrived; try again.
@@ -26,17 +26,19 @@ def deliver(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
     if grant is None:
         return _deliver_doubt(api, claim)
     if (
-        not first
+        look_first
         and grant.lease_id is None
         and not still_ours(api, claim.product_name, grant.appid, grant.start_time)
     ):
-        return Outcome.RELEASED
+        return Outcome.NOT_HELD
     try:
         api.release(claim.product_name, grant.appid, lease_id=grant.lease_id)
+    except ProductNotFound:
+        return Outcome.NOT_HELD
     except InvalidRequest as error:
         if error.code not in NOT_HELD:
             raise
-        return Outcome.NOT_HELD if first else Outcome.RELEASED
+        return Outcome.NOT_HELD
     return Outcome.RELEASED
 
 
@@ -56,12 +58,16 @@ def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) 
 def _deliver_doubt(api: ServiceApi, claim: Claim) -> Outcome:
     """An acquire whose answer never came: an extended service forgets it by its id, a legacy one can't."""
     try:
-        api.abandon(claim.product_name, claim.request_id)
+        released = api.abandon(claim.product_name, claim.request_id)
+    except ProductNotFound:
+        return Outcome.NOT_HELD
     except InvalidRequest as error:
-        if error.code == "missing_appid":
-            api.extended = False
-            warn_of_candidates(api, claim.product_name, claim.doubts)
-    return Outcome.RELEASED
+        if error.code != "missing_appid":
+            raise
+        api.extended = False
+        warn_of_candidates(api, claim.product_name, claim.doubts)
+        return Outcome.NOT_HELD
+    return Outcome.NOT_HELD if released.appid is None else Outcome.RELEASED
 
 
 def warn_of_candidates(
