@@ -160,6 +160,8 @@ class NoAppIdAvailable(AppIdManagerError, TimeoutError):
         waited: how long the call took, in seconds.
         available_at: the earliest moment at which another try can succeed, in seconds since the
             Unix epoch on the service's clock, or `None` where it isn't known.
+        retry_after: how many seconds from now (when the error was raised) that is, the uncertainty about the
+            service's clock included, or `None`.
     """
 
     def __init__(
@@ -171,12 +173,14 @@ class NoAppIdAvailable(AppIdManagerError, TimeoutError):
         attempts: int = 0,
         waited: float = 0.0,
         available_at: float | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message, service=service)
         self.product_name = product_name
         self.attempts = attempts
         self.waited = waited
         self.available_at = available_at
+        self.retry_after = retry_after
 
 
 class LeaseLost(AppIdManagerError):

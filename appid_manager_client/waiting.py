@@ -212,7 +212,9 @@ class AcquirePlan:
             f"no AppID of product {self._product_name!r} at {self._service}: {why}; gave up after {tries} "
             f"in {self.waited:.1f} s"
         )
+        retry_after = None
         if available_at is not None:
+            retry_after = max(0.0, self._clock.seconds_until(available_at))
             moment = datetime.fromtimestamp(available_at, timezone.utc)
             message += f"; the next can be free at {moment:%Y-%m-%d %H:%M:%S} UTC"
         return NoAppIdAvailable(
@@ -222,6 +224,7 @@ class AcquirePlan:
             attempts=self._tries,
             waited=self.waited,
             available_at=available_at,
+            retry_after=retry_after,
         )
 
 
