@@ -1,0 +1,120 @@
+"""A load generator that costs little beside the service: raw sockets, requests built beforehand, an event loop.
+
+Its own share of processor time is reported, so that one can see that it wasn't the bottleneck.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Load:
+    """What one run measured: answers by status, the time it took, and what the generator itself used of it."""
+
+    statuses: dict[int, int]
+    seconds: float
+    own_share: float
+
+    @property
+    def rate(self) -> float:
+        """Answers a second."""
+        return sum(self.statuses.values()) / self.seconds
+
+
+def run(port: int, requests: list[bytes], connections: int) -> Load:
+    """Send all of `requests`, each connection the next one as soon as it has its answer."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(_run(port, requests, connections))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_run(port, requests, connections))
+
+
+def post(path: str, body: bytes) -> bytes:
+    """A request of HTTP/1.1 that leaves the connection open, if the service will."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode("ascii") + body
+
+
+async def _run(port: int, requests: list[bytes], connections: int) -> Load:
+    statuses: dict[int, int] = {}
+    rest = iter(requests)
+    begun, used = time.perf_counter(), time.process_time()
+    await asyncio.gather(*(_connection(port, rest, statuses) for _ in range(connections)))
+    seconds = time.perf_counter() - begun
+    return Load(statuses, seconds, (time.process_time() - used) / seconds)
+
+
+async def _connection(port: int, rest: Iterator[bytes], statuses: dict[int, int]) -> None:
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    # A service that closes each connection is asked again on a new one.
+    while not done.done():
+        closed: asyncio.Future[None] = loop.create_future()
+        await loop.create_connection(
+            lambda: _Caller(rest, statuses, done, closed), "127.0.0.1", port
+        )
+        await closed
+    await done
+
+
+class _Caller(asyncio.Protocol):
+    def __init__(
+        self,
+        rest: Iterator[bytes],
+        statuses: dict[int, int],
+        done: asyncio.Future[None],
+        closed: asyncio.Future[None],
+    ) -> None:
+        self._rest, self._statuses, self._done, self._closed = rest, statuses, done, closed
+        self._buffer = b""
+        self._waiting = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # of a class of its own under uvloop
+        self._send()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, separator, body = self._buffer.partition(b"\r\n\r\n")
+        if not separator or len(body) < _length(head):
+            return
+        status = int(head[9:12])
+        self._statuses[status] = self._statuses.get(status, 0) + 1
+        self._buffer = b""
+        self._waiting = False
+        if b"\r\nconnection: close" in head.lower():
+            self._transport.close()
+        else:
+            self._send()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        if self._waiting and not self._done.done():
+            self._done.set_exception(ConnectionError("the service closed without an answer"))
+        self._closed.set_result(None)
+
+    def _send(self) -> None:
+        request = next(self._rest, None)
+        if request is not None:
+            self._waiting = True
+            self._transport.write(request)
+            return
+        if not self._done.done():
+            self._done.set_result(None)
+        self._transport.close()
+
+
+def _length(head: bytes) -> int:
+    lowered = head.lower()
+    start = lowered.index(b"content-length:") + len(b"content-length:")
+    end = lowered.find(b"\r\n", start)
+    return int(lowered[start:] if end < 0 else lowered[start:end])

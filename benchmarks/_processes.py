@@ -1,0 +1,58 @@
+"""Services in processes of their own, for the length of a `with` block."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+_START_WITHIN = 30.0
+
+
+@contextlib.contextmanager
+def service(module: str, *arguments: str) -> Iterator[int]:
+    """Run `python -m module PORT ...`, and give its port once it accepts connections."""
+    port = _free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, str(port), *arguments], stdout=subprocess.DEVNULL
+    )
+    try:
+        _wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def init(port: int, product: str, count: int) -> None:
+    """Give `product` so many fresh AppIDs."""
+    appids = {f"{product}-{number:06d}": number for number in range(count)}
+    body = json.dumps({"productName": product, "appids": appids})
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("POST", "/api/appid/init", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise RuntimeError(f"init answered {answer.status}: {answer.read()!r}")
+        answer.read()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_WITHIN
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"the service did not start: exit status {process.poll()}")

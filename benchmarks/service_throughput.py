@@ -1,0 +1,59 @@
+"""Acquires a second with 16 connections: our service, durable, against one that works as the field's, in memory.
+
+Each answer of ours is on disk (`synchronous=FULL`) before it is sent. Each round hands out every one of 2,000 AppIDs,
+so the scans of the field's stay short: with more AppIDs the ratio grows.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+import uuid
+
+from benchmarks._load import Load, post, run
+from benchmarks._processes import init, service
+from benchmarks._report import at_least
+
+_APPIDS = 2_000
+_CONNECTIONS = 16
+_ROUNDS = 5
+
+
+def main() -> None:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        service("benchmarks._field_peer") as field,
+        service("benchmarks._our_peer", f"sqlite:///{directory}/appids.db") as ours,
+    ):
+        # The first round warms up; then they take turns, so that a busy machine slows both.
+        rounds = [(_round(field), _round(ours)) for _ in range(1 + _ROUNDS)][1:]
+    field_rate = statistics.median(load.rate for load, _ in rounds)
+    our_rate = statistics.median(load.rate for _, load in rounds)
+    share = statistics.median(load.own_share for _, load in rounds)
+    print(f"  field's way: {field_rate:,.0f} acquires a second")
+    print(f"  ours: {our_rate:,.0f} acquires a second (load generator busy {share:.0%})")
+    at_least("ours to the field's way", statistics.median(b.rate / a.rate for a, b in rounds), 3.0)
+
+
+def _round(port: int) -> Load:
+    init(port, "bench", _APPIDS)
+    # What the client of this package sends, to both.
+    requests = [
+        post(
+            "/api/appid/acquire",
+            json.dumps(
+                {
+                    "productName": "bench",
+                    "requestId": str(uuid.uuid4()),
+                    "ttl": 60,
+                    "holder": "benchmark",
+                }
+            ).encode(),
+        )
+        for _ in range(_APPIDS)
+    ]
+    load = run(port, requests, _CONNECTIONS)
+    if load.statuses != {200: _APPIDS}:
+        raise RuntimeError(f"not every acquire was answered with an AppID: {load.statuses}")
+    return load
