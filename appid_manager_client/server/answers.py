@@ -2,59 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from starlette.responses import Response
-
+from .http import Reply, refusal, reply
 from .operations import Exhausted, Granted, Initialised, Outcome, Refused, Released, Renewed
 
 # Long waits are told in pieces, so that a caller that knows only this number looks again now and then.
 _LONGEST_RETRY_AFTER = 300
 
-_STATUS_OF = {
-    "appid_conflict": 409,
-    "internal_error": 500,
-    "lease_mismatch": 409,
-    "method_not_allowed": 405,
-    "not_found": 404,
-    "product_not_found": 404,
-    "request_abandoned": 409,
-    "request_ended": 409,
-    "request_too_large": 413,
-    "unauthorized": 401,
-}
 
-
-def json_response(
-    body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None
-) -> Response:
-    """`body` as JSON, in plain ASCII."""
-    content = json.dumps(body, separators=(",", ":"))
-    return Response(content, status, headers, media_type="application/json")
-
-
-def refusal(refused: Refused, headers: dict[str, str] | None = None) -> Response:
-    """The answer to what was refused."""
-    body = {"error": refused.code, "message": refused.message}
-    if refused.field is not None:
-        body["field"] = refused.field
-    return json_response(body, _STATUS_OF.get(refused.code, 400), headers)
-
-
-def answer(outcome: Outcome) -> Response:
+def answer(outcome: Outcome) -> Reply:
     """The answer to an operation."""
     match outcome:
         case Granted():
-            return json_response(_granted(outcome))
+            return reply(_granted(outcome))
         case Exhausted():
-            return json_response(_exhausted(outcome), 202)
+            return reply(_exhausted(outcome), 202)
         case Released():
-            return json_response(_released(outcome))
+            return reply(_released(outcome))
         case Initialised():
-            return json_response(_initialised(outcome))
+            return reply(_initialised(outcome))
         case Renewed():
-            return json_response({"renewed": outcome.renewed, "lost": outcome.lost})
+            return reply({"renewed": outcome.renewed, "lost": outcome.lost})
         case Refused():
             return refusal(outcome)
     raise TypeError(f"no answer is made from {type(outcome).__name__}")

@@ -24,6 +24,7 @@ _HELD_BY = (
         leases.c.start,
     )
     .outerjoin(leases, and_(leases.c.appid == appids.c.appid, leases.c.stop.is_(None)))
+    .where(appids.c.appid.in_(bindparam("names", expanding=True)))
     .with_for_update(of=appids)
 )
 
@@ -50,7 +51,7 @@ def _take_back(
 ) -> None:
     rows: dict[str, Any] = {}
     for names in chunks({what.appid for _, what in wanted}):
-        for found in moment.connection.execute(_HELD_BY.where(appids.c.appid.in_(names))):
+        for found in moment.connection.execute(_HELD_BY, {"names": names}):
             rows[found.appid] = found
     endings: dict[str, Ending] = {}
     for operation, what in wanted:
@@ -126,6 +127,11 @@ def _abandon(
     return Release(operation.product, lease.appid, request_id=operation.request_id)
 
 
+_BEATING = (
+    select(leases.c.lease_id, leases.c.id, leases.c.ttl, leases.c.expires)
+    .where(leases.c.lease_id.in_(bindparam("ids", expanding=True)))
+    .where(leases.c.stop.is_(None))
+)
 _EXTEND = update(leases).where(leases.c.id == bindparam("row")).values(expires=bindparam("until"))
 
 
@@ -133,9 +139,7 @@ def renew(moment: Moment, operations: list[Heartbeat], outcomes: dict[Operation,
     """Answer all heartbeats into `outcomes`. One that came in time counts, however long it had to wait for its turn."""
     live: dict[str, Any] = {}
     for ids in chunks({lease_id for op in operations for lease_id in op.lease_ids}):
-        query = select(leases.c.lease_id, leases.c.id, leases.c.ttl, leases.c.expires)
-        query = query.where(leases.c.lease_id.in_(ids), leases.c.stop.is_(None))
-        for found in moment.connection.execute(query):
+        for found in moment.connection.execute(_BEATING, {"ids": ids}):
             live[found.lease_id] = found
     extended: dict[int, int] = {}
     for operation in operations:

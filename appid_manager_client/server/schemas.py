@@ -5,8 +5,8 @@ Bodies are read as JSON whatever content type they claim, as the services in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
 from pydantic import (
@@ -21,19 +21,12 @@ from pydantic import (
     ValidationError,
 )
 
+from .http import BadRequest
 from .operations import Abandon, Acquire, Heartbeat, Init, Operation, Refused, Release
 from .reading import HistoryQuery
 
 _NAME_LENGTH = 256
 _LARGEST = 2**63 - 1
-
-
-class BadRequest(Exception):
-    """A request that can't be carried out; carries the answer."""
-
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code)
-        self.refused = refused
 
 
 def _storable(text: str) -> str:
@@ -139,13 +132,13 @@ class _HistoryQuery(_Body):
     limit: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
-def parse_status(query: Mapping[str, str]) -> tuple[str | None, bool]:
+def parse_status(query: bytes) -> tuple[str | None, bool]:
     """The product, or `None` for all of them, and whether each AppID is to be listed."""
     asked = _check(_StatusQuery, query)
     return asked.product or None, asked.details
 
 
-def parse_history(query: Mapping[str, str]) -> HistoryQuery:
+def parse_history(query: bytes) -> HistoryQuery:
     """What the query of a history asks for."""
     asked = _check(_HistoryQuery, query)
     return HistoryQuery(asked.product or None, asked.appid or None, asked.since, asked.limit)
@@ -163,9 +156,11 @@ def _read(model: type[_Model], body: bytes) -> _Model:
         raise BadRequest(_explain(error)) from None
 
 
-def _check(model: type[_Model], query: Mapping[str, str]) -> _Model:
+def _check(model: type[_Model], query: bytes) -> _Model:
     try:
-        return model.model_validate(dict(query))
+        return model.model_validate(
+            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
+        )
     except ValidationError as error:
         raise BadRequest(_explain(error)) from None
 
@@ -192,4 +187,4 @@ def _some_data(asked: _Body) -> None:
 
 
 def _text_or_none(value: UUID | None) -> str | None:
-    return None if value is None else str(value)
+    return None if value is None else value.hex

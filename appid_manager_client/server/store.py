@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
-from .acquiring import acquire
+from .acquiring import REQUEST_MEMORY_MS, acquire
 from .hours import Hours
 from .initialising import initialise
 from .moments import Moment, expire, grant_grace
@@ -62,9 +62,12 @@ class Store:
         self._leapt = leapt
         self._history_ms = history_days * _DAY_MS
         self._writer, self._reader = open_engines(database)
+        # One connection for life: to borrow it anew for each batch costs as much as a statement.
+        self._connection = self._writer.connect()
         # While no service ran, no heartbeat could arrive.
-        with self._writer.begin() as connection:
-            grant_grace(Moment(connection, self.clock(), self.hours.at(self.clock())))
+        with self._connection.begin():
+            now = self.clock()
+            grant_grace(Moment(self._connection, now, self.hours.at(now)))
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
         """Carry out a batch and return its outcomes in the same order, all of them committed.
@@ -91,15 +94,16 @@ class Store:
 
     def close(self) -> None:
         """Close the connections. Nothing may be asked afterwards."""
+        self._connection.close()
         self._reader.dispose()
         self._writer.dispose()
 
     def _transact(self, operations: Sequence[Operation]) -> list[Outcome]:
         outcomes: dict[Operation, Outcome] = {}
-        with self._writer.begin() as connection:
+        with self._connection.begin():
             # After the lock was got: however long that took, this is when it happens.
             now = self.clock()
-            moment = Moment(connection, now, self.hours.at(now))
+            moment = Moment(self._connection, now, self.hours.at(now))
             if self._leapt():
                 logger.warning("the clock was set: every lease with a ttl gets it whole from now")
                 grant_grace(moment)
@@ -129,6 +133,12 @@ class Store:
             acquire(moment, acquires, outcomes)
 
     def _prune(self, moment: Moment) -> None:
+        forgotten = moment.now - REQUEST_MEMORY_MS
+        moment.connection.execute(
+            update(leases)
+            .where(leases.c.request_id.is_not(None), leases.c.stop <= forgotten)
+            .values(request_id=None)
+        )
         old = (
             select(leases.c.id)
             .where(leases.c.stop.is_not(None), leases.c.stop < moment.now - self._history_ms)

@@ -64,8 +64,8 @@ leases = Table(
     "leases",
     metadata,
     Column("id", _KEY, primary_key=True),
-    Column("lease_id", String(64), unique=True),
-    Column("request_id", String(64), unique=True),
+    Column("lease_id", String(64)),
+    Column("request_id", String(64)),
     Column("product", Text, nullable=False),
     Column("appid", Text),
     Column("vid", Text),
@@ -79,10 +79,19 @@ leases = Table(
 _live = leases.c.stop.is_(None)
 # The last line of defence: the database itself refuses a second holder.
 Index("ux_leases_live", leases.c.appid, unique=True, sqlite_where=_live, postgresql_where=_live)
+Index("ux_leases_lease_id", leases.c.lease_id, unique=True)
+# Ids are forgotten after a day, so this one stays small however long the history is.
+_asked = leases.c.request_id.is_not(None)
+Index(
+    "ux_leases_request_id",
+    leases.c.request_id,
+    unique=True,
+    sqlite_where=_asked,
+    postgresql_where=_asked,
+)
 _due = _live & leases.c.expires.is_not(None)
 Index("ix_leases_due", leases.c.expires, sqlite_where=_due, postgresql_where=_due)
 Index("ix_leases_appid", leases.c.appid, leases.c.start)
-Index("ix_leases_product", leases.c.product, leases.c.start)
 _ended = leases.c.stop.is_not(None)
 Index("ix_leases_ended", leases.c.stop, sqlite_where=_ended, postgresql_where=_ended)
 
@@ -126,6 +135,8 @@ def _prepare(connection: Any, _record: object) -> None:
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA cache_size=-32768")
+    # Fewer and larger checkpoints; the log then has at most about 16 MiB.
+    cursor.execute("PRAGMA wal_autocheckpoint=4000")
     cursor.close()
 
 

@@ -1,0 +1,202 @@
+"""The plumbing under every call: authentication, method, size of the body, JSON for whatever happens, the date.
+
+Written to plain ASGI: it is on the way of every request, and each wrapper more costs as much as a statement less saves.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from .operations import Refused
+
+logger = logging.getLogger("appid_manager_client.server")
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+_STATUS_OF = {
+    "appid_conflict": 409,
+    "internal_error": 500,
+    "lease_mismatch": 409,
+    "method_not_allowed": 405,
+    "not_found": 404,
+    "product_not_found": 404,
+    "request_abandoned": 409,
+    "request_ended": 409,
+    "request_too_large": 413,
+    "unauthorized": 401,
+}
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer: a JSON object with its status, and headers beside the usual ones."""
+
+    body: bytes
+    status: int = 200
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+
+def reply(body: dict[str, Any], status: int = 200) -> Reply:
+    """`body` as JSON, in plain ASCII."""
+    return Reply(_encode(body).encode("ascii"), status)
+
+
+def refusal(refused: Refused) -> Reply:
+    """The answer to what was refused."""
+    body = {"error": refused.code, "message": refused.message}
+    if refused.field is not None:
+        body["field"] = refused.field
+    return reply(body, _STATUS_OF.get(refused.code, 400))
+
+
+class BadRequest(Exception):
+    """A request that can't be carried out; carries the answer."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code)
+        self.refused = refused
+
+
+@dataclass(slots=True)
+class Call:
+    """What an endpoint gets: the body, and the query as it came."""
+
+    body: bytes
+    query: bytes
+
+
+Handler = Callable[[Call], Awaitable[Reply]]
+_CLOSE = (b"connection", b"close")
+
+
+class Gate:
+    """Knows who may come in, and what time the service has; shared by the endpoints of one service."""
+
+    def __init__(self, auth_token: str | None, clock: Callable[[], int]) -> None:
+        self._expected = None if auth_token is None else auth_token.encode("ascii")
+        self._clock = clock
+        self._dated = (-1, b"")
+
+    def admits(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        """Whether one of the two headers carries the token."""
+        if self._expected is None:
+            return True
+        for name, value in headers:
+            if name == b"x-api-key":
+                given = value
+            elif name == b"authorization" and value[:7].lower() == b"bearer ":
+                given = value[7:].strip()
+            else:
+                continue
+            if hmac.compare_digest(given, self._expected):
+                return True
+        return False
+
+    async def send(self, send: Send, answer: Reply) -> None:
+        """Send `answer`, dated by the service's clock."""
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(answer.body)),
+            (b"date", self._date()),
+            *answer.headers,
+        ]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    def _date(self) -> bytes:
+        second = self._clock() // 1000
+        if second != self._dated[0]:
+            self._dated = (second, formatdate(second, usegmt=True).encode("ascii"))
+        return self._dated[1]
+
+
+_UNAUTHORIZED = Refused(
+    "unauthorized",
+    "a valid token is required: X-API-Key: TOKEN, or Authorization: Bearer TOKEN",
+)
+
+
+# Which methods a path takes that is meant for one; `None` takes them all.
+_METHODS: dict[str | None, tuple[str, ...]] = {"GET": ("GET", "HEAD"), "POST": ("POST",)}
+
+
+class Endpoint:
+    """One path as an ASGI application: whatever comes, it is answered in JSON, and nothing of it goes to the log."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        handler: Handler,
+        method: str | None = "POST",
+        *,
+        limit: int = 1024 * 1024,
+        public: bool = False,
+    ) -> None:
+        self._gate = gate
+        self._handler = handler
+        self._methods = _METHODS.get(method)
+        self._limit = limit
+        self._public = public
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except BadRequest as error:
+            answer = refusal(error.refused)
+            if error.refused.code == "request_too_large":
+                # What is left of the body is not worth reading.
+                answer.headers.append(_CLOSE)
+        except Exception as error:
+            logger.error("%s failed: %s", scope["path"], _describe(error))
+            answer = refusal(Refused("internal_error", "the service failed; its log says why"))
+        await self._gate.send(send, answer)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        if not self._public and not self._gate.admits(scope["headers"]):
+            answer = refusal(_UNAUTHORIZED)
+            answer.headers += [(b"www-authenticate", b"Bearer"), _CLOSE]
+            return answer
+        if self._methods is not None and scope["method"] not in self._methods:
+            answer = refusal(Refused("method_not_allowed", "this path takes another method"))
+            answer.headers.append((b"allow", ", ".join(self._methods).encode("ascii")))
+            return answer
+        body = await self._read(scope, receive)
+        return await self._handler(Call(body, scope["query_string"]))
+
+    async def _read(self, scope: Scope, receive: Receive) -> bytes:
+        """The body, as long as it isn't larger than the limit."""
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit():
+                if len(value) > 15 or int(value) > self._limit:
+                    raise self._too_large()
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest(Refused("invalid_request", "body: it broke off", "body"))
+            body = message.get("body", b"")
+            size += len(body)
+            if size > self._limit:
+                raise self._too_large()
+            pieces.append(body)
+            if not message.get("more_body", False):
+                return body if len(pieces) == 1 else b"".join(pieces)
+
+    def _too_large(self) -> BadRequest:
+        message = f"the body is larger than {self._limit} bytes"
+        return BadRequest(Refused("request_too_large", message))
+
+
+def _describe(error: Exception) -> str:
+    # The text of a database error holds the statement's values.
+    original = getattr(error, "orig", None) or error
+    return f"{type(error).__name__}: {original}"
