@@ -14,7 +14,7 @@ from . import forking
 from .acquiring import Acquirer, retry
 from .claims import Claim, PendingRelease, Record
 from .clock import ServerClock, SystemTime
-from .config import Settings, check_seconds
+from .config import Settings, check_seconds, hidden
 from .errors import (
     AppIdManagerError,
     ConfigurationError,
@@ -71,6 +71,7 @@ class AppIdClient:
         on_event: EventHook | None = None,
         system: SystemTime | None = None,
     ) -> None:
+        auth_token = hidden(auth_token)
         settings = Settings.resolve(base_url, timeout, auth_token, journal)
         if settings.token_withheld:
             logger.warning(
@@ -352,6 +353,8 @@ class AppIdClient:
         self.close()
 
     def __repr__(self) -> str:
+        if not hasattr(self, "base_url"):  # shown by a traceback of its own making
+            return "<AppIdClient without settings>"
         return f"AppIdClient({self.base_url!r}, timeout={self.timeout:g})"
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
@@ -26,6 +26,8 @@ TIMEOUT_VARIABLE = "APPID_MANAGER_TIMEOUT"
 TOKEN_VARIABLE = "APPID_MANAGER_TOKEN"
 JOURNAL_VARIABLE = "APPID_MANAGER_JOURNAL"
 
+T = TypeVar("T")
+
 _TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 _FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
@@ -34,6 +36,10 @@ class Token(str):
     """A token that shows itself to nobody who prints, formats or logs it; `encode()` gives the bytes to send."""
 
     __slots__ = ()
+
+    def __new__(cls, secret: str) -> Token:
+        # `str(token)` would give the stars, and a second wrapping would send them.
+        return secret if isinstance(secret, Token) else super().__new__(cls, secret)
 
     def __repr__(self) -> str:
         return "'***'"
@@ -72,7 +78,8 @@ class Settings:
             ConfigurationError: a value can't be used.
             TypeError: an argument has a wrong type.
         """
-        env = os.environ if environ is None else environ
+        env = _own_variables(os.environ if environ is None else environ)
+        auth_token = hidden(auth_token)
         url, url_source = _pick("base_url", base_url, URL_VARIABLE, env)
         seconds, seconds_source = _pick("timeout", timeout, TIMEOUT_VARIABLE, env)
         secret, secret_source = _pick("auth_token", auth_token, TOKEN_VARIABLE, env)
@@ -86,6 +93,20 @@ class Settings:
             journal=_check_journal(*_pick("journal", journal, JOURNAL_VARIABLE, env)),
             token_withheld=url is None and token is not None,
         )
+
+
+def hidden(secret: T) -> T | Token:
+    """Text as a `Token`, before it can stand in the locals of a traceback; anything else as it is, to be refused."""
+    return Token(secret) if isinstance(secret, str) else secret
+
+
+def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are ours, and no others: a traceback may show them all."""
+    names = (URL_VARIABLE, TIMEOUT_VARIABLE, JOURNAL_VARIABLE)
+    own = {name: environ[name] for name in names if name in environ}
+    if TOKEN_VARIABLE in environ:
+        own[TOKEN_VARIABLE] = Token(environ[TOKEN_VARIABLE])
+    return own
 
 
 def _pick(name: str, argument: Any, variable: str, env: Mapping[str, str]) -> tuple[Any, str]:
@@ -104,19 +125,21 @@ def check_url(url: object, source: str = "base_url") -> str:
     """
     if not isinstance(url, str):
         raise TypeError(f"{source} must be a str, not {type(url).__name__}")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise ConfigurationError(f"{source} is no valid URL ({error})") from None
-    if parts.username is not None or parts.password is not None or "@" in parts.netloc:
+    if "@" in url:
+        # Before anything else: every other message shows the URL, or quotes one that does.
         raise ConfigurationError(
             f"{source} must not hold a user name or password; pass the token as auth_token or in {TOKEN_VARIABLE}"
         )
+    if "?" in url or "#" in url:
+        shown = url.partition("?")[0].partition("#")[0]
+        raise ConfigurationError(f"{source} must end before any '?' or '#', after {shown!r}")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ConfigurationError(f"{source} is no valid URL: {url!r}") from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         raise ConfigurationError(f"{source} must look like http://host:port, not {url!r}")
-    if parts.query or parts.fragment or url.endswith(("?", "#")):
-        raise ConfigurationError(f"{source} must end before any '?' or '#': {url!r}")
     if port == 0 or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
         raise ConfigurationError(f"{source} is no valid URL: {url!r}")
     return url.rstrip("/")
