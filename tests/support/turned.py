@@ -1,0 +1,62 @@
+"""The machine's clock, turned by the tests: waits and sleeps cost no time, and everything that was slept is written down."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+
+from appid_manager_client.clock import SystemTime
+
+
+class TurnedSystem(SystemTime):
+    """A `SystemTime` whose clock moves only by what is waited, and by `turn`.
+
+    - `jitter`: what `uniform(low, high)` gives, from 0 (`low`) to 1 (`high`); a callable gives one for each draw.
+    - `followers`: called with the seconds of every move, so that a service's frozen clock can keep pace.
+    - `pauses`: the seconds of each wait and sleep, in order.
+    """
+
+    def __init__(
+        self,
+        start: float = 1000.0,
+        *,
+        jitter: float | Callable[[], float] = 0.5,
+        followers: tuple[Callable[[float], object], ...] = (),
+    ) -> None:
+        self._lock = threading.Lock()  # guards the next two
+        self._now = start
+        self.pauses: list[float] = []
+        self._jitter = jitter
+        self._followers = followers
+
+    def turn(self, seconds: float) -> None:
+        """Let time go by."""
+        with self._lock:
+            self._now += seconds
+        for follow in self._followers:
+            follow(seconds)
+
+    def monotonic(self) -> float:
+        with self._lock:
+            return self._now
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        if event.is_set():
+            return True
+        self._pass(seconds)
+        return event.is_set()
+
+    async def sleep(self, seconds: float) -> None:
+        self._pass(seconds)
+        await asyncio.sleep(0)
+
+    def uniform(self, low: float, high: float) -> float:
+        share = self._jitter() if callable(self._jitter) else self._jitter
+        return low + (high - low) * share
+
+    def _pass(self, seconds: float) -> None:
+        with self._lock:
+            self.pauses.append(seconds)
+        if seconds > 0:
+            self.turn(seconds)

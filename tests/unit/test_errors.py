@@ -1,0 +1,102 @@
+"""The exception tree: one root, Python's own kin, facts as attributes, and a way through pickle."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+
+import pytest
+
+import appid_manager_client
+from appid_manager_client import errors
+from appid_manager_client.errors import AppIdManagerError, NoAppIdAvailable
+
+CLASSES = [
+    cls
+    for _, cls in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(cls, AppIdManagerError)
+]
+
+
+def made(cls: type[AppIdManagerError]) -> AppIdManagerError:
+    """An error with a value other than the default in every field."""
+    facts: dict[str, object] = {}
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            if isinstance(parameter.default, bool):
+                facts[name] = not parameter.default
+            elif isinstance(parameter.default, (int, float)):
+                facts[name] = 17
+            else:
+                facts[name] = f"some {name}"
+    return cls("it went wrong", **facts)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_an_error_comes_back_whole_from_a_pickle(
+    cls: type[AppIdManagerError], protocol: int
+) -> None:
+    error = made(cls)
+    back = pickle.loads(pickle.dumps(error, protocol))
+    assert type(back) is cls
+    assert str(back) == "it went wrong"
+    assert vars(back) == vars(error) and vars(back)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_copy_of_an_error_is_whole_too(cls: type[AppIdManagerError]) -> None:
+    error = made(cls)
+    back = copy.copy(error)
+    assert (type(back), str(back), vars(back)) == (cls, str(error), vars(error))
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_error_has_one_message_and_no_errno(cls: type[AppIdManagerError]) -> None:
+    error = made(cls)
+    assert error.args == ("it went wrong",)
+    assert getattr(error, "errno", None) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "kin"),
+    [
+        ("NoAppIdAvailable", TimeoutError),
+        ("PoolTimeout", TimeoutError),
+        ("RequestTimeout", TimeoutError),
+        ("ServiceUnavailable", ConnectionError),
+        ("ConfigurationError", ValueError),
+        ("ProductNotFound", LookupError),
+        ("AppIdNotFound", LookupError),
+        ("ProductNotFound", errors.InvalidRequest),
+        ("AppIdNotFound", errors.InvalidRequest),
+        ("ProductMismatch", errors.InvalidRequest),
+        ("AppIdConflict", errors.InvalidRequest),
+        ("RequestTimeout", errors.TransportError),
+        ("ServiceUnavailable", errors.TransportError),
+    ],
+)
+def test_an_error_is_also_what_python_calls_it(name: str, kin: type[Exception]) -> None:
+    assert issubclass(getattr(errors, name), kin)
+
+
+def test_every_error_has_the_root_and_is_exported() -> None:
+    raised = {cls.__name__ for cls in CLASSES}
+    assert raised <= set(appid_manager_client.__all__)
+
+
+def test_an_authentication_error_is_no_transport_error_that_a_loop_would_retry() -> None:
+    assert not issubclass(errors.AuthenticationError, errors.TransportError)
+    assert not issubclass(errors.ProtocolError, errors.TransportError)
+
+
+def test_a_subclass_of_a_user_pickles_too() -> None:
+    error = Derived("gone", product_name="p", attempts=3)
+    back = pickle.loads(pickle.dumps(error))
+    assert isinstance(back, Derived)
+    assert back.attempts == 3
+
+
+class Derived(NoAppIdAvailable):
+    """An error of a user's own."""
