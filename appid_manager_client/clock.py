@@ -89,9 +89,11 @@ class ServerClock:
     def observe(self, server_ms: int, sent: float, received: float) -> None:
         """Take in a time that the service read between the monotonic moments `sent` and `received`."""
         low = server_ms / 1000 - received
-        high = server_ms / 1000 + _RESOLUTION - sent
+        # Read at `sent` at the earliest, and drifting ever since.
+        high = server_ms / 1000 + _RESOLUTION - sent + _DRIFT * (received - sent)
         with self._lock:
-            age = _DRIFT * max(0.0, received - self._as_of)
+            # Answers of other threads may be newer than this one: then the bounds age backwards.
+            age = _DRIFT * abs(received - self._as_of)
             narrowed = max(low, self._low - age), min(high, self._high + age)
             self._low, self._high = narrowed if narrowed[0] <= narrowed[1] else (low, high)
             self._as_of = received
@@ -175,9 +177,11 @@ class ServerClock:
         return self.hour_end_after(self.earliest())
 
     def seconds_until(self, server_time: float) -> float:
-        """Seconds from now until the service's clock has *certainly* reached `server_time`."""
-        return server_time - self.earliest()
+        """Seconds from now until the service's clock has *certainly* reached `server_time`, drifting on the way."""
+        left = server_time - self.earliest()
+        return left / (1 - _DRIFT) if left > 0 else left
 
     def seconds_before(self, server_time: float) -> float:
-        """Seconds from now during which the service's clock has *certainly not* reached `server_time`."""
-        return server_time - self.latest()
+        """Seconds from now during which the service's clock will *certainly not* reach `server_time`."""
+        left = server_time - self.latest()
+        return left / (1 + _DRIFT) if left > 0 else left

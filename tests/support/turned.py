@@ -1,4 +1,4 @@
-"""The machine's clock, turned by the tests: waits and sleeps cost no time, and everything that was slept is written down."""
+"""The machine's clock, turned by the tests: waits and sleeps cost no time, and what was slept is written down."""
 
 from __future__ import annotations
 

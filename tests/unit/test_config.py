@@ -1,4 +1,4 @@
-"""Settings: arguments before environment before the seed's defaults; what can't be used is named, secrets are not shown."""
+"""Settings: arguments before environment before defaults; what can't be used is named, secrets are not shown."""
 
 from __future__ import annotations
 
