@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.support.field import FieldService
@@ -12,6 +13,11 @@ from tests.support.isolation import block_the_network, clean_environment, nothin
 from tests.support.ours import OurService
 
 _count = itertools.count()
+
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 def pytest_configure() -> None:
