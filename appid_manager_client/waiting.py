@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TypeVar
 
-from .clock import ServerClock, SystemTime
+from .clock import HOUR, ServerClock, SystemTime
 from .config import check_seconds
 from .errors import AppIdManagerError, NoAppIdAvailable, TransportError
 from .models import Wait
@@ -58,7 +58,10 @@ class WaitOptions:
             check_seconds(self.timeout, "timeout")
         if not isinstance(self.force, bool):
             raise TypeError(f"force must be a bool, not {type(self.force).__name__}")
-        check_seconds(self.min_remaining, "min_remaining")
+        if check_seconds(self.min_remaining, "min_remaining") >= HOUR:
+            raise ValueError(
+                f"min_remaining must be less than an hour ({HOUR:g} s), not {self.min_remaining:g}"
+            )
 
 
 class AcquirePlan:
@@ -188,10 +191,13 @@ class AcquirePlan:
         """Never a millisecond early on the service's clock, and a little late so that not all come at once."""
         pause = self._clock.seconds_until(moment)
         left = self._left()
-        if left is not None and pause > left:
-            raise self._exhausted(why, moment)
-        jitter = BOUNDARY_JITTER if left is None else min(BOUNDARY_JITTER, left - pause)
-        return max(MIN_PAUSE, pause + self._system.uniform(0, max(0.0, jitter)))
+        jitter = BOUNDARY_JITTER
+        if left is not None:
+            # A try without a moment for its answer would only burn what it gets.
+            if max(pause, MIN_PAUSE) > left - MIN_PAUSE:
+                raise self._exhausted(why, moment)
+            jitter = min(jitter, (left - pause) / 2)
+        return max(MIN_PAUSE, pause + self._system.uniform(0, jitter))
 
     def _before_deadline(self, pause: float) -> float | None:
         """The pause, shortened so that the last try still has a moment; `None` if no try fits any more."""
