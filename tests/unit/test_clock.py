@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appid_manager_client.clock import ServerClock, SystemTime
-from tests.support.turned import TurnedSystem
+from tests.support.machine import TurnedSystem
 
 EPOCH = 1_700_000_000.0
 LATENCY = st.floats(0, 10)

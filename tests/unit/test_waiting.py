@@ -29,7 +29,7 @@ from appid_manager_client.waiting import (
     backoff,
     describe,
 )
-from tests.support.turned import TurnedSystem
+from tests.support.machine import TurnedSystem
 
 HOUR = 1_700_002_800.0  # an hour of UTC begins here
 UNCERTAIN = (
