@@ -14,7 +14,7 @@ from . import forking
 from .acquiring import Acquirer, retry
 from .claims import Claim, PendingRelease, Record
 from .clock import ServerClock, SystemTime
-from .config import Settings, check_seconds, hidden
+from .config import Settings, check_name, check_seconds, hidden
 from .errors import (
     AppIdManagerError,
     ConfigurationError,
@@ -34,7 +34,6 @@ from .waiting import WaitOptions
 
 logger = logging.getLogger("appid_manager_client")
 
-MAX_HOLDER = 200
 _CALL_BACKOFF = 5.0
 
 
@@ -134,7 +133,7 @@ class AppIdClient:
             ProductNotFound, AuthenticationError: another try would not help.
             TransportError, ProtocolError: no usable answer.
         """
-        _check_name(product_name, "product_name")
+        check_name(product_name, "product_name")
         options = WaitOptions(max_retries, retry_interval, timeout, force)
 
         def open_claim() -> Claim:
@@ -159,8 +158,8 @@ class AppIdClient:
             AppIdNotFound, ProductMismatch, InvalidRequest: the service refused it; `code` says why.
             AuthenticationError, TransportError, ProtocolError: no usable answer.
         """
-        _check_name(appid, "appid")
-        _check_name(product_name, "product_name")
+        check_name(appid, "appid")
+        check_name(product_name, "product_name")
         key = (product_name, appid)
         with self._lock:
             claim = self._granted.get(key)
@@ -208,7 +207,7 @@ class AppIdClient:
             AppIdConflict: an AppID belongs to another product; nothing was changed.
             AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done, or nobody knows.
         """
-        _check_name(product_name, "product_name")
+        check_name(product_name, "product_name")
         _check_appids(appids)
         try:
             retry(
@@ -231,7 +230,7 @@ class AppIdClient:
             AuthenticationError, InvalidRequest, TransportError, ProtocolError: no usable answer.
         """
         if product_name is not None:
-            _check_name(product_name, "product_name")
+            check_name(product_name, "product_name")
         return retry(
             self._system,
             lambda attempt: self._api.status_body(product_name),
@@ -276,13 +275,7 @@ class AppIdClient:
         Raises:
             ValueError, TypeError: an argument is wrong.
         """
-        _check_name(product_name, "product_name")
-        if ttl is not None and not 1 <= check_seconds(ttl, "ttl") <= 3600:
-            raise ValueError(f"ttl must be between 1 and 3600 seconds, not {ttl!r}")
-        if holder is not None:
-            _check_name(holder, "holder", longest=MAX_HOLDER)
-        if on_lost is not None and not callable(on_lost):
-            raise TypeError(f"on_lost must be callable, not {type(on_lost).__name__}")
+        check_name(product_name, "product_name")
         wait = WaitOptions(max_retries, retry_interval, timeout, min_remaining=min_remaining)
         options = LeaseOptions(wait, ttl, holder, on_lost)
         return Lease(self._keeper, self._acquirer, product_name, options)
@@ -400,26 +393,13 @@ class AppIdClient:
         return None if entry is None else entry.start_time
 
 
-def _check_name(value: object, name: str, *, longest: int | None = None) -> None:
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if not value.strip():
-        raise ValueError(f"{name} is required")
-    if longest is not None and len(value) > longest:
-        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} holds characters that can't be sent: {value!r}") from None
-
-
 def _check_appids(appids: object) -> None:
     if not isinstance(appids, Mapping):
         raise TypeError(f"appids must be a mapping of AppIDs to vids, not {type(appids).__name__}")
     if not appids:
         raise ValueError("appids is required: it names no AppID")
     for appid, vid in appids.items():
-        _check_name(appid, "an AppID in appids")
+        check_name(appid, "an AppID in appids")
         if isinstance(vid, bool) or not isinstance(vid, (str, int)):
             raise TypeError(
                 f"appids[{appid!r}] must be a vid, a str or an int, not {type(vid).__name__}"

@@ -159,6 +159,25 @@ def check_seconds(value: object, name: str, *, minimum: float = 0.0) -> float:
     return value
 
 
+def check_name(value: object, name: str, *, longest: int | None = None) -> None:
+    """Text that can be sent as the name of something.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is blank, too long, or can't be encoded.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name} is required")
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds characters that can't be sent: {value!r}") from None
+
+
 def _check_timeout(value: Any, source: str) -> float:
     seconds = value
     if source == TIMEOUT_VARIABLE:

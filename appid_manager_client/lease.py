@@ -18,6 +18,7 @@ from types import TracebackType
 from . import forking
 from .acquiring import Acquirer
 from .claims import Claim, Outcome
+from .config import check_name, check_seconds
 from .errors import LeaseInUse, LeaseLost, LeaseNotHeld
 from .keeper import LeaseKeeper
 from .models import Grant
@@ -27,6 +28,9 @@ logger = logging.getLogger("appid_manager_client")
 
 DEFAULT_TTL = 60.0
 """Seconds without a heartbeat after which an extended service ends a lease by itself."""
+
+MAX_HOLDER = 200
+"""Characters that the text about a holder may have (wire contract, "Extensions")."""
 
 
 class LeaseState(Enum):
@@ -44,10 +48,19 @@ class LeaseState(Enum):
 class LeaseOptions:
     """What `client.lease(...)` was asked for; see there."""
 
-    wait: WaitOptions
-    ttl: float | None
-    holder: str | None
-    on_lost: Callable[[Lease], object] | None
+    wait: WaitOptions = WaitOptions()
+    ttl: float | None = DEFAULT_TTL
+    holder: str | None = None
+    on_lost: Callable[[Lease], object] | None = None
+
+    def __post_init__(self) -> None:
+        ttl, on_lost = self.ttl, self.on_lost
+        if ttl is not None and not 1 <= check_seconds(ttl, "ttl") <= 3600:
+            raise ValueError(f"ttl must be between 1 and 3600 seconds, not {ttl!r}")
+        if self.holder is not None:
+            check_name(self.holder, "holder", longest=MAX_HOLDER)
+        if on_lost is not None and not callable(on_lost):
+            raise TypeError(f"on_lost must be callable, not {type(on_lost).__name__}")
 
 
 class Lease:
