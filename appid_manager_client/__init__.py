@@ -12,6 +12,7 @@ import logging
 from ._version import __version__
 from .claims import PendingRelease
 from .client import AppIdClient, get_default_client, set_default_client
+from .decorator import INJECTED, uses_appid
 from .errors import (
     AppIdConflict,
     AppIdManagerError,
@@ -53,6 +54,7 @@ __all__ = [
     "Event",
     "EventHook",
     "EventKind",
+    "INJECTED",
     "InvalidRequest",
     "Lease",
     "LeaseInUse",
@@ -73,4 +75,5 @@ __all__ = [
     "get_default_client",
     "release_on_termination",
     "set_default_client",
+    "uses_appid",
 ]
