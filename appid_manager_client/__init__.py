@@ -5,40 +5,49 @@ from appid_manager_client import AppIdClient
 client = AppIdClient("http://localhost:5000")
 with client.lease("stt_billing") as lease:
     print(lease.appid, lease.vid)
+
+What a name stands for is imported when it is first used: who only has this package installed, as the users of its
+pytest plugin do, pays nothing for it.
 """
 
+from __future__ import annotations
+
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
-from .claims import PendingRelease
-from .client import AppIdClient, get_default_client, set_default_client
-from .decorator import INJECTED, uses_appid
-from .errors import (
-    AppIdConflict,
-    AppIdManagerError,
-    AppIdNotFound,
-    AuthenticationError,
-    ClientClosed,
-    ConfigurationError,
-    InvalidRequest,
-    LeaseInUse,
-    LeaseLost,
-    LeaseNotHeld,
-    NoAppIdAvailable,
-    PoolClosed,
-    PoolTimeout,
-    ProductMismatch,
-    ProductNotFound,
-    ProtocolError,
-    RequestTimeout,
-    ServiceUnavailable,
-    TransportError,
-)
-from .events import Event, EventHook, EventKind
-from .lease import Lease
-from .models import Acquisition
-from .reaping import Reaped
-from .termination import release_on_termination
+
+if TYPE_CHECKING:
+    from .claims import PendingRelease
+    from .client import AppIdClient, get_default_client, set_default_client
+    from .decorator import INJECTED, uses_appid
+    from .errors import (
+        AppIdConflict,
+        AppIdManagerError,
+        AppIdNotFound,
+        AuthenticationError,
+        ClientClosed,
+        ConfigurationError,
+        InvalidRequest,
+        LeaseInUse,
+        LeaseLost,
+        LeaseNotHeld,
+        NoAppIdAvailable,
+        PoolClosed,
+        PoolTimeout,
+        ProductMismatch,
+        ProductNotFound,
+        ProtocolError,
+        RequestTimeout,
+        ServiceUnavailable,
+        TransportError,
+    )
+    from .events import Event, EventHook, EventKind
+    from .lease import Lease
+    from .models import Acquisition
+    from .reaping import Reaped
+    from .termination import release_on_termination
 
 logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
 
@@ -77,3 +86,51 @@ __all__ = [
     "set_default_client",
     "uses_appid",
 ]
+
+_HOMES = {
+    "PendingRelease": "claims",
+    "AppIdClient": "client",
+    "get_default_client": "client",
+    "set_default_client": "client",
+    "INJECTED": "decorator",
+    "uses_appid": "decorator",
+    "AppIdConflict": "errors",
+    "AppIdManagerError": "errors",
+    "AppIdNotFound": "errors",
+    "AuthenticationError": "errors",
+    "ClientClosed": "errors",
+    "ConfigurationError": "errors",
+    "InvalidRequest": "errors",
+    "LeaseInUse": "errors",
+    "LeaseLost": "errors",
+    "LeaseNotHeld": "errors",
+    "NoAppIdAvailable": "errors",
+    "PoolClosed": "errors",
+    "PoolTimeout": "errors",
+    "ProductMismatch": "errors",
+    "ProductNotFound": "errors",
+    "ProtocolError": "errors",
+    "RequestTimeout": "errors",
+    "ServiceUnavailable": "errors",
+    "TransportError": "errors",
+    "Event": "events",
+    "EventHook": "events",
+    "EventKind": "events",
+    "Lease": "lease",
+    "Acquisition": "models",
+    "Reaped": "reaping",
+    "release_on_termination": "termination",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{home}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
