@@ -72,7 +72,8 @@ class ZoneHours:
         if _turns(change, before, offset):
             return change
         # The same hour began before the offset changed, and counts from there.
-        return change - (change + before) % _HOUR
+        last = change - 1
+        return last - (last + before) % _HOUR
 
     def _end(self, moment: int) -> int:
         offset = self._offset(moment)

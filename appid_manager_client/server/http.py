@@ -74,7 +74,6 @@ class Call:
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
-_CLOSE = (b"connection", b"close")
 
 
 class Gate:
@@ -150,10 +149,8 @@ class Endpoint:
         try:
             answer = await self._answer(scope, receive)
         except BadRequest as error:
+            # The server reads past what is left of the body, so that its sender gets to read this.
             answer = refusal(error.refused)
-            if error.refused.code == "request_too_large":
-                # What is left of the body is not worth reading.
-                answer.headers.append(_CLOSE)
         except Exception as error:
             logger.error("%s failed: %s", scope["path"], _describe(error))
             answer = refusal(Refused("internal_error", "the service failed; its log says why"))
@@ -162,7 +159,7 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         if not self._public and not self._gate.admits(scope["headers"]):
             answer = refusal(_UNAUTHORIZED)
-            answer.headers += [(b"www-authenticate", b"Bearer"), _CLOSE]
+            answer.headers.append((b"www-authenticate", b"Bearer"))
             return answer
         if self._methods is not None and scope["method"] not in self._methods:
             answer = refusal(Refused("method_not_allowed", "this path takes another method"))

@@ -1,0 +1,104 @@
+"""Group commit: what waits together goes together, and each caller hears its own outcome."""
+
+import asyncio
+
+import pytest
+
+from appid_manager_client.server.batching import Batcher
+from appid_manager_client.server.operations import Sweep, Swept
+
+
+class Recorder:
+    """A store that notes its batches; an operation that prunes fails."""
+
+    def __init__(self):
+        self.batches = []
+
+    def execute(self, operations):
+        self.batches.append(list(operations))
+        return [
+            RuntimeError("no") if operation.prune else Swept(len(self.batches))
+            for operation in operations
+        ]
+
+
+class Broken:
+    def execute(self, operations):
+        raise MemoryError("all of it")
+
+
+def test_what_waits_at_the_same_moment_is_one_batch():
+    async def scenario():
+        store = Recorder()
+        batcher = Batcher(store)
+        await asyncio.gather(*(batcher.submit(Sweep()) for _ in range(10)))
+        await batcher.close()
+        return store.batches
+
+    assert [len(batch) for batch in asyncio.run(scenario())] == [10]
+
+
+def test_a_batch_has_a_bound():
+    async def scenario():
+        store = Recorder()
+        batcher = Batcher(store)
+        await asyncio.gather(*(batcher.submit(Sweep()) for _ in range(600)))
+        await batcher.close()
+        return store.batches
+
+    assert [len(batch) for batch in asyncio.run(scenario())] == [256, 256, 88]
+
+
+def test_one_that_asks_alone_is_served_every_time():
+    async def scenario():
+        store = Recorder()
+        batcher = Batcher(store)
+        for _ in range(20):
+            await batcher.submit(Sweep())
+        await batcher.close()
+        return store.batches
+
+    assert [len(batch) for batch in asyncio.run(scenario())] == [1] * 20
+
+
+def test_a_failure_reaches_its_own_caller_alone():
+    async def scenario():
+        batcher = Batcher(Recorder())
+        outcomes = await asyncio.gather(
+            batcher.submit(Sweep()),
+            batcher.submit(Sweep(prune=True)),
+            batcher.submit(Sweep()),
+            return_exceptions=True,
+        )
+        await batcher.close()
+        return outcomes
+
+    first, second, third = asyncio.run(scenario())
+    assert isinstance(first, Swept)
+    assert isinstance(second, RuntimeError)
+    assert isinstance(third, Swept)
+
+
+def test_a_store_that_fails_altogether_is_heard_and_survived():
+    async def scenario():
+        batcher = Batcher(Broken())
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                await batcher.submit(Sweep())
+        await batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_caller_that_goes_doesn_t_keep_the_others_from_their_answers():
+    async def scenario():
+        batcher = Batcher(Recorder())
+        going = asyncio.create_task(batcher.submit(Sweep()))
+        staying = asyncio.create_task(batcher.submit(Sweep()))
+        await asyncio.sleep(0)
+        going.cancel()
+        outcome = await staying
+        await batcher.close()
+        return outcome
+
+    assert isinstance(asyncio.run(scenario()), Swept)

@@ -1,0 +1,104 @@
+"""Settings that can't be used, and the clock's leaps."""
+
+import pytest
+
+from appid_manager_client.errors import ConfigurationError
+from appid_manager_client.server import ServiceSettings, serve
+from appid_manager_client.server.timekeeping import SystemClock
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host", ""),
+        ("host", None),
+        ("port", -1),
+        ("port", 65536),
+        ("port", "5000"),
+        ("port", True),
+        ("database", ""),
+        ("database", "appids.db"),
+        ("database", "sqlite://"),
+        ("database", "sqlite:///:memory:"),
+        ("database", "postgresql://user:pa55@host/db"),
+        ("auth_token", ""),
+        ("auth_token", " x"),
+        ("auth_token", "sch\u00f6n"),
+        ("auth_token", "a\nb"),
+        ("timezone", "Mars/Olympus"),
+        ("timezone", "../etc/passwd"),
+        ("timezone", None),
+        ("hour_seconds", 0),
+        ("hour_seconds", 1.5),
+        ("history_days", 0),
+    ],
+)
+def test_a_setting_that_can_t_be_used_is_named(name, value):
+    with pytest.raises(ConfigurationError, match=f"^{name}: ") as caught:
+        ServiceSettings(**{name: value})
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org"])
+def test_beyond_loopback_a_token_is_required(host):
+    with pytest.raises(ConfigurationError, match="no auth_token is set"):
+        ServiceSettings(host=host)
+    ServiceSettings(host=host, auth_token="token")
+    ServiceSettings(host=host, insecure=True)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])
+def test_on_loopback_no_token_is_required(host):
+    assert ServiceSettings(host=host).auth_token is None
+
+
+def test_the_token_is_not_shown():
+    assert "s3cret" not in repr(ServiceSettings(auth_token="s3cret"))
+
+
+def test_a_database_that_can_t_be_opened_is_one_line(tmp_path):
+    with pytest.raises(ConfigurationError, match="^database: .*can't be opened") as caught:
+        serve(ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/no/such/dir/appids.db"))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    path = tmp_path / "appids.db"
+    path.write_bytes(b"something else entirely, and long enough to look like a file" * 20)
+    with pytest.raises(ConfigurationError, match="^database: .*not a database"):
+        serve(ServiceSettings(port=0, database=f"sqlite:///{path}"))
+
+
+def test_an_address_that_is_not_ours_is_named(tmp_path):
+    database = f"sqlite:///{tmp_path}/appids.db"
+    with pytest.raises(ConfigurationError, match="^host: 'nobody.invalid' is no usable address"):
+        serve(ServiceSettings(host="nobody.invalid", database=database, insecure=True))
+
+
+class Clocks:
+    def __init__(self) -> None:
+        self.wall, self.monotonic = 1_000.0, 5.0
+
+    def clock(self) -> SystemClock:
+        return SystemClock(lambda: self.wall, lambda: self.monotonic)
+
+
+def test_the_clock_gives_milliseconds():
+    assert Clocks().clock()() == 1_000_000
+
+
+@pytest.mark.parametrize("step", [60.0, -60.0])
+def test_a_clock_that_was_set_is_noticed_once(step):
+    clocks = Clocks()
+    clock = clocks.clock()
+    clocks.wall += step
+    assert clock.leapt()
+    assert not clock.leapt()
+
+
+def test_time_that_passes_is_no_leap():
+    clocks = Clocks()
+    clock = clocks.clock()
+    clocks.wall += 3600.5
+    clocks.monotonic += 3600.0
+    assert not clock.leapt()

@@ -1,0 +1,224 @@
+"""The store by itself: the clock that is set back, batches, failures, and what is forgotten with time."""
+
+import threading
+import uuid
+
+import pytest
+from sqlalchemy import text
+
+from appid_manager_client.errors import ConfigurationError
+from appid_manager_client.server.hours import ShortHours
+from appid_manager_client.server.operations import (
+    Abandon,
+    Acquire,
+    Exhausted,
+    Granted,
+    Heartbeat,
+    Init,
+    Refused,
+    Release,
+    Released,
+    Renewed,
+    Sweep,
+)
+from appid_manager_client.server.reading import HistoryQuery
+from appid_manager_client.server.store import Store
+
+HOUR_MS = 100_000
+DAY_MS = 24 * 3600 * 1000
+
+
+class World:
+    def __init__(self, directory):
+        self.now = 10 * HOUR_MS
+        self.leapt = False
+        self.path = directory / "appids.db"
+        self.store = self.open()
+
+    def open(self):
+        return Store(
+            f"sqlite:///{self.path}",
+            ShortHours(HOUR_MS // 1000),
+            lambda: self.now,
+            leapt=lambda: self.leapt,
+            history_days=2,
+        )
+
+    def do(self, *operations):
+        outcomes = self.store.execute(operations)
+        return outcomes[0] if len(outcomes) == 1 else outcomes
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.store.close()
+
+
+def test_a_clock_set_back_frees_nothing_that_was_used_in_the_later_hour(world):
+    world.do(Init("p", {"a": 1}))
+    assert isinstance(world.do(Acquire("p")), Granted)
+    start = world.now
+    world.now -= HOUR_MS
+    assert world.do(Release("p", "a")) == Released("p", "a", start)
+    assert isinstance(world.do(Acquire("p")), Exhausted)
+    world.now += HOUR_MS
+    assert isinstance(world.do(Acquire("p")), Exhausted)
+    world.now += HOUR_MS
+    assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_a_forced_use_after_the_clock_was_set_back_doesn_t_shorten_the_earlier_one(world):
+    world.do(Init("p", {"a": 1}))
+    world.do(Acquire("p"))
+    world.do(Release("p", "a"))
+    world.now -= HOUR_MS
+    world.do(Acquire("p", force=True))
+    world.do(Release("p", "a"))
+    world.now += HOUR_MS
+    assert isinstance(world.do(Acquire("p")), Exhausted)
+
+
+def test_a_clock_that_leapt_gives_every_lease_its_whole_ttl(world):
+    world.do(Init("p", {"a": 1}))
+    lease = world.do(Acquire("p", ttl_ms=5_000))
+    world.now += HOUR_MS
+    world.leapt = True
+    world.do(Sweep())
+    world.leapt = False
+    world.now += 4_999
+    beat = world.do(Heartbeat([lease.lease_id], world.now))
+    assert beat == Renewed({lease.lease_id: world.now + 5_000})
+
+
+def test_a_heartbeat_that_came_in_time_counts_however_long_it_had_to_wait(world):
+    world.do(Init("p", {"a": 1}))
+    lease = world.do(Acquire("p", ttl_ms=5_000))
+    received = world.now + 4_999
+    world.now += 7_000
+    assert lease.lease_id in world.do(Heartbeat([lease.lease_id], received)).renewed
+
+
+def test_what_waits_together_gets_different_appids_in_order(world):
+    world.do(Init("p", {f"a{n}": n for n in range(3)}))
+    outcomes = world.do(*[Acquire("p") for _ in range(5)])
+    assert [getattr(outcome, "appid", None) for outcome in outcomes] == ["a0", "a1", "a2"] + [
+        None
+    ] * 2
+
+
+def test_one_request_twice_in_a_batch_is_one_grant(world):
+    world.do(Init("p", {"a": 1, "b": 2}))
+    request = uuid.uuid4().hex
+    one, two, other = world.do(*[Acquire("p", request_id=r) for r in (request, request, None)])
+    assert one == two
+    assert other.appid != one.appid
+
+
+def test_an_acquire_and_its_abandonment_in_a_batch_leave_nothing_held(world):
+    world.do(Init("p", {"a": 1}))
+    request = uuid.uuid4().hex
+    world.do(Acquire("p", request_id=request), Abandon("p", request), Abandon("p", request))
+    assert world.store.status("p")["available"] == 1
+    assert world.do(Acquire("p", request_id=request)).code == "request_abandoned"
+
+
+def test_two_releases_in_a_batch_count_once(world):
+    world.do(Init("p", {"a": 1}))
+    grant = world.do(Acquire("p"))
+    one, two, three = world.do(
+        Release("p", "a", grant.lease_id), Release("p", "a", grant.lease_id), Release("p", "a")
+    )
+    assert isinstance(one, Released)
+    assert two.code == "lease_mismatch"
+    assert three.code == "already_released"
+
+
+def test_a_failure_harms_no_other_operation_of_its_batch(world):
+    world.do(Init("p", {"a": 1, "b": 2}))
+    broken = Acquire("p", holder=object())  # what no database can take
+    good, bad, also_good = world.do(Acquire("p"), broken, Acquire("p"))
+    assert isinstance(bad, Exception)
+    assert {good.appid, also_good.appid} == {"a", "b"}
+
+
+def test_a_failure_leaves_nothing_half_done(world):
+    world.do(Init("p", {"a": 1}))
+    assert isinstance(world.do(Acquire("p", holder=object())), Exception)
+    assert world.store.status("p")["available"] == 1
+    assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_thousands_of_names_fit(world):
+    world.do(Init("p", {f"a{n}": n for n in range(3_000)}))
+    grants = world.do(*[Acquire("p", ttl_ms=1_000) for _ in range(2_000)])
+    beat = world.do(Heartbeat([grant.lease_id for grant in grants], world.now))
+    assert len(beat.renewed) == 2_000
+    released = world.do(*[Release("p", grant.appid, grant.lease_id) for grant in grants])
+    assert all(isinstance(outcome, Released) for outcome in released)
+    done = world.do(Init("p", {f"a{n}": n for n in range(1_000, 4_000)}, keep_state=True))
+    assert (done.removed, done.added) == (1_000, 1_000)
+
+
+def test_old_history_goes_and_what_is_held_stays(world):
+    world.do(Init("p", {"a": 1, "b": 2}))
+    world.do(Acquire("p", request_id=uuid.uuid4().hex))
+    world.do(Acquire("p"))
+    world.do(Release("p", "a"))
+    world.now += 2 * DAY_MS + 1
+    world.do(Sweep(prune=True))
+    assert [lease["appid"] for lease in world.store.history(HistoryQuery())] == ["b"]
+
+
+def test_a_request_may_not_change_its_product(world):
+    world.do(Init("p", {"a": 1}), Init("q", {"b": 1}))
+    request = uuid.uuid4().hex
+    outcomes = world.do(Acquire("p", request_id=request), Acquire("q", request_id=request))
+    assert isinstance(outcomes[0], Granted)
+    assert isinstance(outcomes[1], Refused)
+
+
+def test_everything_is_there_after_it_was_closed_and_opened(world):
+    world.do(Init("p", {"a": "x", "b": 2}))
+    grant = world.do(Acquire("p"))
+    before = world.store.status(None)
+    world.store.close()
+    world.store = world.open()
+    assert world.store.status(None) == before
+    assert isinstance(world.do(Release("p", grant.appid, grant.lease_id)), Released)
+
+
+def test_a_database_of_another_version_is_refused(world):
+    world.store.close()
+    with world.store._writer.begin() as connection:
+        connection.execute(text("UPDATE meta SET value = '99'"))
+    world.store._writer.dispose()
+    with pytest.raises(ConfigurationError, match="schema 99"):
+        world.open()
+    with world.store._writer.begin() as connection:
+        connection.execute(text("UPDATE meta SET value = '1'"))
+    world.store._writer.dispose()
+    world.store = world.open()
+
+
+def test_questions_are_answered_while_a_batch_runs(world):
+    world.do(Init("p", {"a": 1}))
+    holding, go_on = threading.Event(), threading.Event()
+
+    def slow_clock():
+        holding.set()
+        assert go_on.wait(30)
+        return world.now
+
+    plain, world.store.clock = world.store.clock, slow_clock
+    writer = threading.Thread(target=world.do, args=(Acquire("p"),))
+    writer.start()
+    try:
+        assert holding.wait(30)
+        world.store.clock = plain
+        assert world.store.status("p")["available"] == 1
+    finally:
+        go_on.set()
+        writer.join(30)
+    assert world.store.status("p")["available"] == 0
