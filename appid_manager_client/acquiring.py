@@ -23,7 +23,7 @@ from .errors import (
     ProductNotFound,
     TransportError,
 )
-from .events import EventKind
+from .events import Event, EventHook, EventKind, emit
 from .helpers import Helpers
 from .keeper import LeaseKeeper
 from .models import Grant
@@ -58,7 +58,11 @@ Steps = Generator[Call | Pause, Any, Claim]
 
 
 def _steps(
-    keeper: LeaseKeeper, plan: AcquirePlan, product_name: str, open_claim: Callable[[], Claim]
+    keeper: LeaseKeeper,
+    plan: AcquirePlan,
+    product_name: str,
+    open_claim: Callable[[], Claim],
+    on_event: EventHook | None,
 ) -> Steps:
     """What an acquire does, in order; gives the claim that was granted."""
     api = keeper.api
@@ -66,16 +70,23 @@ def _steps(
     def call(work: Callable[[], Any]) -> Call:
         return Call(work, plan.patience, plan.out_of_time)
 
+    def pause(seconds: float) -> Pause:
+        moment = plan.available_at
+        left = seconds if moment is None else max(seconds, api.clock.seconds_until(moment))
+        kind = EventKind.WAITING
+        emit(on_event, Event(kind, api.base_url, product_name, None, left, plan.reason, moment))
+        return Pause(seconds)
+
     claim = open_claim()
     consulted = False
     try:
         while True:
-            yield from _fresh_hour(api, plan, product_name, call)
+            yield from _fresh_hour(api, plan, product_name, call, pause)
             plan.begin_try()
             try:
                 outcome = yield call(partial(keeper.ask, claim, force=plan.options.force))
             except TransportError as error:
-                yield Pause(plan.after_error(error))
+                yield pause(plan.after_error(error))
                 continue
             except InvalidRequest as error:
                 if error.code != "request_ended" or plan.exhausted:
@@ -98,7 +109,7 @@ def _steps(
                     consulted = True
                 except TransportError:
                     pass  # the plan goes by what the 202 said
-            yield Pause(plan.after_wait(outcome))
+            yield pause(plan.after_wait(outcome))
     except BaseException as error:
         keeper.give_up(claim)
         if isinstance(error, NoAppIdAvailable):
@@ -111,6 +122,7 @@ def _fresh_hour(
     plan: AcquirePlan,
     product_name: str,
     call: Callable[[Callable[[], Any]], Call],
+    pause: Callable[[float], Pause],
 ) -> Generator[Call | Pause, Any, None]:
     """Wait for `not_before`, and for the next hour while less than `min_remaining` is left of this one."""
     while plan.needs_hours:
@@ -118,12 +130,12 @@ def _fresh_hour(
             yield call(partial(api.learn_hours, product_name))
         except TransportError as error:
             plan.begin_try()
-            yield Pause(plan.after_error(error))
+            yield pause(plan.after_error(error))
             continue
-        pause = plan.until_fresh_hour(api.clock.hour_end())
-        if pause is None:
+        seconds = plan.until_fresh_hour(api.clock.hour_end())
+        if seconds is None:
             return
-        yield Pause(pause)
+        yield pause(seconds)
 
 
 def _consult_status(api: ServiceApi, product_name: str) -> None:
@@ -141,9 +153,12 @@ def _consult_status(api: ServiceApi, product_name: str) -> None:
 class Acquirer:
     """Runs acquires of one client, on threads and in coroutines, until the client is closed."""
 
-    def __init__(self, keeper: LeaseKeeper, system: SystemTime) -> None:
+    def __init__(
+        self, keeper: LeaseKeeper, system: SystemTime, on_event: EventHook | None = None
+    ) -> None:
         self._keeper = keeper
         self._system = system
+        self._on_event = on_event
         self._helpers = Helpers("appid-acquire", 32, system)
         self._closing = threading.Event()
 
@@ -210,7 +225,7 @@ class Acquirer:
         self._check_open()
         api = self._keeper.api
         plan = AcquirePlan(product_name, api.base_url, options, api.clock, self._system)
-        return _steps(self._keeper, plan, product_name, open_claim)
+        return _steps(self._keeper, plan, product_name, open_claim, self._on_event)
 
     def _perform(self, step: Call | Pause, shielded: bool) -> Any:
         self._check_open()

@@ -85,7 +85,7 @@ class AppIdClient:
         self._keeper = LeaseKeeper(
             self._api, self._system, open_record=self._open_record, on_event=on_event
         )
-        self._acquirer = Acquirer(self._keeper, self._system)
+        self._acquirer = Acquirer(self._keeper, self._system, on_event)
         if settings.journal:
             self.use_journal(None if settings.journal is True else settings.journal)
         self._start_afresh()

@@ -17,6 +17,9 @@ logger = logging.getLogger("appid_manager_client")
 class EventKind(str, Enum):
     """What happened."""
 
+    WAITING = "waiting"
+    """An acquire pauses before its next try. `seconds`: until an AppID can be free, or until the next try where that
+    isn't known; `reason` and `available_at` say more."""
     ACQUIRED = "acquired"
     """An AppID was granted. `seconds`: how long the holder waited for it."""
     EXHAUSTED = "exhausted"
@@ -33,13 +36,19 @@ class EventKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `appid` is `None` where none is known, `seconds` where no duration belongs to the kind."""
+    """One event. `appid` is `None` where none is known, `seconds` where no duration belongs to the kind.
+
+    The last two belong to `WAITING`: why it waits, and the earliest moment at which an AppID can be free, in seconds
+    since the Unix epoch on the service's clock (`None`: unknown).
+    """
 
     kind: EventKind
     service: str
     product_name: str
     appid: str | None = None
     seconds: float | None = None
+    reason: str | None = None
+    available_at: float | None = None
 
 
 class EventHook(Protocol):

@@ -84,6 +84,10 @@ class AcquirePlan:
         self._asked = self._started
         self._tries = 0
         self._failures = 0
+        self.reason = ""
+        """What the pause that was decided last is for, in words."""
+        self.available_at: float | None = None
+        """The moment on the service's clock for which it waits, in epoch seconds; `None` if that isn't known."""
 
     def begin_try(self) -> None:
         """Count a try that is about to be sent, and keep when that was."""
@@ -150,6 +154,7 @@ class AcquirePlan:
         shortened = self._before_deadline(max(MIN_PAUSE, pause))
         if shortened is None:
             raise self._exhausted(f"every AppID {what}", available_at)
+        self.reason, self.available_at = f"every AppID {what}", None
         return shortened
 
     def after_error(self, error: TransportError) -> float:
@@ -167,6 +172,7 @@ class AcquirePlan:
             pause = self._before_deadline(pause)
         if pause is None:
             raise describe(error, self._tries, self.waited)
+        self.reason, self.available_at = str(error), None
         return pause
 
     def out_of_time(self) -> NoAppIdAvailable:
@@ -197,6 +203,7 @@ class AcquirePlan:
             if max(pause, MIN_PAUSE) > left - MIN_PAUSE:
                 raise self._exhausted(why, moment)
             jitter = min(jitter, (left - pause) / 2)
+        self.reason, self.available_at = why, moment
         return max(MIN_PAUSE, pause + self._system.uniform(0, jitter))
 
     def _before_deadline(self, pause: float) -> float | None:
