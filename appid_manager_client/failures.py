@@ -48,7 +48,7 @@ def translate(
             retryable=False,
         )
     maybe_received = not _any(chain, *NEVER_SENT)
-    if _any(chain, requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
+    if _timed_out(chain):
         missing = "answer" if maybe_received else "connection"
         return RequestTimeout(
             f"{where}: no {missing} within {timeout:g} s",
@@ -81,6 +81,13 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 def _any(chain: list[BaseException], *kinds: type[BaseException]) -> bool:
     return any(isinstance(error, kinds) for error in chain)
+
+
+def _timed_out(chain: list[BaseException]) -> bool:
+    kinds = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    # urllib3 derives the error for a refused connection or an unknown host from the one for a timeout.
+    refused = urllib3.exceptions.NewConnectionError
+    return any(isinstance(error, kinds) and not isinstance(error, refused) for error in chain)
 
 
 def _reason(chain: list[BaseException]) -> str:
