@@ -5,7 +5,7 @@ and what a free lock means, is for the journal. POSIX only.
 
 A forked child's copy of a descriptor shares its parent's lock. While the child keeps it open a killed parent would
 look alive; if the child unlocked it a living parent would look dead. So a child closes its copies, without unlocking,
-before it does anything else.
+before it does anything else: a parent that is killed in that moment looks dead once the child has run.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ class LockedFile:
             if self._descriptor < 0:
                 return
             # What a full disk cuts off is tried again for the sake of the error that says why.
-            while written := os.pwrite(self._descriptor, data, offset):
+            while data:
+                written = os.pwrite(self._descriptor, data, offset)
                 data, offset = data[written:], offset + written
 
     def rename(self, path: str) -> None:
