@@ -318,9 +318,13 @@ listen()
     with _program(text, field_service, tmp_path / "journal") as program:
         (child,) = program.expect("holds")
         program.kill()
-        with AppIdClient(
-            field_service.url, auth_token=field_service.auth_token, journal=tmp_path / "journal"
-        ) as reaper:
-            assert [reaped.released for reaped in reaper.reap()] == [True]
-        os.kill(int(child), signal.SIGKILL)
+        try:
+            with AppIdClient(
+                field_service.url, auth_token=field_service.auth_token, journal=tmp_path / "journal"
+            ) as reaper:
+                # The child closes its copy as soon as it runs; until then the lock can't be free.
+                reaped = wait_until(reaper.reap, what="the lock that the child let go")
+            assert [one.released for one in reaped] == [True]
+        finally:
+            os.kill(int(child), signal.SIGKILL)
     assert field_service.in_use() == []
