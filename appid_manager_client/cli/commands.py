@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import sys
@@ -23,6 +24,8 @@ from ..transport import Transport
 from .exits import ExitCode, UsageError
 from .output import Countdown, complain, duration, moment, printable, say, say_json, table
 from .reading import read_appids
+
+logger = logging.getLogger("appid_manager_client")
 
 _FOREVER = 10 * 365 * 86400.0
 """Seconds. An acquire that has a deadline, however late, is carried to its end by a helper thread: Ctrl-C then loses
@@ -242,6 +245,8 @@ def release(arguments: argparse.Namespace) -> int:
 
 def reap(arguments: argparse.Namespace) -> int:
     """Give back what killed processes of this host held."""
+    if not arguments.verbose:
+        logger.setLevel(logging.ERROR)  # what was given back is the output here, no warning
     with make_client(arguments) as client:
         if arguments.journal is not None or client.journal is None:
             client.use_journal(arguments.journal)

@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..client import AppIdClient
+from ..decorator import INJECTED, uses_appid
 from ..errors import AppIdManagerError, ClientClosed
 from ..events import Event, EventKind
 from ..lease import Lease
@@ -137,7 +139,18 @@ def _job(stage: Stage, name: str, lease: Lease) -> None:
     time.sleep(_JOB)
 
 
-ACTS: Sequence[Callable[[Stage], None]] = (_with_blocks,)
+def _decorated(stage: Stage) -> None:
+    stage.heading("Four calls of a decorated function:  @uses_appid(...)")
+
+    @uses_appid(PRODUCT, client=stage.client, holder="decorated", min_remaining=_ENOUGH)
+    def transcribe(recording: str, lease: Lease = INJECTED) -> None:
+        _job(stage, recording, lease)
+
+    recordings = [f"{number}.wav" for number in range(1, 5)]
+    stage.play({name: partial(transcribe, name) for name in recordings})
+
+
+ACTS: Sequence[Callable[[Stage], None]] = (_with_blocks, _decorated)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,10 +40,11 @@ MEANINGS: tuple[tuple[str, str], ...] = (
     ("4", "the service refused the token"),
     ("5", "the service can't be reached, or can't serve now"),
     ("6", "the service refused the request: unknown product or AppID, a conflict, never acquired"),
-    ("130", "interrupted (Ctrl-C)"),
-    ("128+n", "ended by signal n"),
+    ("126", "run: the command can't be executed"),
+    ("127", "run: there is no such command"),
+    ("128+n", "ended by signal n: 130 by Ctrl-C, 141 where nobody reads the output"),
 )
-"""For `--help` and the documentation."""
+"""For `--help` and the documentation. `run` exits as its command does, whatever that means."""
 
 
 class UsageError(Exception):
