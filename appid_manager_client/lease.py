@@ -120,10 +120,9 @@ class Lease:
             TransportError: that could not be asked.
         """
         grant = self._grant
-        if grant.hour_end_ms is not None:
-            return grant.hour_end_ms / 1000
-        self._keeper.api.learn_hours(self.product_name)
-        return self._keeper.api.clock.hour_end_after(grant.start_time / 1000)
+        if grant.hour_end_ms is None:
+            self._keeper.api.learn_hours(self.product_name)
+        return self._keeper.api.hour_end_of(grant)
 
     @property
     def remaining(self) -> float:

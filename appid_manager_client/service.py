@@ -173,6 +173,18 @@ class ServiceApi:
         if not self.extended and not clock.hour_known:
             self.status(product_name)
 
+    def hour_end_of(self, grant: Grant) -> float | None:
+        """When the hour ends in which `grant` was made (epoch seconds); `None` while the hours are unknown.
+
+        Its `hour_end_ms` is that of the answer: an hour too late where a repeated request brought an old grant.
+        """
+        start = grant.start_time / 1000
+        if grant.hour_end_ms is not None:
+            end = grant.hour_end_ms / 1000
+            if end - self.clock.hour_length <= start < end:
+                return end
+        return self.clock.hour_end_after(start)
+
     def _grant(self, answer: Answer, product_name: str) -> Grant:
         body = answer.body
         appid, vid, start = body.get("appid"), body.get("vid"), self._int(answer, "starttime")
