@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from .events import Event, EventHook, EventKind
     from .lease import Lease
     from .models import Acquisition
+    from .pool import LeasePool
+    from .pool_lease import PooledLease
+    from .pool_model import PoolStats
     from .reaping import Reaped
     from .termination import release_on_termination
 
@@ -69,10 +72,13 @@ __all__ = [
     "LeaseInUse",
     "LeaseLost",
     "LeaseNotHeld",
+    "LeasePool",
     "NoAppIdAvailable",
     "PendingRelease",
     "PoolClosed",
+    "PoolStats",
     "PoolTimeout",
+    "PooledLease",
     "ProductMismatch",
     "ProductNotFound",
     "ProtocolError",
@@ -118,6 +124,9 @@ _HOMES = {
     "EventKind": "events",
     "Lease": "lease",
     "Acquisition": "models",
+    "LeasePool": "pool",
+    "PooledLease": "pool_lease",
+    "PoolStats": "pool_model",
     "Reaped": "reaping",
     "release_on_termination": "termination",
 }

@@ -105,7 +105,7 @@ def _steps(
                 continue
             if not api.extended and not (consulted and api.clock.hour_known):
                 try:
-                    yield call(partial(_consult_status, api, product_name))
+                    yield call(partial(consult_status, api, product_name))
                     consulted = True
                 except TransportError:
                     pass  # the plan goes by what the 202 said
@@ -138,7 +138,7 @@ def _fresh_hour(
         yield pause(seconds)
 
 
-def _consult_status(api: ServiceApi, product_name: str) -> None:
+def consult_status(api: ServiceApi, product_name: str) -> None:
     """What a legacy service's 202 leaves open: whether the product exists, and when the hour turns."""
     api.learn_hours(product_name)
     if api.status(product_name).total == 0:
@@ -222,16 +222,16 @@ class Acquirer:
     def _begin(
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
     ) -> Steps:
-        self._check_open()
+        self.check_open()
         api = self._keeper.api
         plan = AcquirePlan(product_name, api.base_url, options, api.clock, self._system)
         return _steps(self._keeper, plan, product_name, open_claim, self._on_event)
 
     def _perform(self, step: Call | Pause, shielded: bool) -> Any:
-        self._check_open()
+        self.check_open()
         if isinstance(step, Pause):
             self._system.wait(self._closing, step.seconds)
-            return self._check_open()
+            return self.check_open()
         if step.patience is None and not shielded:
             return step.work()
         future = self._helpers.submit(step.work)
@@ -240,12 +240,12 @@ class Acquirer:
         return future.result()
 
     async def _perform_async(self, step: Call | Pause) -> Any:
-        self._check_open()
+        self.check_open()
         if isinstance(step, Pause):
             deadline = self._system.monotonic() + step.seconds
             while (left := deadline - self._system.monotonic()) > 0:
                 await self._system.sleep(min(left, _CLOSING_LOOK))
-                self._check_open()
+                self.check_open()
             return None
         future = asyncio.wrap_future(self._helpers.submit(step.work))
         try:
@@ -256,7 +256,8 @@ class Acquirer:
             # What runs, runs on; but no loop is to be told of it that may be closed by then.
             future.cancel()
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `ClientClosed` once the client was closed."""
         if self._closing.is_set():
             raise ClientClosed(
                 f"the client of {self._keeper.api.base_url} is closed",

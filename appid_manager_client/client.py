@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ from .journal import Journal, default_directory
 from .keeper import EXIT_TIMEOUT, LeaseKeeper
 from .lease import DEFAULT_TTL, Lease, LeaseOptions
 from .models import Acquisition
+from .pool import LeasePool
+from .pool_model import PoolOptions
 from .reaping import Reaped, reap
 from .service import NOT_HELD, ServiceApi
 from .settling import still_ours
@@ -93,9 +96,9 @@ class AppIdClient:
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
-        self._granted: dict[tuple[str, str], Claim] = (
-            {}
-        )  # guarded by _lock: what acquire_appid gave
+        # Guarded by _lock: what acquire_appid gave, and the pools that are in use somewhere.
+        self._granted: dict[tuple[str, str], Claim] = {}
+        self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
 
     def _after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
@@ -280,6 +283,46 @@ class AppIdClient:
         options = LeaseOptions(wait, ttl, holder, on_lost)
         return Lease(self._keeper, self._acquirer, product_name, options)
 
+    def pool(
+        self,
+        product_name: str,
+        *,
+        min_size: int = 0,
+        max_size: int = 4,
+        max_uses: int | None = None,
+        renew_margin: float = 5.0,
+        timeout: float | None = 30.0,
+        on_error: str = "release",
+        ttl: float | None = DEFAULT_TTL,
+        holder: str | None = None,
+    ) -> LeasePool:
+        """A pool of leases, for code that needs AppIDs often: one AppID serves many checkouts within its hour.
+
+        Args:
+            product_name: the product.
+            min_size: AppIDs to hold in every hour, even if nobody uses them: each costs one of the hour's AppIDs.
+            max_size: AppIDs to hold at the most.
+            max_uses: checkouts that one AppID serves within its hour; 1 for strict isolation, `None` for no bound.
+            renew_margin: seconds before the hour turns at which idle AppIDs are given back, and checkouts begin to
+                wait for the next hour. At most a tenth of the hour is taken.
+            timeout: seconds that a checkout waits; `None`: without bound.
+            on_error: what happens to an AppID whose `with` block raised: `"release"` gives it back to the service
+                and has another one take its place when needed; `"keep"` goes on using it.
+            ttl, holder: as in `lease`.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong.
+        """
+        check_name(product_name, "product_name")
+        options = PoolOptions(
+            min_size, max_size, max_uses, renew_margin, timeout, on_error, ttl, holder
+        )
+        self._acquirer.check_open()
+        pool = LeasePool(self._keeper, product_name, options)
+        with self._lock:
+            self._pools.add(pool)
+        return pool
+
     def use_journal(self, directory: str | os.PathLike[str] | None = None) -> None:
         """Keep a journal of all leases from now on, so that what a killed process held can be given back by `reap`.
 
@@ -329,9 +372,13 @@ class AppIdClient:
         Takes about `timeout` seconds at the most. What can't be delivered by then is logged, and stays in the
         journal if there is one. AppIDs from `acquire_appid` are the caller's own, and stay in use.
         """
-        check_seconds(timeout, "timeout")
+        deadline = self._system.monotonic() + check_seconds(timeout, "timeout")
         self._acquirer.close()
-        self._keeper.close(timeout)
+        with self._lock:
+            pools = list(self._pools)
+        for pool in pools:
+            pool.close(max(0.0, deadline - self._system.monotonic()))
+        self._keeper.close(max(0.0, deadline - self._system.monotonic()))
         self._transport.close()
 
     def __enter__(self) -> AppIdClient:

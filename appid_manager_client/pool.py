@@ -1,0 +1,496 @@
+"""A pool of leases of one product: within an hour one AppID serves many checkouts, and the turn of the hour burns none.
+
+Carries out what `pool_plan.py` decides: one maintenance thread keeps the time, helper threads talk to the service, and
+nothing but decisions is made under the pool's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+import warnings
+import weakref
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from . import forking
+from .acquiring import consult_status
+from .claims import Claim
+from .clock import SystemTime
+from .config import check_seconds
+from .errors import AppIdManagerError, TransportError
+from .events import EventKind
+from .helpers import Helpers
+from .keeper import EXIT_TIMEOUT, LeaseKeeper
+from .lease import LeaseState
+from .models import Grant, Wait
+from .pool_lease import PooledLease
+from .pool_model import PoolOptions, PoolStats, Slot
+from .pool_plan import PoolPlan, Todo
+from .pool_waiters import LoopWaiter, ThreadWaiter, Waiter
+
+logger = logging.getLogger("appid_manager_client")
+
+_HELPERS = 16
+_LOOK_AGAIN = 5.0
+_SLICE = 20.0
+_PAUSE_AFTER_FAILURE = 1.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    """How an acquire went: `hour_end` where it brought a grant, `refusal` for a 202, neither where it wasn't sent."""
+
+    claim: Claim | None
+    sent: float
+    hour_end: float | None = None
+    refusal: Wait | None = None
+    error: Exception | None = None
+
+
+class LeasePool:
+    """Leases of one product that are handed from caller to caller. Made by `AppIdClient.pool()`; safe for many threads.
+
+    The pool holds as many AppIDs as are needed at once. Shortly before the hour turns it gives back what is idle, so
+    that nothing is burned, has callers wait over the turn, and then gets fresh ones. `docs/hour.md` has the picture.
+
+        with client.pool("stt_billing", max_size=8) as pool:
+            with pool.lease() as lease:
+                transcribe(lease.appid, lease.vid)
+    """
+
+    def __init__(
+        self,
+        keeper: LeaseKeeper,
+        product_name: str,
+        options: PoolOptions,
+        *,
+        helpers: Helpers | None = None,
+        threaded: bool = True,
+    ) -> None:
+        self.product_name = product_name
+        self._keeper = keeper
+        self._options = options
+        self._system = keeper.system
+        self._monotonic = keeper.system.monotonic
+        self._helpers = helpers or Helpers("appid-pool", _HELPERS, keeper.system)
+        self._threaded = threaded
+        self._inbox: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
+        self._start_afresh()
+        forking.register(self)
+        if options.min_size:
+            self._wake()
+
+    def _start_afresh(self) -> None:
+        api = self._keeper.api
+        self._lock = threading.Lock()
+        # Guarded by _lock: the plan and all that it holds, the states of its leases, and the thread.
+        self._plan = PoolPlan(
+            self.product_name, api.base_url, self._options, api.clock, self._system
+        )
+        self._thread: threading.Thread | None = None
+        self._maintained = False
+        self._woken = False
+        self._quiet = threading.Event()
+
+    def _after_fork_in_child(self) -> None:
+        # The leases are the parent's, as are its waiters and its thread: the child's pool is empty.
+        closed = self._plan.closed
+        self._inbox = queue.SimpleQueue()
+        self._start_afresh()
+        self._plan.closed = closed
+
+    # --- for users
+
+    def lease(self, *, timeout: float | None = None, min_remaining: float = 0.0) -> PooledLease:
+        """A lease of the pool, to be entered with `with` or `async with`.
+
+        Args:
+            timeout: seconds to wait for one; `None`: the pool's; 0: only one that is there. When nothing can be there
+                in time, the error comes at once and says when.
+            min_remaining: seconds that must be left of the hour when the block starts; with less, the next hour is
+                waited for. Less than an hour.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong.
+        """
+        if timeout is not None:
+            check_seconds(timeout, "timeout")
+        if min_remaining:
+            check_seconds(min_remaining, "min_remaining")
+        return PooledLease(self, timeout, min_remaining)
+
+    def get_stats(self) -> PoolStats:
+        """The pool's figures at this moment."""
+        with self._lock:
+            return self._plan.stats(self._monotonic(), maintained=self._maintained)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the pool was closed."""
+        return self._plan.closed
+
+    def close(self, timeout: float = EXIT_TIMEOUT) -> None:
+        """Hand out no more leases, wake all that wait with `PoolClosed`, and give back what is idle.
+
+        What is checked out is given back when it returns; nobody waits for that. Takes about `timeout` seconds at the
+        most; what can't be delivered by then is retried by the client in the background.
+        """
+        deadline = self._monotonic() + check_seconds(timeout, "timeout")
+        with self._lock:
+            self._plan.close()
+            thread = self._thread
+        self.tend()
+        if not self._system.wait(self._quiet, deadline - self._monotonic()):
+            logger.warning(
+                "the pool of %s was closed before all was given back; the client goes on with it",
+                self.product_name,
+            )
+        self._inbox.put(None)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.1, deadline - self._monotonic()))
+
+    def __enter__(self) -> LeasePool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> LeasePool:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.close)
+
+    def __repr__(self) -> str:
+        stats = self.get_stats()
+        state = "closed" if stats.closed else "open"
+        return (
+            f"<LeasePool of {self.product_name!r} {state}: {stats.idle} idle, {stats.checked_out} checked out, "
+            f"{stats.waiting} waiting>"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a LeasePool can't be pickled: make one in each process")
+
+    def __del__(self) -> None:
+        # No lock, no network, no join in here. A lease that is out keeps its pool, so all that is left is idle.
+        plan = getattr(self, "_plan", None)
+        if plan is None:
+            return
+        self._inbox.put(None)
+        held = [slot.claim for slot in plan.idle if slot.claim.pid == os.getpid()]
+        for claim in held:
+            self._keeper.forget(claim)
+        if held:
+            warnings.warn(
+                f"a pool of {self.product_name} was forgotten while it held {len(held)} AppIDs; close() it",
+                ResourceWarning,
+                source=self,
+                stacklevel=2,
+            )
+
+    # --- lending
+
+    def _lend(self, lease: PooledLease) -> None:
+        now = self._monotonic()
+        with self._lock:
+            if self._plan.take(lease, now):
+                return
+        waiter = ThreadWaiter(lease, now, self._deadline(lease, now))
+        if self._enqueue(waiter):
+            return
+        try:
+            while not waiter.done and (left := self._left(waiter)) > 0:
+                self._system.wait(waiter.event, left)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        self._conclude(waiter)
+
+    async def _lend_async(self, lease: PooledLease) -> None:
+        now = self._monotonic()
+        with self._lock:
+            if self._plan.take(lease, now):
+                return
+        waiter = LoopWaiter(lease, now, self._deadline(lease, now))
+        if self._enqueue(waiter):
+            return
+        try:
+            while not waiter.done and (left := self._left(waiter)) > 0:
+                await asyncio.wait([waiter.future], timeout=left)
+        except BaseException:
+            self._give_up(waiter)
+            raise
+        self._conclude(waiter)
+
+    def _take_back(self, lease: PooledLease, failed: bool) -> bool:
+        now = self._monotonic()
+        with self._lock:
+            held = lease._state is LeaseState.HELD
+            waiter = self._plan.put_back(lease, failed, now)
+        if waiter is not None:
+            self._tell(waiter)
+        if self._plan.restless or not self._maintained:
+            self._wake()
+        return held
+
+    def _take_back_forgotten(self, slot: Slot) -> None:
+        self._inbox.put(slot)
+
+    def _deadline(self, lease: PooledLease, now: float) -> float | None:
+        timeout = self._options.timeout if lease._timeout is None else lease._timeout
+        return None if timeout is None else now + timeout
+
+    def _left(self, waiter: Waiter) -> float:
+        """Seconds to wait before looking again: an interrupt may have struck between serving somebody and telling."""
+        if waiter.deadline is None:
+            return _LOOK_AGAIN
+        return min(_LOOK_AGAIN, waiter.deadline - self._monotonic())
+
+    def _enqueue(self, waiter: Waiter) -> bool:
+        """Have `waiter` wait; or see that it needn't, as the lease in its way was only overdue."""
+        overdue = [
+            slot.claim
+            for slot in tuple(self._plan.idle)
+            if slot.beat_within is not None and self._keeper.overdue(slot.claim)
+        ]
+        now = self._monotonic()
+        with self._lock:
+            if overdue and self._plan.take(waiter.lease, now):
+                return True
+            self._plan.enqueue(waiter, now)
+        if self._plan.restless or not self._maintained:
+            self._wake()
+        return False
+
+    def _conclude(self, waiter: Waiter) -> None:
+        """The end of a wait. Raises what `waiter` was told, or that its time is over."""
+        with self._lock:
+            if waiter.served:
+                return
+            error = waiter.error
+            if error is None:
+                self._plan.stop_waiting(waiter)
+                error = self._plan.timed_out(waiter, self._monotonic())
+        raise error
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """`waiter` was interrupted or cancelled. What it has been served meanwhile, its lease gives back."""
+        with self._lock:
+            self._plan.stop_waiting(waiter)
+
+    def _tell(self, waiter: Waiter) -> None:
+        if not waiter.tell() and waiter.served:
+            self._take_back(waiter.lease, False)
+
+    # --- maintenance
+
+    def tend(self) -> float | None:
+        """Decide, and set going, all that is due; says in how many seconds there is more to do, or `None`."""
+        now = self._monotonic()
+        with self._lock:
+            todo = self._plan.decide(now)
+        self._carry_out(todo)
+        with self._lock:
+            if not self._plan.closed or self._plan.busy:
+                return todo.pause
+        self._quiet.set()
+        self._helpers.close()
+        return None
+
+    def _carry_out(self, todo: Todo) -> None:
+        for waiter in todo.tell:
+            self._tell(waiter)
+        for slot in todo.give_back:
+            self._begin(partial(self._keeper.settle, slot.claim), self._settled, slot)
+        for claim in todo.give_up:
+            self._keeper.give_up(claim)
+        for wanted in todo.ask:
+            self._begin(partial(self._ask, wanted), self._asked, wanted)
+        if todo.learn:
+            self._begin(self._learn, self._learnt, None)
+        if todo.look:
+            self._begin(self._keeper.api.health, self._learnt, None)
+
+    def _begin(
+        self, work: Callable[[], Any], then: Callable[[Any, Future[Any]], None], subject: Any
+    ) -> None:
+        def finish(future: Future[Any]) -> None:
+            then(subject, future)
+            self._wake()
+
+        try:
+            future = self._helpers.submit(work)
+        except Exception as error:
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(finish)
+
+    def _ask(self, parked: Claim | None) -> _Asked:
+        """Send one acquire, on a helper thread."""
+        asked = _Asked(parked, self._monotonic())
+        with self._lock:
+            if not self._plan.may_ask(asked.sent):
+                return asked
+        api = self._keeper.api
+        options = self._options
+        try:
+            if asked.claim is None:
+                asked.claim = self._keeper.open(
+                    self.product_name, ttl=options.ttl, holder=options.holder, owner=self
+                )
+            asked.sent = self._monotonic()
+            outcome = self._keeper.ask(asked.claim)
+            if isinstance(outcome, Grant):
+                asked.hour_end = api.hour_end_of(outcome) or 0.0
+                self._keeper.emit(EventKind.ACQUIRED, asked.claim, self._monotonic() - asked.sent)
+            else:
+                if not api.extended:
+                    self._consult_status()
+                self._keeper.emit(EventKind.EXHAUSTED, asked.claim, 0.0)
+                asked.refusal = outcome
+        except Exception as error:
+            asked.error = error
+        return asked
+
+    def _asked(self, parked: Claim | None, future: Future[_Asked]) -> None:
+        failure = future.exception()
+        asked = _Asked(parked, 0.0, error=_as_error(failure)) if failure else future.result()
+        now = self._monotonic()
+        with self._lock:
+            if asked.hour_end is not None and asked.claim is not None:
+                self._plan.granted(asked.claim, asked.hour_end, now)
+            else:
+                self._plan.refused(asked.claim, asked.refusal, asked.error, asked.sent, now)
+        if asked.error is not None:
+            self._report(asked.error)
+
+    def _consult_status(self) -> None:
+        try:
+            consult_status(self._keeper.api, self.product_name)
+        except TransportError:
+            pass  # the plan goes by what the 202 said
+
+    def _learn(self) -> None:
+        api = self._keeper.api
+        api.learn_hours(self.product_name)
+        if api.clock.hour_end() is None:
+            consult_status(api, self.product_name)
+
+    def _learnt(self, _: None, future: Future[Any]) -> None:
+        failure = future.exception()
+        error = None if failure is None else _as_error(failure)
+        with self._lock:
+            self._plan.learnt(error, self._monotonic())
+        if error is not None:
+            self._report(error)
+
+    def _settled(self, slot: Slot, future: Future[Any]) -> None:
+        with self._lock:
+            self._plan.settled(slot)
+
+    def _claim_lost(self, claim: Claim, reason: str) -> None:
+        """The keeper's word, on any thread."""
+        with self._lock:
+            self._plan.lost(claim, reason)
+        self._wake()
+
+    def _report(self, error: Exception) -> None:
+        service = self._keeper.api.base_url
+        if not isinstance(error, AppIdManagerError):
+            logger.error("the pool of %s at %s failed", self.product_name, service, exc_info=error)
+        elif self._plan.asking.failures <= 1:
+            logger.warning("the pool of %s can't get an AppID: %s", self.product_name, error)
+        else:
+            logger.debug("the pool of %s still can't get an AppID: %s", self.product_name, error)
+
+    def _maintain(self, message: Slot | None) -> float | None:
+        """One round of the maintenance thread. Whatever fails, there is a next one."""
+        self._woken = False
+        try:
+            if message is not None:
+                with self._lock:
+                    self._plan.put_back_forgotten(message)
+            return self.tend()
+        except Exception:
+            logger.exception(
+                "the maintenance of the pool of %s failed, and goes on", self.product_name
+            )
+            return _PAUSE_AFTER_FAILURE
+
+    def _wake(self) -> None:
+        """Have the maintenance thread look at what there is to do; start it if it isn't there."""
+        if not self._threaded:
+            return
+        if self._plan.closed:
+            self.tend()
+            return
+        if not self._maintained:
+            with self._lock:
+                if not self._maintained:
+                    self._thread = threading.Thread(
+                        target=_maintain,
+                        args=(weakref.ref(self), self._inbox, self._system),
+                        name=f"appid-pool {self.product_name}",
+                        daemon=True,
+                    )
+                    try:
+                        self._thread.start()
+                    except RuntimeError:
+                        return  # the interpreter is shutting down: the keeper gives everything back
+                self._maintained = True
+        if not self._woken:
+            self._woken = True
+            self._inbox.put(None)
+
+
+def _maintain(
+    reference: weakref.ref[LeasePool], inbox: queue.SimpleQueue[Slot | None], system: SystemTime
+) -> None:
+    """The maintenance thread. It doesn't keep its pool alive while it sleeps."""
+    message: Slot | None = None
+    try:
+        while (pool := reference()) is not None and not pool.closed:
+            pause = pool._maintain(message)
+            del pool
+            message = _next_message(inbox, system, pause)
+    finally:
+        if (pool := reference()) is not None:
+            pool._maintained = False
+
+
+def _next_message(
+    inbox: queue.SimpleQueue[Slot | None], system: SystemTime, pause: float | None
+) -> Slot | None:
+    """Sleep until there is a message, or `pause` seconds have passed, those of a suspended machine included."""
+    if pause is None:
+        return inbox.get()
+    deadline = system.monotonic() + pause
+    while (left := deadline - system.monotonic()) > 0:
+        try:
+            return inbox.get(timeout=min(left, _SLICE))
+        except queue.Empty:
+            continue
+    return None
+
+
+def _as_error(failure: BaseException) -> Exception:
+    return failure if isinstance(failure, Exception) else RuntimeError(repr(failure))
