@@ -1,0 +1,448 @@
+"""A world for pools in turned time: a service in memory, a wire with delays and faults, and no threads at all.
+
+The pool, its keeper and the reading of answers are the real ones. A call takes its time between being begun and being
+sent, on the wire, and until its end is noticed; `run` carries events out in order of time, and lets the pool decide
+after each, and whenever it asked to be woken.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from appid_manager_client.clock import ServerClock, SystemTime
+from appid_manager_client.errors import ServiceUnavailable
+from appid_manager_client.helpers import Helpers
+from appid_manager_client.keeper import LeaseKeeper
+from appid_manager_client.pool import LeasePool
+from appid_manager_client.pool_lease import PooledLease
+from appid_manager_client.pool_model import PoolOptions
+from appid_manager_client.pool_waiters import Waiter
+from appid_manager_client.service import ServiceApi
+from appid_manager_client.transport import Answer
+
+PRODUCT = "p"
+EPOCH = 1_700_000_000.0
+"""Where the service's clock stands when the machine's monotonic one is 0, apart from the skew."""
+
+
+class TurnedTime(SystemTime):
+    """A machine whose time is turned by hand, and whose chances are drawn from a seed."""
+
+    def __init__(self, chances: random.Random) -> None:
+        self.now = 0.0
+        self._chances = chances
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._chances.uniform(low, high)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        raise AssertionError("nothing waits in turned time")
+
+
+@dataclass
+class Lent:
+    """One time that the service handed an AppID out: times in ms on its clock, `hour` the start of the hour."""
+
+    appid: str
+    hour: int
+    start: int
+    lease_id: str
+    request_id: str
+    stop: int | None = None
+
+
+class SimulatedService:
+    """The rule of the hour, and the calls that a pool makes, from the wire contract; extended or not."""
+
+    def __init__(
+        self,
+        now_ms: Callable[[], int],
+        appids: int,
+        *,
+        extended: bool = True,
+        zone_minutes: int = 0,
+        hour_seconds: int = 3600,
+    ) -> None:
+        self._now_ms = now_ms
+        self._zone = zone_minutes * 60_000
+        self._hour = hour_seconds * 1000
+        self.extended = extended
+        self.ttl: float | None = None
+        self._free: OrderedDict[str, None] = OrderedDict((f"a{n}", None) for n in range(appids))
+        self._used: list[str] = []
+        self._used_in = self.hour_start()
+        self._in_use: dict[str, Lent] = {}
+        self._by_request: dict[str, Lent | None] = {}
+        self.log: list[Lent] = []
+        self.calls = 0
+        self.error: tuple[int, str] | None = None
+        """What every call but `/health` is answered, where it is set."""
+
+    def hour_start(self, at: int | None = None) -> int:
+        local = (self._now_ms() if at is None else at) + self._zone
+        return local - local % self._hour - self._zone
+
+    @property
+    def in_use(self) -> list[str]:
+        return sorted(self._in_use)
+
+    def call(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
+        self.calls += 1
+        if path == "/health":
+            return 200, self._health()
+        if self.error is not None:
+            return self.error[0], {"error": self.error[1], "message": "by the test"}
+        return getattr(self, "_" + path.rpartition("/")[2])(body)
+
+    def _health(self) -> dict[str, Any]:
+        now = self._now_ms()
+        body: dict[str, Any] = {"status": "healthy", "timestamp": now}
+        if self.extended:
+            body |= {"hourStart": self.hour_start(), **self._times(now)}
+        return body
+
+    def _times(self, now: int) -> dict[str, int]:
+        return {"serverTime": now, "hourEnd": self.hour_start() + self._hour}
+
+    def _acquire(self, body: Any) -> tuple[int, dict[str, Any]]:
+        now, hour = self._now_ms(), self.hour_start()
+        if self._used_in != hour:
+            self._free.update((appid, None) for appid in self._used)
+            self._used, self._used_in = [], hour
+        request = body["requestId"]
+        lent = self._by_request.get(request) if self.extended else None
+        if self.extended and request in self._by_request and (lent is None or lent.stop):
+            code = "request_abandoned" if lent is None else "request_ended"
+            return 409, {"error": code, "message": ""}
+        if lent is None:
+            if not self._free:
+                return 202, self._wait(now)
+            appid = self._free.popitem(last=False)[0]
+            lent = Lent(appid, hour, now, f"lease-{len(self.log)}", request)
+            self.log.append(lent)
+            self._in_use[appid] = self._by_request[request] = lent
+        answer = {
+            "appid": lent.appid,
+            "vid": int(lent.appid[1:]),
+            "productName": PRODUCT,
+            "starttime": lent.start,
+        }
+        if self.extended:
+            answer |= {"leaseId": lent.lease_id, "expiresAt": None, **self._times(now)}
+        return 200, answer
+
+    def _wait(self, now: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "error": "no_available" if self._used else "waiting",
+            "retry_after": 60,
+            "message": "",
+        }
+        if self.extended:
+            body |= {"availableAt": self.hour_start() + self._hour, **self._times(now)}
+        return body
+
+    def _release(self, body: Any) -> tuple[int, dict[str, Any]]:
+        if "requestId" in body:
+            if not self.extended:
+                return 400, {"error": "missing_appid", "message": ""}
+            lent = self._by_request.setdefault(body["requestId"], None)
+        else:
+            lent = self._in_use.get(body["appid"])
+            if lent is None or (self.extended and lent.lease_id != body.get("leaseId")):
+                return 400, {"error": "already_released", "message": ""}
+        now = self._now_ms()
+        if lent is not None and lent.stop is None:
+            self.end(lent, now)
+        return 200, {
+            "success": True,
+            "stoptime": now,
+            "appid": None if lent is None else lent.appid,
+            "productName": PRODUCT,
+        }
+
+    def end(self, lent: Lent, now: int) -> None:
+        """Take an AppID back."""
+        lent.stop = now
+        del self._in_use[lent.appid]
+        if self._used_in != self.hour_start():
+            self._free.update((appid, None) for appid in self._used)
+            self._used, self._used_in = [], self.hour_start()
+        self._used.append(lent.appid)
+
+    def _status(self, body: Any) -> tuple[int, dict[str, Any]]:
+        used = set(self._used) if self._used_in == self.hour_start() else set()
+        appids = sorted({*self._free, *self._used, *self._in_use})
+        entries = [
+            {
+                "appid": appid,
+                "vid": int(appid[1:]),
+                "productName": PRODUCT,
+                "status": (
+                    "in_use"
+                    if appid in self._in_use
+                    else "used_in_current_hour" if appid in used else "available"
+                ),
+                "is_available": appid not in self._in_use and appid not in used,
+                "starttime": self._in_use[appid].start if appid in self._in_use else None,
+                "stoptime": None,
+                "current_hour": self.hour_start(),
+            }
+            for appid in appids
+        ]
+        free = sum(entry["is_available"] for entry in entries)
+        total = len(entries)
+        return 200, {
+            "total": total,
+            "available": free,
+            "in_use": total - free,
+            "released": 0,
+            "appids": entries,
+        }
+
+    def _heartbeat(self, body: Any) -> tuple[int, dict[str, Any]]:
+        alive = {lent.lease_id for lent in self._in_use.values()}
+        return 200, {
+            "renewed": {lease: None for lease in body["leaseIds"] if lease in alive},
+            "lost": [lease for lease in body["leaseIds"] if lease not in alive],
+        }
+
+
+class SimulatedWire:
+    """What stands in for the transport. A call takes time on the wire, and may fail on its way there or back."""
+
+    base_url = "http://simulated"
+    timeout = 5.0
+
+    def __init__(self, time: TurnedTime, chances: random.Random) -> None:
+        self._time = time
+        self._chances = chances
+        self.service: SimulatedService
+        self.delay = 0.004
+        self.faults = 0.0
+        """The part of the calls that fail, half of them after the deed."""
+        self.down_until = 0.0
+        self.lose_next = 0
+        """How many answers of acquires get lost next."""
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        query: Any = None,
+        authenticated: bool = True,
+    ) -> Answer:
+        time, chances = self._time, self._chances
+        sent = time.now
+        time.now += self.delay * chances.random()
+        if time.now < self.down_until:
+            raise ServiceUnavailable("down", service=self.base_url, maybe_received=False)
+        fault = chances.random() < self.faults
+        if fault and chances.random() < 0.5:
+            raise ServiceUnavailable("refused", service=self.base_url, maybe_received=False)
+        status, answer = self.service.call(method, path, body)
+        time.now += self.delay * chances.random()
+        if path.endswith("acquire") and self.lose_next:
+            self.lose_next -= 1
+            fault = True
+        if fault:
+            raise ServiceUnavailable("answer lost", service=self.base_url)
+        return Answer(status, answer, sent, time.now)
+
+
+class World(Helpers):
+    """See the module. It stands in for the pool's helper threads, too."""
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        appids: int = 10,
+        extended: bool = True,
+        skew: float = 0.0,
+        zone_minutes: int = 0,
+        hour_seconds: int = 3600,
+    ) -> None:
+        self.chances = random.Random(seed)
+        self.time = TurnedTime(self.chances)
+        self.skew = skew
+        self.wire = SimulatedWire(self.time, self.chances)
+        self.service = self.wire.service = SimulatedService(
+            self.service_ms,
+            appids,
+            extended=extended,
+            zone_minutes=zone_minutes,
+            hour_seconds=hour_seconds,
+        )
+        self.clock = ServerClock(self.time)
+        self.api = ServiceApi(self.wire, self.clock)  # type: ignore[arg-type]
+        self.keeper = LeaseKeeper(self.api, self.time, threaded=False)
+        self._events: list[tuple[float, int, Callable[[], object]]] = []
+        self._numbers = itertools.count()
+        self._pools: list[LeasePool] = []
+        self.served: list[Waiter] = []
+        self.dawdle = 0.002
+        """How long a call may take to be begun, and its end to be noticed."""
+
+    # --- time
+
+    def service_ms(self) -> int:
+        return int((EPOCH + self.time.now + self.skew) * 1000)
+
+    @property
+    def to_the_turn(self) -> float:
+        """Seconds to the service's next turn of the hour."""
+        end = self.service.hour_start() / 1000 + self.service._hour / 1000
+        return end - (EPOCH + self.time.now + self.skew)
+
+    def at(self, moment: float, event: Callable[[], object]) -> None:
+        heapq.heappush(self._events, (moment, next(self._numbers), event))
+
+    def after(self, seconds: float, event: Callable[[], object]) -> None:
+        self.at(self.time.now + seconds, event)
+
+    def run(self, seconds: float) -> None:
+        """Have the next `seconds` pass."""
+        end = self.time.now + seconds
+        wakes = {pool: self._tend(pool) for pool in self._pools}
+        while True:
+            moment = min([end, *wakes.values()])
+            if self._events and self._events[0][0] <= moment:
+                moment, _, event = heapq.heappop(self._events)
+                self.time.now = max(self.time.now, moment)
+                event()
+            elif moment >= end:
+                self.time.now = max(self.time.now, end)
+                return
+            else:
+                self.time.now = max(self.time.now, moment)
+            for pool, wake in wakes.items():
+                if pool._plan.restless or wake <= self.time.now:
+                    wakes[pool] = self._tend(pool)
+
+    def _tend(self, pool: LeasePool) -> float:
+        pause = pool.tend()
+        return float("inf") if pause is None else self.time.now + pause
+
+    # --- the pool's helpers
+
+    def submit(self, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        chances = self.chances
+
+        def begin() -> None:
+            try:
+                result = work()
+            except Exception as error:
+                self.after(
+                    self.dawdle * chances.random(), lambda error=error: future.set_exception(error)
+                )
+            else:
+                self.after(self.dawdle * chances.random(), lambda: future.set_result(result))
+            self._have_keeper_tend()
+
+        self.after(self.dawdle * chances.random(), begin)
+        return future
+
+    def _have_keeper_tend(self) -> None:
+        if self.keeper._claims:
+            self.after(0.5, self._keep)
+
+    def _keep(self) -> None:
+        pause = self.keeper.tend()
+        if self.keeper.pending and pause is not None:
+            self.after(max(0.01, pause), self._keep)
+
+    def close(self) -> None:
+        pass
+
+    # --- pools and their callers
+
+    def pool(self, **options: Any) -> LeasePool:
+        """A pool of this world. Its leases send no heartbeats unless a `ttl` is given."""
+        pool = LeasePool(
+            self.keeper,
+            PRODUCT,
+            PoolOptions(**{"ttl": None, **options}),
+            helpers=self,
+            threaded=False,
+        )
+        self._pools.append(pool)
+        return pool
+
+    def ask(
+        self,
+        pool: LeasePool,
+        *,
+        timeout: float | None = None,
+        min_remaining: float = 0.0,
+        then: Callable[[Caller], object] = lambda caller: None,
+    ) -> Caller:
+        """Somebody wants a lease now, and `then` happens when they have one, or an error."""
+        return Caller(self, pool, pool.lease(timeout=timeout, min_remaining=min_remaining), then)
+
+
+class Caller(Waiter):
+    """Somebody who wants a lease, and waits for it without a thread."""
+
+    def __init__(
+        self,
+        world: World,
+        pool: LeasePool,
+        lease: PooledLease,
+        then: Callable[[Caller], object],
+    ) -> None:
+        now = world.time.now
+        super().__init__(lease, now, pool._deadline(lease, now))
+        self.world = world
+        self.pool = pool
+        self.at: float | None = None
+        self._then = then
+        if pool._plan.take(lease, now):
+            self.served = True
+            self.tell()
+            return
+        try:
+            pool._enqueue(self)
+        except Exception as error:
+            self.error = error
+            self.tell()
+            return
+        if self.deadline is not None:
+            world.at(self.deadline, self._out_of_time)
+
+    def tell(self) -> bool:
+        self.at = self.world.time.now
+        if self.served:
+            self.world.served.append(self)
+        self._then(self)
+        return True
+
+    def give_back(self, failed: bool = False) -> None:
+        self.pool._take_back(self.lease, failed)
+
+    def leave(self) -> None:
+        """Stop waiting."""
+        if not self.done:
+            self.pool._give_up(self)
+            self.error = InterruptedError()
+
+    def _out_of_time(self) -> None:
+        if not self.done:
+            try:
+                self.pool._conclude(self)
+            except Exception as error:
+                self.error = error
+                self.tell()
