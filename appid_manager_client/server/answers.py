@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .http import Reply, refusal, reply
+from .endpoints import Reply, refusal, reply
 from .operations import Exhausted, Granted, Initialised, Outcome, Refused, Released, Renewed
 
 # Long waits are told in pieces, so that a caller that knows only this number looks again now and then.

@@ -15,8 +15,8 @@ from .._version import __version__
 from . import schemas
 from .answers import answer
 from .batching import Batcher
-from .http import Call, Endpoint, Gate, Reply, refusal, reply
-from .operations import Operation, Refused, Sweep
+from .endpoints import Call, Endpoint, Gate, Reply, refusal, reply
+from .operations import Operation, Refused, Sweep, describe
 from .store import Store
 
 logger = logging.getLogger("appid_manager_client.server")
@@ -125,4 +125,6 @@ class _Service:
         try:
             await self._batcher.submit(Sweep(prune))
         except Exception as error:
-            logger.error("the search for ended leases failed, and is tried again: %r", error)
+            logger.error(
+                "the search for ended leases failed, and is tried again: %s", describe(error)
+            )

@@ -59,8 +59,9 @@ class ZoneHours:
         if last.start <= moment_ms < last.end:
             return last
         second = moment_ms // 1000
-        self._last = Hour(self._start(second) * 1000, self._end(second) * 1000)
-        return self._last
+        # Answered from the local name: another thread may ask about another hour meanwhile.
+        hour = self._last = Hour(self._start(second) * 1000, self._end(second) * 1000)
+        return hour
 
     def _start(self, moment: int) -> int:
         offset = self._offset(moment)

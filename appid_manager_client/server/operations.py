@@ -133,3 +133,9 @@ class Refused:
 
 
 Outcome: TypeAlias = Granted | Exhausted | Released | Initialised | Renewed | Swept | Refused
+
+
+def describe(error: Exception) -> str:
+    """A failure for the log: its kind and the database's own words, without the statement and its values."""
+    original = getattr(error, "orig", None) or error
+    return f"{type(error).__name__}: {original}"

@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-from .http import BadRequest
+from .endpoints import BadRequest
 from .operations import Abandon, Acquire, Heartbeat, Init, Operation, Refused, Release
 from .reading import HistoryQuery
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import RootTransaction, delete, select, update
 
 from .acquiring import REQUEST_MEMORY_MS, acquire
 from .hours import Hours
@@ -26,6 +26,7 @@ from .operations import (
     Release,
     Sweep,
     Swept,
+    describe,
 )
 from .reading import HistoryQuery, read_history, read_status
 from .releasing import release, renew
@@ -75,11 +76,22 @@ class Store:
         An operation that fails unexpectedly gets its exception as its outcome, and doesn't harm the others.
         """
         try:
-            return list(self._transact(operations))
+            if self._connection.closed:
+                self._connection = self._writer.connect()
+            transaction = self._connection.begin()
         except Exception as error:
+            # Another process has the lock: each of them alone would wait as long again.
+            return [error] * len(operations)
+        try:
+            return list(self._transact(transaction, operations))
+        except Exception as error:
+            # A commit that did not work can leave its transaction open.
+            self._connection.close()
             if len(operations) == 1:
                 return [error]
-            logger.warning("a batch of %d failed and is run one by one: %r", len(operations), error)
+            logger.warning(
+                "a batch of %d failed and is run one by one: %s", len(operations), describe(error)
+            )
         return [self.execute([operation])[0] for operation in operations]
 
     def status(self, product: str | None, details: bool = True) -> dict[str, Any]:
@@ -98,9 +110,11 @@ class Store:
         self._reader.dispose()
         self._writer.dispose()
 
-    def _transact(self, operations: Sequence[Operation]) -> list[Outcome]:
+    def _transact(
+        self, transaction: RootTransaction, operations: Sequence[Operation]
+    ) -> list[Outcome]:
         outcomes: dict[Operation, Outcome] = {}
-        with self._connection.begin():
+        with transaction:
             # After the lock was got: however long that took, this is when it happens.
             now = self.clock()
             moment = Moment(self._connection, now, self.hours.at(now))

@@ -100,10 +100,8 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
     """An engine for the one writer and one for readers, with the tables made and their version checked."""
     try:
         # One writer, one connection for life; readers come and go with the threads that serve them.
-        writer = create_engine(
-            url, poolclass=QueuePool, pool_size=1, max_overflow=0, connect_args=_CONNECT
-        )
-        reader = create_engine(url, poolclass=NullPool, connect_args=_CONNECT)
+        writer = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, **_OPTIONS)
+        reader = create_engine(url, poolclass=NullPool, **_OPTIONS)
         event.listen(writer, "connect", _prepare)
         event.listen(reader, "connect", _prepare)
         # The lock is taken first: a transaction that reads and then writes could fail half way otherwise.
@@ -125,7 +123,11 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
     return writer, reader
 
 
-_CONNECT: dict[str, Any] = {"timeout": 30, "check_same_thread": False}
+_OPTIONS: dict[str, Any] = {
+    "connect_args": {"timeout": 30, "check_same_thread": False},
+    # What callers sent has no place in errors and logs.
+    "hide_parameters": True,
+}
 
 
 def _prepare(connection: Any, _record: object) -> None:

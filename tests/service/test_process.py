@@ -225,3 +225,19 @@ for use in (lambda: server.serve, LocalService):
     for line in lines:
         assert missing in line
         assert 'pip install "appid-manager-client[server]"' in line
+
+
+@pytest.mark.parametrize("missing", ["uvloop", "httptools"])
+def test_without_the_faster_loop_or_parser_it_runs_on_what_is_there(missing):
+    program = f"""
+import sys
+sys.modules[{missing!r}] = None
+import requests
+from appid_manager_client.testing import LocalService
+with LocalService() as service:
+    print(requests.get(service.url + "/health").json()["status"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=WITHIN
+    )
+    assert (done.stdout, done.stderr) == ("healthy\n", "")

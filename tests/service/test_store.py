@@ -1,10 +1,11 @@
 """The store by itself: the clock that is set back, batches, failures, and what is forgotten with time."""
 
+import sqlite3
 import threading
 import uuid
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server.hours import ShortHours
@@ -148,6 +149,42 @@ def test_a_failure_leaves_nothing_half_done(world):
     assert isinstance(world.do(Acquire("p", holder=object())), Exception)
     assert world.store.status("p")["available"] == 1
     assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_a_commit_that_fails_acknowledges_nothing_and_the_next_one_works(world):
+    world.do(Init("p", {"a": 1}))
+    fail = [True]
+
+    def refuse(_connection):
+        if fail[0]:
+            raise OSError("the disk is full")
+
+    event.listen(world.store._writer, "commit", refuse)
+    assert all(isinstance(o, OSError) for o in world.do(Acquire("p"), Acquire("p")))
+    fail[0] = False
+    assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_a_database_that_stays_locked_fails_the_whole_batch_at_once(world):
+    world.do(Init("p", {"a": 1}))
+    world.store._connection.exec_driver_sql("PRAGMA busy_timeout=10")
+    world.store._connection.rollback()
+    with sqlite3.connect(world.path, isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = world.do(*[Acquire("p") for _ in range(100)])
+        other.execute("ROLLBACK")
+    other.close()
+    assert len({id(outcome) for outcome in outcomes}) == 1
+    assert "locked" in str(outcomes[0])
+    assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_errors_hold_nothing_that_a_caller_sent(world, caplog):
+    world.do(Init("p", {"a": 1}))
+    one, two = world.do(*[Acquire("p", holder=["private-name"]) for _ in range(2)])
+    for text_of in (str(one), repr(two), caplog.text):
+        assert "private-name" not in text_of
+    assert "run one by one" in caplog.text
 
 
 def test_thousands_of_names_fit(world):

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
-from .operations import Refused
+from .operations import Refused, describe
 
 logger = logging.getLogger("appid_manager_client.server")
 
@@ -152,7 +152,7 @@ class Endpoint:
             # The server reads past what is left of the body, so that its sender gets to read this.
             answer = refusal(error.refused)
         except Exception as error:
-            logger.error("%s failed: %s", scope["path"], _describe(error))
+            logger.error("%s failed: %s", scope["path"], describe(error))
             answer = refusal(Refused("internal_error", "the service failed; its log says why"))
         await self._gate.send(send, answer)
 
@@ -191,9 +191,3 @@ class Endpoint:
     def _too_large(self) -> BadRequest:
         message = f"the body is larger than {self._limit} bytes"
         return BadRequest(Refused("request_too_large", message))
-
-
-def _describe(error: Exception) -> str:
-    # The text of a database error holds the statement's values.
-    original = getattr(error, "orig", None) or error
-    return f"{type(error).__name__}: {original}"
