@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LAYOUT := build/layout
 
 .PHONY: demo test lint bench clean
 
@@ -15,7 +16,11 @@ test: $(STAMP)
 lint: $(STAMP)
 	$(BIN)/black --check --quiet appid_manager_client integrations tests benchmarks examples
 	$(BIN)/flake8 appid_manager_client integrations tests benchmarks examples
-	$(BIN)/python -m mypy --strict -p appid_manager_client
+# mypy doesn't know of package-dir: it gets the package as an installation has it, integrations inside.
+	rm -rf $(LAYOUT) && mkdir -p $(LAYOUT)
+	cp -R appid_manager_client $(LAYOUT)/ && cp -R integrations $(LAYOUT)/appid_manager_client/
+	cd $(LAYOUT) && $(CURDIR)/$(BIN)/python -m mypy --config-file $(CURDIR)/pyproject.toml \
+		--cache-dir $(CURDIR)/.mypy_cache --strict -p appid_manager_client
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
