@@ -12,6 +12,8 @@ from tests.support.field import FieldService
 from tests.support.isolation import block_the_network, clean_environment, nothing_left_running
 from tests.support.ours import OurService
 
+pytest_plugins = ["pytester"]
+
 _count = itertools.count()
 
 
