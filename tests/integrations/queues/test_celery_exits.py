@@ -1,0 +1,239 @@
+"""However a Celery task ends, its AppID is given back: real workers of every pool, really killed and stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import zip_longest
+from pathlib import Path
+
+import pytest
+
+from appid_manager_client.testing import LocalService
+from tests.support.field import FieldService
+from tests.support.waiting import wait_until
+
+from .conftest import CeleryWorker, CeleryWorkers, NewProduct
+from .workers import Conversation, in_use, wait_until_given_back
+
+Talk = Callable[[str], Conversation]
+
+
+POOLS = ["prefork", "threads", "solo", "gevent"]
+
+
+@pytest.mark.parametrize(
+    "word", ["return", "raise", "retry", "reject", "ignore", "replace", "exit"]
+)
+def test_a_body_that_ends_by_itself_gives_its_appid_back(
+    word: str,
+    any_worker: CeleryWorker,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    if word == "exit" and any_worker.pool == "solo":
+        pytest.skip("it ends the worker: tested with the other ends of workers")
+    product = new_product(service)
+    conversation = talk(product)
+    any_worker.send("hold", conversation.token)
+    conversation.started()
+    conversation.say(word)
+    wait_until_given_back(service, product, any_worker.process)
+
+
+@pytest.mark.parametrize("task", ["hold", "hold_late", "plainly_decorated"])
+@pytest.mark.parametrize("word", ["_exit", "kill"])
+def test_what_a_killed_child_held_is_given_back_by_its_parent(
+    word: str,
+    task: str,
+    prefork_worker: CeleryWorker,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    product = new_product(service, appids=2)
+    conversation = talk(product)
+    prefork_worker.send(task, conversation.token)
+    first = conversation.started()
+    conversation.say(word)
+    if task == "hold_late":  # requeued: the same task again, while its first AppID is swept up
+        second = conversation.started()
+        assert second["appid"] != first["appid"]
+        conversation.say("return")
+    wait_until_given_back(service, product, prefork_worker.process)
+
+
+@pytest.mark.parametrize("number", ["TERM", "KILL"])
+@pytest.mark.parametrize("any_worker", ["prefork", "gevent"], indirect=True)
+def test_a_revoked_task_gives_its_appid_back(
+    number: str,
+    any_worker: CeleryWorker,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    result = any_worker.send("hold", conversation.token)
+    conversation.started()
+    any_worker.revoke(result, number)
+    wait_until_given_back(service, product, any_worker.process)
+
+
+def test_a_soft_time_limit_gives_the_appid_back(
+    prefork_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    prefork_worker.send("hold", conversation.token, soft_time_limit=1)
+    conversation.started()
+    assert conversation.started()["softly"]
+    wait_until_given_back(service, product, prefork_worker.process)
+
+
+@pytest.mark.parametrize("any_worker", ["prefork", "gevent"], indirect=True)
+def test_a_hard_time_limit_gives_the_appid_back(
+    any_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    any_worker.send("hold", conversation.token, time_limit=1)
+    conversation.started()
+    wait_until_given_back(service, product, any_worker.process)
+
+
+def test_a_service_without_the_extensions_gets_back_what_a_killed_child_held(
+    celery_workers: CeleryWorkers, talk: Talk
+) -> None:
+    with ExitStack() as stack:
+        service = stack.enter_context(FieldService(auth_token=None))
+        service.init("field", {"1": 1})
+        conversation = talk("field")
+        worker = celery_workers.start(stack, "prefork", url=service.url)
+        worker.send("hold", conversation.token)
+        conversation.started()
+        conversation.say("kill")
+        wait_until(lambda: not service.in_use("field"), what="the AppID is given back")
+
+
+# What a worker says when a signal has arrived: the next one may follow then.
+WARM = "worker: Warm shutdown (MainProcess)"
+COLD = "worker: Hitting Ctrl+C again will terminate all running tasks!"
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_a_worker_that_is_stopped_lets_its_tasks_end(
+    pool: str,
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    with ExitStack() as stack:
+        worker = celery_workers.start(stack, pool)
+        worker.send("hold", conversation.token)
+        conversation.started()
+        worker.process.signal(signal.SIGTERM)
+        worker.process.wait_for_log(WARM)
+        assert in_use(service, product)
+        conversation.say("return")
+        worker.process.ended()
+        assert not in_use(service, product)
+
+
+@pytest.mark.parametrize("pool", POOLS)
+@pytest.mark.parametrize("signals", ["QUIT", "INT INT", "INT INT INT"])
+def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
+    signals: str,
+    pool: str,
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    if signals == "INT INT" and pool != "gevent" or signals == "QUIT" and pool == "gevent":
+        pytest.skip("QUIT and INT INT do the same, but for gevent, where INT INT alone ends a task")
+    if signals == "QUIT" and pool == "threads":
+        pytest.skip("threads run on until their bodies end: as when it is stopped")
+    product = new_product(service)
+    conversation = talk(product)
+    with ExitStack() as stack:
+        worker = celery_workers.start(stack, pool)
+        worker.send("hold", conversation.token)
+        conversation.started()
+        said = [COLD] if signals == "QUIT" else [WARM, COLD]
+        for number, answer in zip_longest(signals.split(), said):
+            worker.process.signal(getattr(signal, f"SIG{number}"))
+            if answer is not None:
+                worker.process.wait_for_log(answer)
+        # Not its end: Celery's solo pool may live on, as it can't cancel the task that interrupts itself.
+        wait_until_given_back(service, product, worker.process)
+
+
+@pytest.mark.parametrize("word", ["exit", "_exit"])
+@pytest.mark.parametrize("pool", ["solo", "threads"])
+def test_what_a_body_held_that_ended_its_worker_is_given_back(
+    word: str,
+    pool: str,
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    if (word, pool) == ("exit", "threads"):
+        pytest.skip("it ends the task alone there: tested with the other bodies")
+    product = new_product(service)
+    conversation = talk(product)
+    with ExitStack() as stack:
+        worker = celery_workers.start(stack, pool)
+        worker.send("hold", conversation.token)
+        conversation.started()
+        conversation.say(word)
+        worker.process.ended()
+        if word == "_exit":
+            worker = celery_workers.start(stack, "solo", state=worker.process.state)
+        wait_until_given_back(service, product, worker.process)
+
+
+def test_what_killed_workers_held_is_given_back_when_the_next_one_starts(
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+    tmp_path: Path,
+) -> None:
+    products = {pool: new_product(service) for pool in POOLS}
+    conversations = {pool: talk(product) for pool, product in products.items()}
+    with ExitStack() as stack:
+        workers = {pool: celery_workers.start(stack, pool, state=tmp_path) for pool in POOLS}
+        for pool, worker in workers.items():
+            worker.send("hold", conversations[pool].token)
+        for conversation in conversations.values():
+            conversation.started()
+        for worker in workers.values():
+            worker.process.kill_all()
+        assert all(in_use(service, product) for product in products.values())
+        rescuer = celery_workers.start(stack, "solo", state=tmp_path)
+        for product in products.values():
+            wait_until_given_back(service, product, rescuer.process)
+
+
+def test_a_prefork_child_whose_worker_was_killed_keeps_its_appid_until_it_ends(
+    celery_workers: CeleryWorkers, service: LocalService, new_product: NewProduct, talk: Talk
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    with ExitStack() as stack:
+        worker = celery_workers.start(stack, "prefork")
+        worker.send("hold", conversation.token)
+        conversation.started()
+        worker.process.signal(signal.SIGKILL)
+        worker.process.ended()
+        rescuer = celery_workers.start(stack, "solo", state=worker.process.state)
+        rescuer.process.wait_for_log("ready.")
+        conversation.say("return")
+        wait_until_given_back(service, product, rescuer.process)
