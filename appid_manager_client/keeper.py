@@ -124,7 +124,7 @@ class LeaseKeeper:
             in_doubt = isinstance(error, (TransportError, ProtocolError)) and error.maybe_received
             raise
         finally:
-            self._after_ask(claim, outcome, sent if in_doubt else None)
+            self._after_ask(claim, outcome, sent, in_doubt)
         if isinstance(outcome, Grant):
             if claim.record is not None:
                 claim.record.granted(
@@ -137,14 +137,17 @@ class LeaseKeeper:
                 self._wake()  # for its heartbeats, and to take it back if its lease is forgotten
         return outcome
 
-    def _after_ask(self, claim: Claim, outcome: Grant | Wait | None, doubt: float | None) -> None:
+    def _after_ask(
+        self, claim: Claim, outcome: Grant | Wait | None, sent: float, in_doubt: bool
+    ) -> None:
         now = self.system.monotonic()
         with self._lock:
-            if doubt is not None:
-                claim.doubts.append((doubt, now))
+            if in_doubt:
+                claim.doubts.append((sent, now))
             if isinstance(outcome, Grant):
                 claim.grant = outcome
-                claim.granted_at = claim.heard_at = now
+                claim.granted_at = now
+                claim.heard_at = sent - _age(outcome, claim.ttl)
                 if claim.doubts and outcome.lease_id is None:
                     self._doubtful.append((claim.product_name, claim.doubts))
                     claim.doubts = []
@@ -489,6 +492,13 @@ class LeaseKeeper:
         events.emit(
             self._on_event, Event(kind, self.api.base_url, claim.product_name, claim.appid, seconds)
         )
+
+
+def _age(grant: Grant, ttl: float | None) -> float:
+    """How much of its `ttl` a grant had already used up when it was answered: a retried acquire gets the old one."""
+    if ttl is None or grant.expires_at_ms is None or grant.server_time_ms is None:
+        return 0.0
+    return max(0.0, ttl - (grant.expires_at_ms - grant.server_time_ms) / 1000)
 
 
 class _Abandoned(InvalidRequest):

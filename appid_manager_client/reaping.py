@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from . import settling
 from .claims import Claim, Outcome
+from .errors import InvalidRequest
 from .journal import Journal, JournalRecord
 from .models import Grant
 from .service import ServiceApi
@@ -36,7 +37,14 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
     reaped = []
     for entry in journal.abandoned(api.base_url):
         record = entry.record
-        outcome = settling.deliver(api, _claim_of(record), look_first=True)
+        try:
+            outcome = settling.deliver(api, _claim_of(record), look_first=True)
+        except InvalidRequest as error:
+            # What this service has against one entry must not keep it from the others.
+            logger.warning(
+                "could not give back %s of %s: %s", record.appid, record.product_name, error
+            )
+            continue
         entry.done()
         released = outcome is Outcome.RELEASED
         reaped.append(Reaped(record.product_name, record.appid, record.holder, released))
