@@ -1,0 +1,85 @@
+"""A call of the client against the same request by bare urllib3, and by requests as most people use it.
+
+The server is a trivial one in another process, so that what is measured is the client's own work.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import requests
+import urllib3
+
+from appid_manager_client import AppIdClient
+from benchmarks._processes import service
+from benchmarks._report import at_most
+
+_CALLS = 400
+_ROUNDS = 9
+_TOKEN = "benchmark-token-benchmark-token"
+
+
+def main() -> None:
+    with service("benchmarks._trivial_peer") as port:
+        url = f"http://127.0.0.1:{port}"
+        ways = {
+            "urllib3": _bare(url),
+            "the client": _client(url),
+            "requests.Session.post": _session(url),
+            "requests.post": _plain(url),
+        }
+        for call in ways.values():
+            _seconds(call)
+        rounds = [{name: _seconds(call) for name, call in ways.items()} for _ in range(_ROUNDS)]
+    for name in ways:
+        microseconds = statistics.median(each[name] for each in rounds) / _CALLS * 1e6
+        ratio = statistics.median(each[name] / each["urllib3"] for each in rounds)
+        print(f"  {name}: {microseconds:,.0f} microseconds a call, {ratio:.2f} times urllib3")
+    ours = statistics.median(each["the client"] / each["urllib3"] for each in rounds)
+    at_most("acquire_appid to bare urllib3", ours, 1.25)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    for _ in range(_CALLS):
+        call()
+    return time.perf_counter() - began
+
+
+def _client(url: str) -> Callable[[], object]:
+    client = AppIdClient(url, auth_token=_TOKEN)
+    return lambda: client.acquire_appid("bench")
+
+
+_BODY = {"productName": "bench", "requestId": "5a0f9f5e-59d5-4f0f-8a51-6a4b0a1e7c55"}
+
+
+def _bare(url: str) -> Callable[[], object]:
+    pool = urllib3.PoolManager()
+    headers = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        "User-Agent": "benchmark",
+        "X-API-Key": _TOKEN,
+    }
+
+    def call() -> object:
+        body = json.dumps(_BODY).encode()
+        answer = pool.request("POST", f"{url}/api/appid/acquire", body=body, headers=headers)
+        return json.loads(answer.data)
+
+    return call
+
+
+def _session(url: str) -> Callable[[], object]:
+    session = requests.Session()
+    headers = {"X-API-Key": _TOKEN}
+    return lambda: session.post(f"{url}/api/appid/acquire", json=_BODY, headers=headers).json()
+
+
+def _plain(url: str) -> Callable[[], object]:
+    headers = {"X-API-Key": _TOKEN}
+    return lambda: requests.post(f"{url}/api/appid/acquire", json=_BODY, headers=headers).json()
