@@ -15,7 +15,6 @@ from . import commands
 from .exits import SIGNAL_BASE, ExitCode, UsageError, code_for
 from .output import PROGRAM, complain, complain_json
 from .parser import parse
-from .running import run
 
 __all__ = ["main"]
 
@@ -23,6 +22,12 @@ logger = logging.getLogger("appid_manager_client")
 
 _INTERRUPTED = SIGNAL_BASE + 2
 _BROKEN_PIPE = SIGNAL_BASE + 13
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .running import run  # needs what only POSIX systems have
+
+    return run(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -37,7 +42,7 @@ _COMMANDS: dict[str, Callable[..., int]] = {
     "init": commands.init,
     "acquire": commands.acquire,
     "release": commands.release,
-    "run": run,
+    "run": _run,
     "reap": commands.reap,
     "serve": commands.serve,
     "demo": _demo,

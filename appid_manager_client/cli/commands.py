@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -208,8 +209,8 @@ def acquire(arguments: argparse.Namespace) -> int:
             arguments.retry_interval,
             timeout=_FOREVER if once else patience,
         )
-        countdown.stop()
         try:
+            countdown.stop()
             say(_acquired_text(acquired, arguments))
         except BaseException:
             client.release_appid(acquired.appid, acquired.product_name)
@@ -274,6 +275,13 @@ def _reaped_json(found: Reaped) -> dict[str, object]:
     }
 
 
+def _treat_hangup_as_termination() -> None:
+    """A terminal that is closed stops the service as SIGTERM does: what is under way is answered."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Run the service here."""
     from ..server import ServiceSettings
@@ -300,5 +308,6 @@ def serve(arguments: argparse.Namespace) -> int:
             guarded = "token required" if token else "no token"
             say(f"serving AppIDs at {url} ({guarded}, {arguments.database}); Ctrl-C stops it")
 
+    _treat_hangup_as_termination()
     run_service(settings, ready)
     return ExitCode.OK

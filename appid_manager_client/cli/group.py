@@ -59,6 +59,8 @@ class ProcessGroup:
 
     def __init__(self, pid: int, terminal: Terminal | None) -> None:
         self.pid = pid
+        self.interrupted = False
+        """Whether SIGINT ended the command in the terminal's foreground: Ctrl-C, most likely."""
         self._terminal = terminal
         self._gone = False
 
@@ -89,6 +91,7 @@ class ProcessGroup:
             raise CannotStart(f"{command[0]}: an argument holds a NUL", NOT_EXECUTABLE) from None
         group = cls(pid, terminal)
         if terminal is not None and in_foreground:
+            terminal.keep_modes()
             terminal.give(pid)
         return group
 
@@ -113,11 +116,17 @@ class ProcessGroup:
             if os.WIFSTOPPED(status):
                 self._stopped(os.WSTOPSIG(status))
                 continue
-            if self._terminal is not None and self._terminal.owner == self.pid:
-                self._terminal.take_back()
-            if os.WIFSIGNALED(status):
-                return SIGNAL_BASE + os.WTERMSIG(status)
-            return os.WEXITSTATUS(status)
+            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+            self._take_terminal_back(number)
+            return SIGNAL_BASE + number if number else os.WEXITSTATUS(status)
+
+    def _take_terminal_back(self, ended_by: int) -> None:
+        if self._terminal is None or self._terminal.owner != self.pid:
+            return
+        self._terminal.take_back()
+        self.interrupted = ended_by == signal.SIGINT
+        if ended_by:
+            self._terminal.restore_modes()  # it had no chance to
 
     def wait_for_rest(self, patience: float, still_there: Callable[[], None]) -> None:
         """Wait until the last process of the group is gone; after `patience` seconds `still_there` is called once."""

@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import socket
+import sys
 import threading
 from types import FrameType, TracebackType
 
@@ -31,12 +32,27 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             program = find_program(command[0], os.environ)
             with Countdown() as countdown, make_client(arguments, countdown) as client:
-                return _Run(client, arguments, program).under_lease(relay, countdown)
+                running = _Run(client, arguments, program)
+                code = running.under_lease(relay, countdown)
         except CannotStart as error:
             complain(error)
             return error.code
         except Signalled as signalled:
             return SIGNAL_BASE + signalled.number
+    if running.interrupted:
+        _interrupt_own_job()
+    return code
+
+
+def _interrupt_own_job() -> None:
+    """End by SIGINT, with all that the shell started with this process: a script ends by Ctrl-C only if it gets one.
+
+    The terminal sent it to its foreground alone, and that was the command's group. All has been given back by now.
+    """
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    os.killpg(os.getpgrp(), signal.SIGINT)
 
 
 class Signalled(BaseException):
@@ -119,6 +135,11 @@ class _Run:
         self._name = os.path.basename(self._command[0])
         self._group: ProcessGroup | None = None
         self._killer: threading.Timer | None = None
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C on the terminal ended the command."""
+        return self._group is not None and self._group.interrupted
 
     def under_lease(self, relay: Relay, countdown: Countdown) -> int:
         """Do it; gives the exit code."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import termios
+from typing import Any
 
 
 class Terminal:
@@ -12,6 +14,7 @@ class Terminal:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
+        self._modes: list[Any] | None = None
 
     @classmethod
     def open(cls) -> Terminal | None:
@@ -37,6 +40,17 @@ class Terminal:
     def is_ours(self) -> bool:
         """Whether this process's own group is in its foreground."""
         return self.owner == os.getpgrp()
+
+    def keep_modes(self) -> None:
+        """Remember its modes (echo, line editing, ...)."""
+        with contextlib.suppress(termios.error):
+            self._modes = termios.tcgetattr(self._descriptor)
+
+    def restore_modes(self) -> None:
+        """Set the modes that were remembered; to be called from its foreground."""
+        if self._modes is not None:
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._modes)
 
     def give(self, group: int) -> None:
         """Put `group` into the foreground, if it and the terminal are still there."""

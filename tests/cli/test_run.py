@@ -243,21 +243,27 @@ class Shell:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"], _shell_environment())
-        self.shown = ""
+        self.shown = self.matched = ""
 
     def type(self, text: str) -> None:
         os.write(self.master, text.encode())
 
     def expect(self, pattern: str) -> str:
-        """Read until `pattern` is shown, and forget everything up to there."""
+        """Read until `pattern` is shown, and forget everything up to there; gives what matched."""
+        self.skip_to(pattern)
+        return self.matched
+
+    def skip_to(self, pattern: str) -> str:
+        """The same; gives what was shown before the match."""
         deadline = time.monotonic() + PATIENCE
         while (found := re.search(pattern, self.shown)) is None:
             left = deadline - time.monotonic()
             assert left > 0, f"no {pattern!r} in {self.shown!r}"
             if select.select([self.master], [], [], left)[0]:
                 self.shown += os.read(self.master, 4096).decode(errors="replace")
+        before, self.matched = self.shown[: found.start()], found.group()
         self.shown = self.shown[found.end() :]
-        return found.group()
+        return before
 
     def close(self) -> None:
         os.close(self.master)
@@ -309,6 +315,27 @@ def test_ctrl_c_on_the_terminal_ends_the_command_and_gives_the_appid_back(
     wait_until(lambda: _ended(service) == ["released"], what="the AppID was given back")
     shell.type("\n")
     shell.expect("PROMPT> ")
+
+
+def test_ctrl_c_on_the_terminal_ends_the_script_around_it_too(
+    shell: Shell, command: str, service: LocalService
+) -> None:
+    script = command + "sh -c 'echo rea''dy; exec sleep 600'; echo went on"
+    shell.type(f'bash -c "{script}"; echo code=$?\n')
+    shell.expect("\nready")
+    shell.type("\x03")
+    assert "went on" not in shell.skip_to(r"PROMPT> ")
+    assert _ended(service) == ["released"]
+
+
+def test_a_command_that_was_killed_leaves_the_terminal_as_it_was(
+    shell: Shell, command: str, service: LocalService
+) -> None:
+    shell.type(command + "sh -c 'stty -echo -icanon; kill -9 $$'\n")
+    shell.expect("PROMPT> ")
+    shell.type("stty -a\n")
+    modes = shell.skip_to("PROMPT> ")
+    assert " echo " in modes and " icanon " in modes
 
 
 def test_ctrl_z_stops_the_job_and_fg_has_it_go_on_in_the_foreground(
