@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,8 +26,11 @@ from .output import say, say_json, table
 HOUR_SECONDS = 4
 PRODUCT = "stt_billing"
 APPIDS = {"appid1": "vid1", "appid2": "vid2", "appid3": "vid3"}
+# Seconds: what a job takes, what must be left of the hour for it, and the same for many short ones.
 _JOB = 0.6
 _ENOUGH = 1.5
+_CHECKOUTS = 12
+_CHECKOUT = 0.25
 _PATIENCE = 60.0
 
 
@@ -150,7 +154,34 @@ def _decorated(stage: Stage) -> None:
     stage.play({name: partial(transcribe, name) for name in recordings})
 
 
-ACTS: Sequence[Callable[[Stage], None]] = (_with_blocks, _decorated)
+def _pooled(stage: Stage) -> None:
+    stage.heading("Four workers share a pool of two AppIDs:  with pool.lease() as lease:")
+    if stage.client.get_status(PRODUCT)["available"] == 0:
+        stage.tell("pool", "waits for the next hour: every AppID is used up for this one")
+    served: Counter[str] = Counter()
+    lock = threading.Lock()  # guards served
+
+    with stage.client.pool(PRODUCT, max_size=2, holder="pool") as pool:
+
+        def work() -> None:
+            for _ in range(_CHECKOUTS):
+                with pool.lease() as lease:
+                    grant = f"{lease.appid} of hour {stage.hour_of(lease.start_time)}"
+                    with lock:
+                        served[grant] += 1
+                        first = served[grant] == 1
+                    if first:
+                        stage.tell(threading.current_thread().name, f"is the first with {grant}")
+                    time.sleep(_CHECKOUT)
+
+        stage.play({name: work for name in ("finn", "gala", "hugo", "ines")})
+        stats = pool.get_stats()
+    for grant, times in served.items():
+        stage.tell("pool", f"{grant} served {times} checkouts")
+    stage.tell("pool", f"{stats.checkouts} checkouts, {stats.burned} AppID-hours burned")
+
+
+ACTS: Sequence[Callable[[Stage], None]] = (_with_blocks, _decorated, _pooled)
 
 
 @dataclass(frozen=True, slots=True)
