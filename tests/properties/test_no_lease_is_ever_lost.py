@@ -337,3 +337,23 @@ def _run(machine: type[Leases]) -> None:
         run_state_machine_as_test(machine, settings=_SETTINGS)
     finally:
         gc.unfreeze()
+
+
+@pytest.mark.parametrize("fates", [[Fate.SLOW], [Fate.LOST_AFTER, Fate.SLOW]])
+def test_a_lease_is_believed_in_no_longer_than_the_service_keeps_it(
+    fates: list[Fate], tmp_path: Path
+) -> None:
+    with OurService() as service:
+        service.local.clock.freeze()
+        service.init("p", {"a1": 1})
+        system = TurnedSystem(followers=(service.advance,))
+        process = Process(service.url, service.auth_token, system, Journal(tmp_path / "journal"))
+        process.transport.fates = list(fates)
+        process.lease("p", tries=1)
+        (lease,) = process.leases
+        assert lease.held
+        system.turn(55)  # ten seconds for the answer, and these: more than the ttl of 60
+        assert service.in_use("p") == []
+        assert not lease.held
+        process.keeper.close()
+        process.close()
