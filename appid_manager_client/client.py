@@ -247,6 +247,9 @@ class AppIdClient:
         except AppIdManagerError as error:
             logger.info("health check: %s", error)
             return False
+        except Exception:
+            logger.exception("health check: the session could not be used")
+            return False
         return True
 
     # --- leases

@@ -11,7 +11,13 @@ import ssl
 import requests
 import urllib3
 
-from .errors import AppIdManagerError, ConfigurationError, RequestTimeout, ServiceUnavailable
+from .errors import (
+    AppIdManagerError,
+    ConfigurationError,
+    ProtocolError,
+    RequestTimeout,
+    ServiceUnavailable,
+)
 
 NEVER_SENT = (
     requests.exceptions.ConnectTimeout,
@@ -23,12 +29,32 @@ NEVER_SENT = (
 )
 """Failures after which the service certainly did not get the request."""
 
+_BROKEN_OFF = (
+    http.client.IncompleteRead,
+    http.client.RemoteDisconnected,
+    urllib3.exceptions.IncompleteRead,
+)
+_NO_HTTP = (
+    http.client.HTTPException,
+    requests.exceptions.ContentDecodingError,
+    urllib3.exceptions.DecodeError,
+    urllib3.exceptions.InvalidHeader,
+)
+
 
 def translate(
-    error: BaseException, *, service: str, call: str, timeout: float
+    error: BaseException,
+    *,
+    service: str,
+    call: str,
+    timeout: float,
+    handled: BaseException | None = None,
 ) -> AppIdManagerError:
-    """The typed error for a failed exchange: which service, which call, what happened, what it means for a retry."""
-    chain = _chain(error)
+    """The typed error for a failed exchange: which service, which call, what happened, what it means for a retry.
+
+    `handled` is what the caller was handling when it made the call; it says nothing of this failure.
+    """
+    chain = _chain(error, handled)
     where = f"{service} ({call})"
     if _any(
         chain,
@@ -55,18 +81,23 @@ def translate(
             service=service,
             maybe_received=maybe_received,
         )
+    if _any(chain, *_NO_HTTP) and not _any(chain, *_BROKEN_OFF):
+        return ProtocolError(
+            f"{where}: what came is no valid HTTP answer ({type(chain[-1]).__name__}); is it an AppID service?",
+            service=service,
+        )
     return ServiceUnavailable(
         f"{where}: {_reason(chain)}", service=service, maybe_received=maybe_received
     )
 
 
-def _chain(error: BaseException) -> list[BaseException]:
-    """An error and all that stands behind it, outermost first."""
+def _chain(error: BaseException, handled: BaseException | None) -> list[BaseException]:
+    """An error and all that stands behind it, outermost first, but not what was being handled before it."""
     chain: list[BaseException] = []
     queue = [error]
     while queue and len(chain) < 20:
         current = queue.pop(0)
-        if any(current is seen for seen in chain):
+        if current is handled or any(current is seen for seen in chain):
             continue
         chain.append(current)
         behind = [

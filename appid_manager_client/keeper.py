@@ -20,6 +20,7 @@ from .claims import Claim, ClaimState, Outcome, Owner, PendingRelease, Record
 from .clock import SystemTime
 from .errors import (
     AppIdManagerError,
+    AuthenticationError,
     InvalidRequest,
     ProtocolError,
     TransportError,
@@ -216,10 +217,21 @@ class LeaseKeeper:
                 outcome = Outcome.RELEASED
         except AppIdManagerError as failed:
             error = failed
+            if self._is_pointless(claim, failed):
+                outcome = Outcome.NOTHING
         finally:
             self._after_settle(claim, outcome, error)
         self._report(claim, outcome, error)
         return outcome
+
+    def _is_pointless(self, claim: Claim, error: AppIdManagerError) -> bool:
+        """Whether to stop giving up an acquire, as what answers refuses the token, or never was a service of ours."""
+        return (
+            claim.grant is None
+            and claim.record is None
+            and not self.api.extended
+            and isinstance(error, (AuthenticationError, ProtocolError))
+        )
 
     def _after_settle(
         self, claim: Claim, outcome: Outcome, error: AppIdManagerError | None
@@ -242,6 +254,8 @@ class LeaseKeeper:
         if outcome is Outcome.RELEASED:
             logger.debug("released %s of %s", claim.appid, claim.product_name)
             self.emit(EventKind.RELEASED, claim, held)
+        elif outcome is Outcome.NOTHING:
+            logger.warning("the answer to an acquire of %s was lost: %s", claim.product_name, error)
         elif outcome is Outcome.NOT_HELD:
             self._lost(claim, "the service says that it was no longer ours when it was given back")
         elif claim.attempts == 1:

@@ -5,12 +5,14 @@ Judges shapes and codes. When to try again is for `waiting.py`, what is owed to 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
 
 from .clock import ServerClock
 from .errors import (
     AppIdConflict,
+    AppIdManagerError,
     AppIdNotFound,
     InvalidRequest,
     ProductMismatch,
@@ -26,12 +28,33 @@ NOT_HELD = frozenset(
 """Codes with which a service says that what a release names isn't held, or not by this lease."""
 
 _CLOCK_STALE = 600.0
+_LATEST_MS = 253_402_300_800_000
+"""The year 10000: no time and no count of the contract is that large, and Python's dates end there."""
+_LONGEST_WAIT = 1e9
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
 _BY_CODE: dict[str, type[InvalidRequest]] = {
     "product_not_found": ProductNotFound,
     "appid_not_found": AppIdNotFound,
     "product_mismatch": ProductMismatch,
     "appid_conflict": AppIdConflict,
 }
+
+
+def _without_frames(call: Callable[P, T]) -> Callable[P, T]:
+    """Errors leave a call without the frames that judged the answer: an answer can echo the token."""
+
+    @functools.wraps(call)
+    def clean(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except AppIdManagerError as error:
+            failure = error
+        raise failure.with_traceback(None)
+
+    return clean
 
 
 class ServiceApi:
@@ -47,6 +70,7 @@ class ServiceApi:
         self.extended: bool | None = None
         self._transport = transport
 
+    @_without_frames
     def acquire(
         self,
         product_name: str,
@@ -71,6 +95,7 @@ class ServiceApi:
             return self._wait(answer)
         raise self._refusal(answer, product_name)
 
+    @_without_frames
     def release(self, product_name: str, appid: str, *, lease_id: str | None = None) -> Release:
         """Give an AppID back; with a `lease_id`, only if that lease still holds it."""
         body = {"appid": appid, "productName": product_name}
@@ -78,6 +103,7 @@ class ServiceApi:
             body["leaseId"] = lease_id
         return self._released(body, product_name, appid)
 
+    @_without_frames
     def abandon(self, product_name: str, request_id: str) -> Release:
         """Give up an acquire whose answer never came (extension; a legacy service answers `missing_appid`)."""
         return self._released(
@@ -90,11 +116,13 @@ class ServiceApi:
         if answer.body.get("success") is not True:
             raise self._malformed(answer, "success")
         stop_time = self._optional_int(answer, "stoptime")
-        if stop_time is not None:
+        if stop_time is not None and appid is not None:
+            # What was given up by its request may have ended long ago.
             self.clock.observe(stop_time, answer.sent, answer.received)
         released = answer.body.get("appid", appid)
         return Release(released if isinstance(released, str) else None, stop_time)
 
+    @_without_frames
     def init(
         self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
     ) -> dict[str, Any]:
@@ -108,27 +136,30 @@ class ServiceApi:
             raise self._malformed(answer, "success")
         return answer.body
 
+    @_without_frames
     def status_body(self, product_name: str | None = None) -> dict[str, Any]:
         """The status as the service sent it."""
-        return self._status_answer(product_name).body
+        answer = self._status_answer(product_name)
+        self._counts(answer)
+        return answer.body
 
+    @_without_frames
     def status(self, product_name: str | None = None) -> ProductStatus:
         """The status, typed; an entry's `current_hour` is how a legacy service tells its hours."""
         answer = self._status_answer(product_name)
-        entries = answer.body.get("appids")
-        if not isinstance(entries, list):
-            raise self._malformed(answer, "appids")
-        appids = tuple(self._entry(answer, entry) for entry in entries)
+        counts = self._counts(answer)
+        appids = tuple(self._entry(answer, entry) for entry in answer.body["appids"])
         if appids and not self.extended:
             start = appids[0].current_hour_ms
             self.clock.observe_hour(start + int(self.clock.hour_length * 1000))
-        return ProductStatus(
-            total=self._int(answer, "total"),
-            available=self._int(answer, "available"),
-            in_use=self._int(answer, "in_use"),
-            released=self._int(answer, "released"),
-            appids=appids,
-        )
+        return ProductStatus(*counts, appids)
+
+    def _counts(self, answer: Answer) -> tuple[int, int, int, int]:
+        """The counts of a status, of which at least the outer shape is right then."""
+        if not isinstance(answer.body.get("appids"), list):
+            raise self._malformed(answer, "appids")
+        total, available = self._int(answer, "total"), self._int(answer, "available")
+        return total, available, self._int(answer, "in_use"), self._int(answer, "released")
 
     def _status_answer(self, product_name: str | None) -> Answer:
         query = None if product_name is None else {"productName": product_name}
@@ -136,6 +167,7 @@ class ServiceApi:
         self._expect_ok(answer, product_name)
         return answer
 
+    @_without_frames
     def health(self) -> Health:
         """Whether the service is well, and what time it is there. Sent without a token.
 
@@ -154,6 +186,7 @@ class ServiceApi:
             self.clock.observe_hour(end, start)
         return Health(now, start, end)
 
+    @_without_frames
     def heartbeat(self, lease_ids: Sequence[str]) -> Heartbeats:
         """Extend leases by their own `ttl` (extension)."""
         answer = self._transport.call(
@@ -215,7 +248,11 @@ class ServiceApi:
         reason, retry_after = answer.body.get("error"), answer.body.get("retry_after")
         if not isinstance(reason, str):
             raise self._malformed(answer, "error")
-        if isinstance(retry_after, bool) or not isinstance(retry_after, (int, float)):
+        if (
+            isinstance(retry_after, bool)
+            or not isinstance(retry_after, (int, float))
+            or not -_LONGEST_WAIT < retry_after < _LONGEST_WAIT
+        ):
             raise self._malformed(answer, "retry_after")
         available_at = self._optional_int(answer, "availableAt")
         server_time, hour_end = self._heard_times(answer)
@@ -252,7 +289,7 @@ class ServiceApi:
 
     def _int(self, answer: Answer, name: str) -> int:
         value = answer.body.get(name)
-        if isinstance(value, bool) or not isinstance(value, int):
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LATEST_MS:
             raise self._malformed(answer, name)
         return value
 
@@ -260,7 +297,9 @@ class ServiceApi:
         return None if answer.body.get(name) is None else self._int(answer, name)
 
     def _malformed(self, answer: Answer, name: str) -> ProtocolError:
-        shown = repr(answer.body.get(name))[:80] if name in answer.body else "nothing"
+        shown = "nothing"
+        if name in answer.body:
+            shown = self._transport.hide(repr(answer.body[name]))[:80]
         return ProtocolError(
             f"{self.base_url} answered {answer.status} with {shown} as {name!r}: is it an AppID service?",
             service=self.base_url,

@@ -5,14 +5,16 @@ Knows HTTP and JSON, not the calls of the wire contract (`service.py`) nor when 
 
 from __future__ import annotations
 
+import html
 import json
 import os
+import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import requests
 import urllib3
@@ -21,8 +23,9 @@ from requests.structures import CaseInsensitiveDict
 
 from . import failures, forking
 from ._version import __version__
+from .boundedreading import bound_answers
 from .clock import SystemTime
-from .config import Settings
+from .config import Settings, Token
 from .errors import (
     AppIdManagerError,
     AuthenticationError,
@@ -46,7 +49,7 @@ class Answer:
     """A JSON object that the service sent with a status of 2xx or 4xx, and the monotonic moments around it."""
 
     status: int
-    body: dict[str, Any]
+    body: dict[str, Any] = field(repr=False)
     sent: float
     received: float
 
@@ -74,6 +77,7 @@ class Transport:
         self._system = system
         self._session_factory = session_factory
         self._token = settings.auth_token
+        self._token_forms = _forms(self._token)
         self._headers = {
             "Accept": "application/json",
             "User-Agent": f"appid-manager-client/{__version__}",
@@ -118,30 +122,45 @@ class Transport:
             data = json.dumps(body, separators=(",", ":")).encode()
             headers["Content-Type"] = "application/json"
         target = f"{path}?{urlencode(query)}" if query else path
-        sent = self._system.monotonic()
+        handled = sys.exception()
         failure: AppIdManagerError
+        # What is raised in there leaves without its frames: they hold the request and the answer, maybe with the token.
         try:
-            response = self._current_line().send(method, target, data, headers)
-            try:
-                content = self._read(response)
-            except BaseException:
-                response.close()
-                raise
+            return self._exchange(method, path, target, data, headers)
+        except AppIdManagerError as error:  # first, as some of them are OSErrors
+            failure = error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             failure = failures.translate(
-                error, service=self.base_url, call=f"{method} {path}", timeout=self.timeout
+                error,
+                service=self.base_url,
+                call=f"{method} {path}",
+                timeout=self.timeout,
+                handled=handled,
             )
-        except AppIdManagerError as error:
-            failure = error
         except BaseException as interrupt:
-            # Whoever shows this traceback with its locals would show the request as it stood in the buffers.
+            interrupt.__context__ = None if interrupt is handled else handled
             raise interrupt.with_traceback(None)
-        else:
-            received = self._system.monotonic()
-            return Answer(
-                response.status, self._judge(f"{method} {path}", response, content), sent, received
-            )
         raise failure.with_traceback(None)
+
+    def hide(self, text: str) -> str:
+        """`text` without the token, in whichever way a service may have written it back."""
+        for form in self._token_forms:
+            text = text.replace(form, "***")
+        return text
+
+    def _exchange(
+        self, method: str, path: str, target: str, data: bytes | None, headers: dict[str, str]
+    ) -> Answer:
+        sent = self._system.monotonic()
+        response = self._current_line().send(method, target, data, headers)
+        try:
+            content = self._read(response)
+        except BaseException:
+            response.close()
+            raise
+        received = self._system.monotonic()
+        body = self._judge(f"{method} {path}", response, content)
+        return Answer(response.status, body, sent, received)
 
     def _current_line(self) -> _Line:
         line = self._line
@@ -171,6 +190,8 @@ class Transport:
     def _through_session(self, session: requests.Session) -> _Send:
         """The whole way through `requests`: for proxies, and for sessions of the user's own making."""
         options = session.merge_environment_settings(self.base_url, {}, True, None, None)
+        # Without a limit, requests would read the body of a redirect that it was told not to follow.
+        session.get_redirect_target = lambda response: None  # type: ignore[assignment,method-assign]
 
         def send(
             method: str, target: str, body: bytes | None, headers: dict[str, str]
@@ -209,6 +230,7 @@ class Transport:
                 sample, found["verify"], cert=found["cert"], proxies={}
             ),
         )
+        bound_answers(pool)
         prefix = urlsplit(self.base_url).path
         timeout = urllib3.Timeout(connect=self.timeout, read=self.timeout)
 
@@ -252,8 +274,10 @@ class Transport:
         self, call: str, response: urllib3.BaseHTTPResponse, content: bytes
     ) -> dict[str, Any]:
         status = response.status
-        if status >= 300 and self._token is not None:
-            content = content.replace(self._token.encode(), b"***")
+        if status >= 300:
+            # Never in a success: a short token may be a part of an AppID.
+            for form in self._token_forms:
+                content = content.replace(form.encode(), b"***")
         body = _json_object(content)
         if status in (401, 403):
             raise AuthenticationError(
@@ -272,7 +296,7 @@ class Transport:
             )
         if 300 <= status < 400:
             raise ProtocolError(
-                f"{self.base_url} redirected {call} to {_origin(response.headers.get('Location'))}; redirects are not "
+                f"{self.base_url} redirected {call} to {self._target(response)}; redirects are not "
                 "followed, as the token would travel with them: set base_url to the service itself",
                 service=self.base_url,
                 status=status,
@@ -287,12 +311,24 @@ class Transport:
             )
         return body
 
+    def _target(self, response: urllib3.BaseHTTPResponse) -> str:
+        return self.hide(_origin(response.headers.get("Location")))[:200]
+
     def _excerpt(self, response: urllib3.BaseHTTPResponse, content: bytes) -> str:
         if not content:
             return "an empty body"
-        text = " ".join(content[:400].decode("utf-8", "replace").split())
-        kind = response.headers.get("Content-Type", "no content type")
+        text = self.hide(" ".join(content[:4000].decode("utf-8", "replace").split()))
+        kind = self.hide(response.headers.get("Content-Type", "no content type"))
         return f"{text[:80]!r} ({kind[:60]})"
+
+
+def _forms(token: Token | None) -> tuple[Token, ...]:
+    """The token as it may come back: plain, or escaped for JSON, HTML or a URL."""
+    if token is None:
+        return ()
+    raw = token.encode().decode()
+    forms = {raw, json.dumps(raw)[1:-1], repr(raw)[1:-1], html.escape(raw), quote(raw, safe="")}
+    return tuple(Token(form) for form in sorted(forms, key=len, reverse=True))
 
 
 def _json_object(content: bytes) -> dict[str, Any] | None:
@@ -316,7 +352,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     try:
         then, now = parsedate_to_datetime(value), parsedate_to_datetime(headers.get("Date", ""))
         return max(0.0, (then - now).total_seconds())
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

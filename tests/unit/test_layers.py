@@ -15,10 +15,14 @@ PROJECT = PACKAGE.parent
 
 # From the top down. A file that isn't named here yet may stand anywhere where no circle comes of it.
 ORDER = """
-    _version errors models config forking clock failures transport service waiting helpers events claims settling
-    heartbeats journal keeper acquiring lease pool_model pool_turn pool_asking
-    pool_lease pool_waiters pool_plan pool client termination
-    injection leasing decorator __init__ testing cli
+    _version errors models config forking clock
+    boundedreading failures transport
+    service waiting helpers events claims settling heartbeats journal keeper
+    acquiring lease
+    pool_model pool_turn pool_asking pool_lease pool_waiters pool_plan pool
+    client termination
+    injection leasing decorator
+    __init__ testing cli
 """.split()
 
 OF_THE_CLIENT_FOR_THE_SERVER = {"_version", "errors", "models"}

@@ -1,0 +1,56 @@
+"""One deadline for a whole answer, head and body: a socket's own timeout starts anew with every byte that comes.
+
+Only for connections of the pool that the transport made; a session of the user's own keeps its ways.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import socket
+import time
+from typing import Any
+
+import urllib3
+
+
+def bound_answers(pool: urllib3.HTTPConnectionPool) -> None:
+    """Have every answer on connections of `pool` end within twice the timeout of its socket: one for waiting, one
+    for reading."""
+    pool.ConnectionCls = type(
+        "BoundedConnection", (pool.ConnectionCls,), {"response_class": _BoundedResponse}
+    )
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        seconds = sock.gettimeout()
+        if seconds is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_DeadlineReader(sock, 2 * seconds))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads from a socket until a deadline, on the clock by which the socket itself measures its timeouts."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        timeout = self._sock.gettimeout()
+        if timeout is not None and left < timeout:
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
