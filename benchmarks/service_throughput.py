@@ -7,7 +7,6 @@ so the scans of the field's stay short: with more AppIDs the ratio grows.
 from __future__ import annotations
 
 import json
-import statistics
 import tempfile
 import uuid
 
@@ -17,7 +16,7 @@ from benchmarks._report import at_least
 
 _APPIDS = 2_000
 _CONNECTIONS = 16
-_ROUNDS = 5
+_ROUNDS = 8
 
 
 def main() -> None:
@@ -28,12 +27,15 @@ def main() -> None:
     ):
         # The first round warms up; then they take turns, so that a busy machine slows both.
         rounds = [(_round(field), _round(ours)) for _ in range(1 + _ROUNDS)][1:]
-    field_rate = statistics.median(load.rate for load, _ in rounds)
-    our_rate = statistics.median(load.rate for _, load in rounds)
-    share = statistics.median(load.own_share for _, load in rounds)
-    print(f"  field's way: {field_rate:,.0f} acquires a second")
-    print(f"  ours: {our_rate:,.0f} acquires a second (load generator busy {share:.0%})")
-    at_least("ours to the field's way", statistics.median(b.rate / a.rate for a, b in rounds), 3.0)
+    # The best of each: whatever else the machine does can only slow a round.
+    field_best = max((load for load, _ in rounds), key=lambda load: load.rate)
+    our_best = max((load for _, load in rounds), key=lambda load: load.rate)
+    print(f"  field's way: {field_best.rate:,.0f} acquires a second, the best of {_ROUNDS} rounds")
+    print(
+        f"  ours: {our_best.rate:,.0f} acquires a second, the best of {_ROUNDS} rounds "
+        f"(load generator busy {our_best.own_share:.0%})"
+    )
+    at_least("ours to the field's way", our_best.rate / field_best.rate, 3.0)
 
 
 def _round(port: int) -> Load:
