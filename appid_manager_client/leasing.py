@@ -58,7 +58,8 @@ class Plan:
     def lease(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What to enter around this call; `None` if the caller brings its own lease."""
         injection = self.injection
-        if injection.brought(wrapped, args, kwargs):
+        # The common call has neither, and this is the way of every call.
+        if (kwargs or len(args) >= injection.index) and injection.brought(wrapped, args, kwargs):
             return None
         if self.product is None:
             return self.source()
@@ -78,18 +79,18 @@ class _Leasing:
         __module__: str
         __qualname__: str
 
-        _self_plan: Plan
+        _self_wrapper: Any  # the Plan
 
     @property
     def __signature__(self) -> inspect.Signature:
         function = self.__wrapped__
         if isinstance(function, (classmethod, staticmethod)):
             function = function.__func__
-        return visible_signature(function, self._self_plan.injection)
+        return visible_signature(function, self._self_wrapper.injection)
 
     @property
     def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
-        injection = self._self_plan.injection
+        injection: Injection = self._self_wrapper.injection
         annotations = dict(self.__wrapped__.__annotations__)
         if injection.fills and injection.name is not None:
             annotations.pop(injection.name, None)
@@ -109,8 +110,9 @@ class _Function(_Leasing, FunctionWrapper):
     """A decorated function, before it is bound to an instance or a class."""
 
     def __init__(self, wrapped: Callable[..., Any], plan: Plan) -> None:
-        super(_Leasing, self).__init__(wrapped, _unused)
-        self._self_plan = plan
+        # In the place of wrapt's wrapper, which it hands on to the bound ones: the classes below call the function
+        # themselves, with less in between.
+        super(_Leasing, self).__init__(wrapped, plan)  # type: ignore[arg-type]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
@@ -123,17 +125,12 @@ class _Bound(_Leasing, BoundFunctionWrapper):
     """A decorated method, as found on an instance or a class."""
 
     @property
-    def _self_plan(self) -> Plan:  # type: ignore[override]
-        plan: Plan = self._self_parent._self_plan
-        return plan
-
-    @property
     def __func__(self) -> Any:
         """As of any method: what gives the same result when it is called with `__self__` in front."""
         function = self.__wrapped__.__func__
         parent = self._self_parent
         if isinstance(parent.__wrapped__, classmethod):
-            return type(parent)(function, parent._self_plan)
+            return type(parent)(function, parent._self_wrapper)
         return parent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -147,11 +144,6 @@ class _Bound(_Leasing, BoundFunctionWrapper):
         if isinstance(wrapped, MethodType):
             return getattr, (wrapped.__self__, wrapped.__name__)
         return _by_name(self, self._self_parent)
-
-
-def _unused(*args: Any) -> Any:
-    """What wrapt would call; the classes below call the function themselves, with less in between."""
-    raise NotImplementedError
 
 
 def _by_name(subject: _Leasing, function: _Function) -> Any:
@@ -194,7 +186,8 @@ class _PlainCall(_Leasing):
     __slots__ = ()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        wrapped, plan = self.__wrapped__, self._self_plan
+        wrapped = self.__wrapped__
+        plan: Plan = self._self_wrapper
         lease = plan.lease(wrapped, args, kwargs)
         if lease is None:
             return wrapped(*args, **kwargs)
@@ -211,7 +204,8 @@ class _CoroutineCall(_Leasing):
     __slots__ = ()
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        wrapped, plan = self.__wrapped__, self._self_plan
+        wrapped = self.__wrapped__
+        plan: Plan = self._self_wrapper
         lease = plan.lease(wrapped, args, kwargs)
         if lease is None:
             return await wrapped(*args, **kwargs)
@@ -225,7 +219,8 @@ class _GeneratorCall(_Leasing):
     __slots__ = ()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        wrapped, plan = self.__wrapped__, self._self_plan
+        wrapped = self.__wrapped__
+        plan: Plan = self._self_wrapper
         lease = plan.lease(wrapped, args, kwargs)
         if lease is None:
             return (yield from wrapped(*args, **kwargs))
@@ -239,7 +234,8 @@ class _AsyncGeneratorCall(_Leasing):
     __slots__ = ()
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        wrapped, plan = self.__wrapped__, self._self_plan
+        wrapped = self.__wrapped__
+        plan: Plan = self._self_wrapper
         lease = plan.lease(wrapped, args, kwargs)
         brought = lease is None
         async with contextlib.nullcontext() if brought else lease as held:

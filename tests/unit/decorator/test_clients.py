@@ -158,3 +158,33 @@ def test_the_options_reach_the_lease(client, service):
     assert job() == "billing job"
     with pytest.raises(NoAppIdAvailable):
         job()
+
+
+def test_calls_share_the_appid_of_a_pool_within_the_hour(client):
+    with client.pool("tts", max_size=1) as pool:
+
+        @uses_appid(pool=pool, timeout=5, min_remaining=1)
+        def job(*, lease=INJECTED):
+            return lease.appid, pool.get_stats().checked_out
+
+        @uses_appid(pool=pool)
+        async def coroutine(*, lease=INJECTED):
+            return lease.appid
+
+        assert [job(), job()] == [("tts1", 1)] * 2
+        assert asyncio.run(coroutine()) == "tts1"
+        assert pool.get_stats().checked_out == 0
+
+
+def test_a_call_that_raises_hands_the_error_to_its_pool(client):
+    with client.pool("stt", max_size=1) as pool:
+
+        @uses_appid(pool=pool)
+        def job(fails, *, lease=INJECTED):
+            if fails:
+                raise KeyError(lease.appid)
+            return lease.appid
+
+        with pytest.raises(KeyError, match="stt1"):
+            job(True)
+        assert job(False) == "stt2"
