@@ -9,8 +9,11 @@ import re
 import select
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
+
+import pytest
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
@@ -134,6 +137,21 @@ def test_serve_refuses_to_be_reached_by_others_without_a_token(spawn: Spawn) -> 
     out, err = refused.communicate(timeout=PATIENCE)
     assert (refused.returncode, out) == (2, "")
     assert "--insecure" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_missing_extra_is_one_line_that_names_what_to_install(command: str) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys("
+        "['uvicorn', 'starlette', 'pydantic', 'sqlalchemy', 'uvloop', 'httptools'])); "
+        "from appid_manager_client.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, command], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert 'pip install "appid-manager-client[server]"' in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 def test_the_demo_ends_with_ok(spawn: Spawn) -> None:

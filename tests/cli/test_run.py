@@ -230,6 +230,57 @@ def test_a_lost_lease_can_terminate_the_command(run: Run, service: LocalService)
     assert ran.stderr is not None and "terminating sh" in ran.stderr.read()
 
 
+def test_a_command_that_ignores_its_termination_is_killed(service: LocalService) -> None:
+    program = (
+        "import sys; from appid_manager_client.cli import main, running; "
+        "running.KILL_AFTER = 0.3; sys.exit(main(sys.argv[1:]))"
+    )
+    script = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
+    options = ("--ttl", "1", "--on-lost", "terminate", "--", "sh", "-c", script)
+    with subprocess.Popen(
+        [sys.executable, "-c", program, "--url", service.url, "run", "p", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as ran:
+        assert _line(ran) == "ready"
+        _lose(service)
+        assert ran.wait(PATIENCE) == 137
+
+
+def test_without_a_terminal_a_stop_goes_on_to_the_command_alone(
+    run: Run, service: LocalService
+) -> None:
+    ran = run("trap 'exit 4' USR1; echo $$; while :; do sleep 0.02; done", start_new_session=True)
+    pid = int(_line(ran))
+    ran.send_signal(signal.SIGTSTP)
+    wait_until(lambda: _state(pid) == "T", what="the command is stopped")
+    assert _state(ran.pid) != "T"
+    ran.send_signal(signal.SIGCONT)
+    wait_until(lambda: _state(pid) != "T", what="the command goes on")
+    ran.send_signal(signal.SIGUSR1)
+    assert ran.wait(PATIENCE) == 4
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_a_signal_that_was_ignored_stays_ignored(service: LocalService) -> None:
+    run = f"{sys.executable} -m appid_manager_client.cli --url {service.url} run p --"
+    inner = "trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done"
+    with subprocess.Popen(
+        ["sh", "-c", f"trap '' HUP; exec {run} sh -c \"{inner}\""],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as ran:
+        assert _line(ran) == "ready"
+        ran.send_signal(signal.SIGHUP)
+        ran.send_signal(signal.SIGUSR1)
+        assert ran.wait(PATIENCE) == 6
+    assert _ended(service) == ["released"]
+
+
 def _lose(service: LocalService) -> None:
     """Set the product anew, which ends its leases; the next heartbeat, a third of the ttl away, hears of it."""
     with AppIdClient(service.url) as client:
