@@ -278,7 +278,8 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """A marked test holds an AppID also where it doesn't ask for the lease; it is got last, and given back first."""
     names = getattr(item, "fixturenames", None)
     if names is not None and "appid_lease" not in names and item.get_closest_marker("appid"):
-        names.append("appid_lease")
+        # A list of its own: all parameters of one test share the first one, and a mark may be on one of them.
+        setattr(item, "fixturenames", [*names, "appid_lease"])
 
 
 def _record(node: Any, properties: dict[str, Any]) -> None:

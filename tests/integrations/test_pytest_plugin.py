@@ -151,6 +151,27 @@ def test_two(): pass
     ]
 
 
+def test_one_parameter_of_a_test_can_be_marked(run: Run) -> None:
+    run("""
+@pytest.mark.parametrize("held", [0, pytest.param(1, marks=pytest.mark.appid("stt")), 0])
+def test_one(held, appid_client):
+    in_use = [e for e in appid_client.get_status("stt")["appids"] if e["status"] == "in_use"]
+    assert len(in_use) == held
+""").assert_outcomes(passed=3)
+
+
+def test_a_fixture_that_needs_the_appid_gets_it_before_the_test(run: Run) -> None:
+    run("""
+@pytest.fixture
+def job(appid_lease):
+    return appid_lease
+
+@pytest.mark.appid("stt")
+def test_one(job, appid_lease):
+    assert job is appid_lease and job.held
+""").assert_outcomes(passed=1)
+
+
 def test_a_unittest_case_can_be_marked(run: Run) -> None:
     run("""
 import unittest
@@ -291,12 +312,6 @@ def near_the_end(request, appid_client, appid_service):
         appid_service.advance_to_next_hour(-1.5)
     else:
         appid_client.init_product("scarce", {"only": 1})
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    for item in items:
-        item.fixturenames.remove("appid_lease")
-        item.fixturenames.append("appid_lease")
 """,
     )
     result.assert_outcomes(passed=2)

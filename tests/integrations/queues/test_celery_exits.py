@@ -170,7 +170,9 @@ def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
             worker.process.signal(getattr(signal, f"SIG{number}"))
             if answer is not None:
                 worker.process.wait_for_log(answer)
-        if pool == "threads":  # nothing ends a thread: at the worker's end Python waits for its body
+        if (
+            pool == "threads"
+        ):  # nothing ends a thread: at the worker's end Python waits for its body
             conversation.say("return")
         # Not its end: Celery's solo pool may live on, as it can't cancel the task that interrupts itself.
         wait_until_given_back(service, product, worker.process)
