@@ -31,7 +31,7 @@ SWEEP_INTERVAL = 30.0
 _WATCH_FOR = 15.0
 _WATCH_ANY_FOR = 2.0
 _ANY = 0
-_unjournaled: weakref.WeakSet[AppIdClient] = weakref.WeakSet()
+_unjournaled: weakref.WeakSet[AppIdClient] = weakref.WeakSet()  # said already
 _FIRST_PAUSE = 0.05
 _LONGEST_PAUSE = 2.0
 
@@ -52,8 +52,9 @@ def journaled_default_client() -> AppIdClient:
 
 
 def warn_without_journal(client: AppIdClient, user: str) -> None:
-    """Say that a client which the user made keeps no journal."""
-    if client.journal is None:
+    """Say once that a client which the user made keeps no journal."""
+    if client.journal is None and client not in _unjournaled:
+        _unjournaled.add(client)
         logger.warning(
             "%s uses a client of %s that keeps no journal: what a killed worker holds there is given back only by the "
             "service's ttl, if it has one; pass journal=True to AppIdClient",

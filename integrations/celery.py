@@ -295,8 +295,7 @@ def _start_sweeping(sender: Any, **kwargs: Any) -> None:
     for name, task in app.tasks.items():
         client = getattr(task, "appid_client", None)
         if getattr(task, "appid_product", None) is not None and client is not None:
-            if name not in _explicit:
-                warn_without_journal(client, f"task {name}")
+            warn_without_journal(client, f"task {name}")
             _explicit[name] = client
     _sweeper.start()
 
