@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from celery import Celery
 from celery.states import READY_STATES
+from rq import Queue
+from rq.job import Job
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
@@ -216,6 +219,78 @@ def any_worker(request: pytest.FixtureRequest) -> CeleryWorker:
     return worker
 
 
+class RqWorker:
+    """A real RQ worker with a queue of its own, and how a test talks to it."""
+
+    def __init__(
+        self, kind: str, queue: str, connection: redis.Redis, process: WorkerProcess
+    ) -> None:
+        self.kind = kind
+        self.process = process
+        self.connection = connection
+        self._queue = Queue(queue, connection=connection)
+
+    def send(self, job: str, *args: Any, **options: Any) -> Job:
+        return self._queue.enqueue(f"tests.integrations.queues.rq_jobs.{job}", *args, **options)
+
+
+class RqWorkers:
+    """Starts workers; what they were started with can be started again on the same journal."""
+
+    def __init__(self, broker: Broker, directory: Path, environment: dict[str, str]) -> None:
+        self.connection = redis.Redis.from_url(broker.redis_url(2), socket_timeout=None)
+        self.started: list[WorkerProcess] = []
+        self._url = broker.redis_url(2)
+        self._directory = directory
+        self._environment = environment
+
+    def start(
+        self, stack: ExitStack, kind: str, *options: str, state: Path | None = None
+    ) -> RqWorker:
+        queue = f"{kind}{next(_count)}"
+        directory = self._directory / queue
+        state = state or directory / "state"
+        environment = {**self._environment, "HOME": str(state), "XDG_STATE_HOME": str(state)}
+        worker_class = f"appid_manager_client.integrations.rq.{kind}"
+        command = ["rq.cli", "worker", "-u", self._url, "-w", worker_class, *options, queue]
+        process = stack.enter_context(running_worker(command, directory, environment))
+        self.started.append(process)
+        return RqWorker(kind, queue, self.connection, process)
+
+
+@pytest.fixture(scope="session")
+def rq_workers(
+    broker: Broker,
+    tmp_path_factory: pytest.TempPathFactory,
+    service: LocalService,
+    short_service: LocalService,
+    guarded_service: LocalService,
+) -> Iterator[RqWorkers]:
+    environment = worker_environment(
+        service,
+        tmp_path_factory.mktemp("nobody"),
+        WORDS=broker.redis_url(0),
+        SHORT_HOURS=short_service.url,
+        GUARDED=guarded_service.url,
+    )
+    workers = RqWorkers(broker, tmp_path_factory.mktemp("rq"), environment)
+    yield workers
+    workers.connection.close()
+
+
+@pytest.fixture(scope="session", params=["AppIdWorker", "AppIdSpawnWorker", "AppIdSimpleWorker"])
+def any_rq_worker(request: pytest.FixtureRequest, rq_workers: RqWorkers) -> Iterator[RqWorker]:
+    """One worker of each class, for tests that leave it alive."""
+    with ExitStack() as stack:
+        yield rq_workers.start(stack, request.param)
+
+
+@pytest.fixture(scope="session")
+def scheduling_worker(rq_workers: RqWorkers) -> Iterator[RqWorker]:
+    with ExitStack() as stack:
+        yield rq_workers.start(stack, "AppIdWorker", "--with-scheduler")
+
+
 @pytest.fixture
 def talk(broker: Broker) -> Callable[[str], Conversation]:
     """Begins a conversation with the body of a task; its token starts with the task's product."""
@@ -232,8 +307,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show with a failure what the workers that were started last had to say."""
     report = yield
-    workers = getattr(item, "funcargs", {}).get("celery_workers")
-    if report.failed and workers is not None:
-        for worker in workers.started[-5:]:
-            report.sections.append((f"log of {worker.log.parent.name}", worker.tail()))
+    if report.failed:
+        for name in ("celery_workers", "rq_workers"):
+            workers = getattr(item, "funcargs", {}).get(name)
+            for worker in [] if workers is None else workers.started[-5:]:
+                report.sections.append((f"log of {worker.log.parent.name}", worker.tail()))
     return report

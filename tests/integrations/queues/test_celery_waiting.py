@@ -19,14 +19,9 @@ from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 
 from .conftest import CeleryWorker, CeleryWorkers, NewProduct
-from .workers import Conversation, in_use
+from .workers import Conversation, hour_of, in_use
 
 Talk = Callable[[str], Conversation]
-
-
-def hour_of(service: LocalService, moment_ms: int) -> int:
-    length = service.hour.end - service.hour.start
-    return (moment_ms - service.hour.start) // length + service.hour.start // length
 
 
 @contextmanager

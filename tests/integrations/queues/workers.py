@@ -35,7 +35,7 @@ def word_key(token: str) -> str:
 
 def announce(connection: redis.Redis, token: str, **facts: Any) -> None:
     """In the body of a task: say that it runs, in which process, and what it holds."""
-    connection.lpush(started_key(token), json.dumps({"pid": os.getpid(), **facts}))
+    connection.rpush(started_key(token), json.dumps({"pid": os.getpid(), **facts}))
 
 
 def await_word(connection: redis.Redis, token: str) -> str | None:
@@ -59,7 +59,7 @@ class Conversation:
         return facts
 
     def say(self, word: str) -> None:
-        self._redis.lpush(word_key(self.token), word)
+        self._redis.rpush(word_key(self.token), word)
 
     @property
     def starts_left(self) -> int:
@@ -166,6 +166,12 @@ def in_use(service: LocalService, product: str) -> list[str]:
     """The AppIDs of a product that somebody holds."""
     entries = service.status(product)["appids"]
     return [entry["appid"] for entry in entries if entry["status"] == "in_use"]
+
+
+def hour_of(service: LocalService, moment_ms: int) -> int:
+    """The number of the hour that a moment lies in, of a service whose hours are all equally short."""
+    hour = service.hour
+    return moment_ms // (hour.end - hour.start)
 
 
 def wait_until_given_back(service: LocalService, product: str, worker: WorkerProcess) -> None:
