@@ -14,8 +14,10 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 
 from . import events, forking, settling
+from .background import Background
 from .claims import Claim, ClaimState, Outcome, Owner, PendingRelease, Record
 from .clock import SystemTime
 from .errors import (
@@ -38,7 +40,6 @@ EXIT_TIMEOUT = 5.0
 """Seconds that the end of the process, or `close()`, may spend on giving back what is left."""
 
 _LONGEST_BACKOFF = 60.0
-_LINGER = 2.0
 
 RecordOpener = Callable[[Claim], Record | None]
 
@@ -61,7 +62,9 @@ class LeaseKeeper:
         self._on_event = on_event
         self._threaded = threaded
         self._heart = Heart(api, system)
-        self._forgotten: queue.SimpleQueue[Claim | None] = queue.SimpleQueue()
+        self._background = Background(
+            f"appid-keeper {api.base_url}", self.tend, lambda: not self._claims
+        )
         self._releasers = Helpers("appid-release", 16, system)
         self._start_afresh()
         forking.register(self)
@@ -72,13 +75,12 @@ class LeaseKeeper:
         # Guarded by _lock: these, and the states of all claims.
         self._claims: set[Claim] = set()
         self._doubtful: list[tuple[str, list[tuple[float, float]]]] = []
-        self._thread: threading.Thread | None = None
-        self._pid = os.getpid()
+        self._forgotten: queue.SimpleQueue[Claim] = queue.SimpleQueue()
 
     def _after_fork_in_child(self) -> None:
         # The claims are the parent's: no release, no heartbeat, no lock of its threads.
         self._start_afresh()
-        self._forgotten = queue.SimpleQueue()
+        self._background.start_afresh()
 
     # --- acquiring
 
@@ -190,7 +192,7 @@ class LeaseKeeper:
     def release(self, claim: Claim) -> Outcome:
         """Give `claim` back now, shielded: no signal, time limit or second thread stops it or does it twice."""
         try:
-            return self._releasers.run_shielded(lambda: self.settle(claim), self._release_bound)
+            return self._releasers.run_shielded(partial(self.settle, claim), self._release_bound)
         except TimeoutError:
             return Outcome.DEFERRED
         except BaseException:
@@ -199,7 +201,7 @@ class LeaseKeeper:
 
     def begin_release(self, claim: Claim) -> Future[Outcome]:
         """The same for coroutines: a future that nothing cancels."""
-        return self._releasers.submit(lambda: self.settle(claim))
+        return self._releasers.submit(partial(self.settle, claim))
 
     def settle(self, claim: Claim) -> Outcome:
         """Try once to give `claim` back, on this thread; what can't be delivered is deferred."""
@@ -274,6 +276,7 @@ class LeaseKeeper:
     def forget(self, claim: Claim) -> None:
         """Give `claim` back because its lease was garbage-collected. Takes no lock: safe in a `__del__`."""
         self._forgotten.put(claim)
+        self._background.poke()
 
     def overdue(self, claim: Claim) -> bool:
         """Whether a whole `ttl` of `claim` went by unheard; if so it is lost from now on."""
@@ -315,8 +318,7 @@ class LeaseKeeper:
                 claim = self._forgotten.get_nowait()
             except queue.Empty:
                 return
-            if claim is not None:
-                self._owe_if_held(claim)
+            self._owe_if_held(claim)
 
     def _beat(self) -> None:
         with self._lock:
@@ -362,8 +364,25 @@ class LeaseKeeper:
                 for claim in self._claims
                 if claim.state is ClaimState.OWED and claim.next_try <= now
             ]
+            for claim in due:
+                claim.next_try = now + self._release_bound
         for claim in due:
-            self.settle(claim)
+            if self._threaded:
+                # Aside: a service that hangs on releases must not keep the heartbeats waiting.
+                self._releasers.submit(partial(self.settle, claim))
+            else:
+                self.settle(claim)
+
+    def run_aside(self, callback: Callable[[], object], what: str) -> None:
+        """Call a user's callback on another thread, where it may take its time; what it raises is logged."""
+
+        def run() -> None:
+            try:
+                callback()
+            except Exception:
+                logger.exception("%s failed", what)
+
+        self._releasers.submit(run)
 
     def _report_doubts(self) -> None:
         with self._lock:
@@ -386,39 +405,8 @@ class LeaseKeeper:
         return _LONGEST_BACKOFF if held else None
 
     def _wake(self) -> None:
-        """Have the thread look at what there is to do; start it if it isn't there."""
-        if not self._threaded:
-            return
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():
-                thread = threading.Thread(
-                    target=self._run, name=f"appid-keeper {self.api.base_url}", daemon=True
-                )
-                try:
-                    thread.start()
-                except RuntimeError:
-                    return  # the interpreter is shutting down: the exit handler does the work
-                self._thread = thread
-        self._forgotten.put(None)
-
-    def _run(self) -> None:
-        inbox = self._forgotten
-        while True:
-            try:
-                pause = self.tend()
-            except Exception:
-                logger.exception("the keeper failed, and goes on")
-                pause = 1.0
-            try:
-                claim = inbox.get(timeout=_LINGER if pause is None else pause)
-            except queue.Empty:
-                with self._lock:
-                    if pause is None and inbox.empty() and not self._claims:
-                        self._thread = None
-                        return
-                continue
-            if claim is not None:
-                self._owe_if_held(claim)
+        if self._threaded:
+            self._background.wake()
 
     # --- the end
 

@@ -6,13 +6,13 @@ The lease is what the user sees of a claim. Getting one is `acquiring.py`'s work
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from types import TracebackType
 
 from . import forking
@@ -23,8 +23,6 @@ from .errors import LeaseInUse, LeaseLost, LeaseNotHeld
 from .keeper import LeaseKeeper
 from .models import Grant
 from .waiting import WaitOptions
-
-logger = logging.getLogger("appid_manager_client")
 
 DEFAULT_TTL = 60.0
 """Seconds without a heartbeat after which an extended service ends a lease by itself."""
@@ -405,11 +403,9 @@ class Lease:
                 return
             self._state = LeaseState.LOST
             self._loss = reason
-        if self._options.on_lost is not None:
-            try:
-                self._options.on_lost(self)
-            except Exception:
-                logger.exception("on_lost of a lease of %s failed", self.product_name)
+        on_lost = self._options.on_lost
+        if on_lost is not None:
+            self._keeper.run_aside(partial(on_lost, self), f"on_lost of {self!r}")
 
     def _renewal_options(self, hour_end: float | None, timeout: float | None) -> WaitOptions:
         options = replace(self._options.wait, not_before=hour_end)
