@@ -29,7 +29,6 @@ from .errors import AppIdManagerError, TransportError
 from .events import EventKind
 from .helpers import Helpers
 from .keeper import EXIT_TIMEOUT, LeaseKeeper
-from .lease import LeaseState
 from .models import Grant, Wait
 from .pool_lease import PooledLease
 from .pool_model import PoolOptions, PoolStats, Slot
@@ -219,7 +218,7 @@ class LeasePool:
             return
         try:
             while not waiter.done and (left := self._left(waiter)) > 0:
-                self._system.wait(waiter.event, left)
+                waiter.wait(left)
         except BaseException:
             self._give_up(waiter)
             raise
@@ -242,15 +241,14 @@ class LeasePool:
         self._conclude(waiter)
 
     def _take_back(self, lease: PooledLease, failed: bool) -> bool:
-        now = self._monotonic()
+        plan = self._plan
         with self._lock:
-            held = lease._state is LeaseState.HELD
-            waiter = self._plan.put_back(lease, failed, now)
-        if waiter is not None:
-            self._tell(waiter)
-        if self._plan.restless or not self._maintained:
+            taken = plan.put_back(lease, failed)
+        if taken is not True and taken is not False:
+            self._tell(taken)
+        if plan.restless or not self._maintained:
             self._wake()
-        return held
+        return taken is not False
 
     def _take_back_forgotten(self, slot: Slot) -> None:
         self._inbox.put(slot)

@@ -73,6 +73,7 @@ class Slot:
         closes_at: from this monotonic moment on it is not handed out any more.
         ends_at: until this monotonic moment its hour has certainly not ended.
         beat_within: seconds without a heartbeat after which it may have ended; `None` if it needs none.
+        stale: the latest decision found that its hour has closed: it is given back when it returns.
         uses: how often it was checked out.
         loss: why it is lost; empty while it isn't.
     """
@@ -82,6 +83,7 @@ class Slot:
     closes_at: float
     ends_at: float
     beat_within: float | None
+    stale: bool = False
     state: SlotState = SlotState.IDLE
     uses: int = 0
     loss: str = ""

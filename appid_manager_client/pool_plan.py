@@ -68,6 +68,7 @@ class PoolPlan:
         self.service = service
         self.options = options
         self.clock = clock
+        self.system = system
         self.turn = Turn(clock, system, options.renew_margin)
         self.line = Line()
         self.asking = Asking(clock, system)
@@ -143,40 +144,39 @@ class PoolPlan:
         ):
             self.restless = True
 
-    def put_back(self, lease: PooledLease, failed: bool, now: float) -> Waiter | None:
-        """Take back what `lease` holds: for the next in line (given, to be told), for later, or not to be reused."""
+    def put_back(self, lease: PooledLease, failed: bool) -> Waiter | bool:
+        """Take back what `lease` holds: for the next in line, for later, or not to be reused.
+
+        Gives the waiter who has it now, and is to be told; otherwise whether there was anything to take back.
+        """
         slot = lease._slot
         if slot is None or lease._state is not _HELD:
-            return None
+            return False
         if slot.state is not _OUT or slot not in self.slots:
             # Lost meanwhile, or a parent process's: it is nothing to the pool any more.
             lease._state = _LOST if slot.loss else _RELEASED
-            return None
-        if (
-            now >= slot.closes_at
-            or (failed and not self._keep)
-            or slot.uses == self._max_uses
-            or self.closed
-        ):
+            return False
+        if slot.stale or (failed and not self._keep) or slot.uses == self._max_uses or self.closed:
             slot.state = _LEAVING
             lease._state = _RELEASED
             self.restless = True
             self._count_return(slot)
-            return None
+            return True
         if self.line.waiting:
-            waiter = self._next_for(slot, now)
+            now = self.system.monotonic()
+            waiter = self._next_for(slot, now) if now < slot.closes_at else None
             if waiter is not None:
                 self._out -= 1
                 lease._state = _RELEASED
                 self._serve(waiter, slot, now)
                 return waiter
-        # As in take(), nothing is called from here on.
+        # As in take(), nothing is called from here on. If its hour has closed just now, the next decision clears it up.
         idle = self.idle
         idle += (slot,)
         slot.state = _IDLE
         lease._state = _RELEASED
         self._out -= 1
-        return None
+        return True
 
     def put_back_forgotten(self, slot: Slot) -> None:
         """The lease that held `slot` was garbage-collected. Who knows what still uses the AppID: it isn't reused."""
@@ -327,6 +327,7 @@ class PoolPlan:
             self._new_hour(turned)
         for slot in self.slots:
             slot.closes_at, slot.ends_at = self.turn.bounds(now, slot.hour_end)
+            slot.stale = now >= slot.closes_at
         self._look_through_idle(now)
         self._judge(now)
         self._want(now)
