@@ -194,6 +194,7 @@ class LeasePool:
         plan = getattr(self, "_plan", None)
         if plan is None:
             return
+        plan.closed = True  # ends the thread even where a warning's record keeps this object
         self._inbox.put(None)
         held = [slot.claim for slot in plan.idle if slot.claim.pid == os.getpid()]
         for claim in held:

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from appid_manager_client.clock import ServerClock, SystemTime
 from appid_manager_client.errors import ServiceUnavailable
@@ -293,6 +293,8 @@ class World(Helpers):
         self._numbers = itertools.count()
         self._pools: list[LeasePool] = []
         self.served: list[Waiter] = []
+        self._keeping = False
+        self._callers: list[Caller] = []
         self.dawdle = 0.002
         """How long a call may take to be begun, and its end to be noticed."""
 
@@ -334,6 +336,7 @@ class World(Helpers):
 
     def _tend(self, pool: LeasePool) -> float:
         pause = pool.tend()
+        self._have_keeper_tend()
         return float("inf") if pause is None else self.time.now + pause
 
     # --- the pool's helpers
@@ -357,13 +360,15 @@ class World(Helpers):
         return future
 
     def _have_keeper_tend(self) -> None:
-        if self.keeper._claims:
-            self.after(0.5, self._keep)
+        if not self._keeping and self.keeper.pending:
+            self._keeping = True
+            self.after(0.01, self._keep)
 
     def _keep(self) -> None:
         pause = self.keeper.tend()
-        if self.keeper.pending and pause is not None:
-            self.after(max(0.01, pause), self._keep)
+        self._keeping = bool(self.keeper.pending) and pause is not None
+        if self._keeping:
+            self.after(max(0.01, pause or 0.0), self._keep)
 
     def close(self) -> None:
         pass
@@ -391,7 +396,21 @@ class World(Helpers):
         then: Callable[[Caller], object] = lambda caller: None,
     ) -> Caller:
         """Somebody wants a lease now, and `then` happens when they have one, or an error."""
-        return Caller(self, pool, pool.lease(timeout=timeout, min_remaining=min_remaining), then)
+        lease = pool.lease(timeout=timeout, min_remaining=min_remaining)
+        caller = Caller(self, pool, lease, then)
+        self._callers.append(caller)
+        return caller
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Forget everything, so that nothing is missed when it is garbage-collected."""
+        for caller in self._callers:
+            caller.give_back()
+        for pool in self._pools:
+            pool._plan.idle.clear()
+        self.keeper._claims.clear()
 
 
 class Caller(Waiter):
