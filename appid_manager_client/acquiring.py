@@ -140,7 +140,7 @@ def _fresh_hour(
 
 def consult_status(api: ServiceApi, product_name: str) -> None:
     """What a legacy service's 202 leaves open: whether the product exists, and when the hour turns."""
-    api.learn_hours(product_name)
+    api.learn_time()
     if api.status(product_name).total == 0:
         raise ProductNotFound(
             f"{api.base_url} knows no product {product_name!r}: check the name, or run init_product first",
@@ -233,11 +233,15 @@ class Acquirer:
             self._system.wait(self._closing, step.seconds)
             return self.check_open()
         if step.patience is None and not shielded:
-            return step.work()
-        future = self._helpers.submit(step.work)
-        if not wait([future], step.patience).done:
-            raise step.late()
-        return future.result()
+            result = step.work()
+        else:
+            future = self._helpers.submit(step.work)
+            if not wait([future], step.patience).done:
+                raise step.late()
+            result = future.result()
+        # What came after the end was left, or given back, by the closing keeper: nobody may use it.
+        self.check_open()
+        return result
 
     async def _perform_async(self, step: Call | Pause) -> Any:
         self.check_open()
@@ -251,6 +255,7 @@ class Acquirer:
         try:
             if not (await asyncio.wait([future], timeout=step.patience))[0]:
                 raise step.late()
+            self.check_open()
             return future.result()
         finally:
             # What runs, runs on; but no loop is to be told of it that may be closed by then.

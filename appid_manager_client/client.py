@@ -166,6 +166,9 @@ class AppIdClient:
         key = (product_name, appid)
         with self._lock:
             claim = self._granted.get(key)
+            if claim is not None and self._api.was_reset(product_name, claim.granted_at):
+                del self._granted[key]  # of unknown origin from now on
+                claim = None
         start_time = claim.grant.start_time if claim is not None and claim.grant else None
         lease_id = claim.grant.lease_id if claim is not None and claim.grant else None
         if start_time is None:

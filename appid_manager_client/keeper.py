@@ -213,7 +213,8 @@ class LeaseKeeper:
         error: AppIdManagerError | None = None
         outcome = Outcome.DEFERRED
         try:
-            outcome = settling.deliver(self.api, claim, look_first=not first)
+            reset = self.api.was_reset(claim.product_name, claim.granted_at)
+            outcome = settling.deliver(self.api, claim, look_first=reset or not first)
             if outcome is Outcome.NOT_HELD and (not first or claim.grant is None):
                 # An earlier try arrived and its answer was lost, or there was nothing to give back.
                 outcome = Outcome.RELEASED
@@ -418,6 +419,7 @@ class LeaseKeeper:
         deadline = self.system.monotonic() + timeout
         rounds = 0
         pause = threading.Event()
+        self._report_doubts()
         while True:
             self._take_back_forgotten()
             with self._lock:
@@ -463,6 +465,7 @@ class LeaseKeeper:
         now = self.system.monotonic()
         claim.state = ClaimState.OWED
         claim.owed_since = claim.owed_since or now
+        self._claims.add(claim)  # again, if it was left at the end and its answer came after all
         if claim.attempts:
             claim.next_try = now + backoff(self.system, claim.attempts, _LONGEST_BACKOFF)
 

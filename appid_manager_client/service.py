@@ -6,6 +6,7 @@ Judges shapes and codes. When to try again is for `waiting.py`, what is owed to 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -69,6 +70,7 @@ class ServiceApi:
         self.clock = clock
         self.extended: bool | None = None
         self._transport = transport
+        self._reset_at: dict[str, float] = {}
 
     @_without_frames
     def acquire(
@@ -130,11 +132,19 @@ class ServiceApi:
         body: dict[str, Any] = {"productName": product_name, "appids": dict(appids)}
         if keep_state:
             body["keepState"] = True
+        self._reset_at[product_name] = self._transport.system.monotonic()
         answer = self._transport.call("POST", "/api/appid/init", body=body)
         self._expect_ok(answer, product_name)
         if answer.body.get("success") is not True:
             raise self._malformed(answer, "success")
         return answer.body
+
+    def was_reset(self, product_name: str, since: float) -> bool:
+        """Whether this client sent an `init` of the product after that monotonic moment.
+
+        A legacy service knows nothing then of what it granted before, and loses what is released unacquired.
+        """
+        return self._reset_at.get(product_name, -math.inf) >= since
 
     @_without_frames
     def status_body(self, product_name: str | None = None) -> dict[str, Any]:
@@ -200,11 +210,15 @@ class ServiceApi:
 
     def learn_hours(self, product_name: str) -> None:
         """Bring the clock up to date: `/health` for the time, a status for the hours of a legacy service."""
+        self.learn_time()
+        if not self.extended and not self.clock.hour_known:
+            self.status(product_name)
+
+    def learn_time(self) -> None:
+        """The part of `learn_hours` that `/health` tells."""
         clock = self.clock
         if clock.age > _CLOCK_STALE or (self.extended is not False and not clock.hour_known):
             self.health()
-        if not self.extended and not clock.hour_known:
-            self.status(product_name)
 
     def hour_end_of(self, grant: Grant) -> float | None:
         """When the hour ends in which `grant` was made (epoch seconds); `None` while the hours are unknown.

@@ -74,7 +74,7 @@ class Transport:
     ) -> None:
         self.base_url = settings.base_url
         self.timeout = settings.timeout
-        self._system = system
+        self.system = system
         self._session_factory = session_factory
         self._token = settings.auth_token
         self._token_forms = _forms(self._token)
@@ -151,14 +151,14 @@ class Transport:
     def _exchange(
         self, method: str, path: str, target: str, data: bytes | None, headers: dict[str, str]
     ) -> Answer:
-        sent = self._system.monotonic()
+        sent = self.system.monotonic()
         response = self._current_line().send(method, target, data, headers)
         try:
             content = self._read(response)
         except BaseException:
             response.close()
             raise
-        received = self._system.monotonic()
+        received = self.system.monotonic()
         body = self._judge(f"{method} {path}", response, content)
         return Answer(response.status, body, sent, received)
 
@@ -253,7 +253,7 @@ class Transport:
         return send
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
-        deadline = self._system.monotonic() + self.timeout
+        deadline = self.system.monotonic() + self.timeout
         content = bytearray()
         while chunk := response.read1(_CHUNK, decode_content=True):
             content += chunk
@@ -263,7 +263,7 @@ class Transport:
                     service=self.base_url,
                     status=response.status,
                 )
-            if self._system.monotonic() > deadline:
+            if self.system.monotonic() > deadline:
                 raise RequestTimeout(
                     f"{self.base_url} was still sending its answer after {self.timeout:g} s",
                     service=self.base_url,

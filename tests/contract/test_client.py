@@ -1,0 +1,511 @@
+"""The seed's calls against both kinds of service: what they give and refuse, and what becomes of lost answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from appid_manager_client import (
+    Acquisition,
+    AppIdClient,
+    AppIdNotFound,
+    AuthenticationError,
+    ClientClosed,
+    InvalidRequest,
+    NoAppIdAvailable,
+    ProductMismatch,
+    ProductNotFound,
+    ServiceUnavailable,
+)
+from appid_manager_client.clock import SystemTime
+from tests.support.faults import Fault
+from tests.support.field import FieldService
+from tests.support.machine import TurnedSystem
+from tests.support.ours import OurService
+from tests.support.waiting import wait_until
+
+AnyService = FieldService | OurService
+
+
+def client_of(service: AnyService, **options: Any) -> AppIdClient:
+    """A client whose pauses take no time of ours, and as much of the service's as they say."""
+    options.setdefault("system", TurnedSystem(followers=(service.advance,)))
+    options.setdefault("auth_token", service.auth_token)
+    return AppIdClient(service.url, 20, **options)
+
+
+@pytest.fixture
+def client(any_service: AnyService) -> Iterator[AppIdClient]:
+    with client_of(any_service) as made:
+        yield made
+
+
+def paths(service: AnyService) -> list[str]:
+    return [call.path.rpartition("/")[2] for call in service.calls]
+
+
+# The seed's calls
+
+
+def test_the_seed_s_calls_work_as_printed(any_service: AnyService, client: AppIdClient) -> None:
+    assert client.health_check() is True
+    assert client.init_product("stt_billing", {"appid1": "vid1", "appid2": "vid2"}) is True
+    appid, vid, start_time, product_name = client.acquire_appid("stt_billing")
+    assert (appid, vid, product_name) == ("appid1", "vid1", "stt_billing")
+    assert start_time == any_service.grants[0].starttime
+    status = client.get_status("stt_billing")
+    assert (status["total"], status["available"], status["in_use"]) == (2, 1, 1)
+    assert client.release_appid(appid, "stt_billing") is True
+    assert any_service.in_use() == []
+
+
+def test_what_is_acquired_is_a_named_tuple(any_service: AnyService, client: AppIdClient) -> None:
+    any_service.init("p", {"a": 7})
+    got = client.acquire_appid("p")
+    assert isinstance(got, Acquisition)
+    assert got == (got.appid, got.vid, got.start_time, got.product_name)
+    assert got.vid == 7
+
+
+def test_a_status_of_all_products_needs_no_name(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    any_service.init("q", {"b": 1, "c": 1})
+    assert client.get_status()["total"] == 3
+    assert client.get_status("q")["total"] == 2
+
+
+def test_the_environment_configures_a_client_without_arguments(
+    any_service: AnyService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    any_service.init("p", {"a": 1})
+    monkeypatch.setenv("APPID_MANAGER_URL", any_service.url + "/")
+    monkeypatch.setenv("APPID_MANAGER_TIMEOUT", "12.5")
+    monkeypatch.setenv("APPID_MANAGER_TOKEN", any_service.auth_token or "")
+    with AppIdClient() as client:
+        assert (client.base_url, client.timeout) == (any_service.url, 12.5)
+        assert client.acquire_appid("p").appid == "a"
+
+
+def test_names_of_any_language_and_with_signs_of_urls_come_through(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    product, appid = "kärnten & söhne/?#%20+計費", "应用 1+1=2&x"
+    client.init_product(product, {appid: 1})
+    assert client.acquire_appid(product).appid == appid
+    assert client.get_status(product)["total"] == 1
+    assert client.release_appid(appid, product)
+
+
+def test_health_is_false_where_nobody_answers_and_never_raises(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    with any_service.refusing():
+        assert client.health_check() is False
+    for fault in (Fault.HTML, Fault.INTERNAL_ERROR, Fault.REDIRECT, Fault.WRONG_SHAPE):
+        any_service.faults.queue("health", fault)
+        assert client.health_check() is False
+    assert client.health_check() is True
+
+
+def test_a_session_factory_that_fails_makes_health_false(any_service: AnyService) -> None:
+    def broken() -> Any:
+        raise ZeroDivisionError
+
+    with AppIdClient(any_service.url, session_factory=broken) as client:
+        assert client.health_check() is False
+
+
+def test_init_replaces_what_was_there(any_service: AnyService, client: AppIdClient) -> None:
+    client.init_product("p", {"a": 1})
+    client.acquire_appid("p")
+    client.init_product("p", {"b": 2})
+    assert client.acquire_appid("p").appid == "b"
+
+
+# Releasing
+
+
+def test_a_second_release_is_false(any_service: AnyService, client: AppIdClient) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    assert client.release_appid("a", "p") is True
+    assert client.release_appid("a", "p") is False
+
+
+def test_another_client_can_release_what_was_acquired(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    with client_of(any_service) as other:
+        assert other.release_appid("a", "p") is True
+    assert any_service.in_use() == []
+
+
+def test_a_never_acquired_appid_is_refused_and_stays_usable(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    with pytest.raises(InvalidRequest) as caught:
+        client.release_appid("a", "p")
+    assert caught.value.code == "not_leased"
+    if any_service.is_legacy:
+        assert "release" not in paths(any_service), "there it would be unusable for ever"
+    assert client.acquire_appid("p").appid == "a"
+
+
+def test_what_an_init_of_this_client_forgot_is_not_released_blindly(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    client.init_product("p", {"a": 1})
+    with pytest.raises(InvalidRequest):
+        client.release_appid("a", "p")
+    assert client.acquire_appid("p").appid == "a"
+
+
+def test_a_lease_over_which_its_product_was_initialised_is_not_released_blindly(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    with client.lease("p") as lease:
+        client.init_product("p", {"a": 1})
+    assert lease.lost
+    assert client.acquire_appid("p").appid == "a"
+
+
+def test_an_unknown_appid_and_a_wrong_product_are_told_apart(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    any_service.init("q", {"b": 1})
+    client.acquire_appid("p")
+    with pytest.raises(AppIdNotFound):
+        client.release_appid("nothing", "p")
+    with pytest.raises(ProductMismatch) as caught:
+        client.release_appid("a", "q")
+    assert (caught.value.appid, caught.value.product_name) == ("a", "q")
+    assert any_service.in_use() == ["a"]
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.RESET_HALF_WAY, Fault.TRUNCATE])
+def test_a_release_whose_answer_was_lost_is_tried_again_and_true(
+    any_service: AnyService, client: AppIdClient, fault: Fault
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    any_service.faults.queue("release", fault)
+    assert client.release_appid("a", "p") is True
+    assert any_service.in_use() == []
+
+
+def test_a_release_that_did_not_arrive_is_tried_again(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    any_service.faults.queue("release", Fault.UNAVAILABLE, times=3)
+    assert client.release_appid("a", "p") is True
+    assert any_service.in_use() == []
+
+
+def test_a_release_is_given_up_after_four_tries_and_says_so(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    any_service.faults.queue("release", Fault.UNAVAILABLE, times=9)
+    with pytest.raises(ServiceUnavailable, match="gave up after 4 tries"):
+        client.release_appid("a", "p")
+    any_service.faults.clear()
+    assert client.release_appid("a", "p") is True
+
+
+# Lost answers
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.RESET_HALF_WAY, Fault.TRUNCATE])
+def test_a_lost_answer_to_an_acquire_costs_no_second_appid_on_ours(
+    any_service: AnyService, fault: Fault, caplog: pytest.LogCaptureFixture
+) -> None:
+    any_service.init("p", {"a": 1, "b": 1})
+    any_service.faults.queue("acquire", fault)
+    with client_of(any_service, system=SystemTime()) as client:
+        got = client.acquire_appid("p")
+    ids = {call.body["requestId"] for call in any_service.calls_of("acquire")}
+    assert len(ids) == 1, "every try has the same id"
+    if any_service.is_legacy:
+        assert any_service.in_use() == ["a", "b"]
+        assert "candidates: a)" in caplog.text
+    else:
+        assert any_service.in_use() == [got.appid]
+
+
+def test_an_init_that_may_have_been_received_is_not_tried_again(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.faults.queue("init", Fault.LOSE_ANSWER)
+    with pytest.raises(ServiceUnavailable) as caught:
+        client.init_product("p", {"a": 1})
+    assert caught.value.maybe_received
+    assert len(any_service.calls_of("init")) == 1
+
+
+def test_an_init_that_was_not_received_is_tried_again(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.faults.queue("init", Fault.TOO_MANY_REQUESTS, times=2)
+    assert client.init_product("p", {"a": 1}) is True
+    assert len(any_service.calls_of("init")) == 3
+
+
+def test_connection_errors_back_off_and_are_tried_again(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+    system = TurnedSystem(jitter=1.0)
+    any_service.faults.queue("acquire", Fault.CLOSE_UNREAD, times=5)
+    with client_of(any_service, system=system) as client:
+        assert client.acquire_appid("p").appid == "a"
+        assert system.pauses[:5] == [0.5, 1.0, 2.0, 4.0, 8.0]
+
+
+# What no second try can mend
+
+
+def test_an_unknown_product_fails_at_once(any_service: AnyService, client: AppIdClient) -> None:
+    any_service.init("stt_billing", {"a": 1})
+    with pytest.raises(ProductNotFound, match="stt_biling") as caught:
+        client.acquire_appid("stt_biling")
+    assert caught.value.code == "product_not_found"
+    assert len(any_service.calls_of("acquire")) == 1
+
+
+def test_a_typo_after_another_product_was_waited_for_fails_at_once_too(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    with pytest.raises(NoAppIdAvailable):
+        client.acquire_appid("p", max_retries=0)
+    with pytest.raises(ProductNotFound):
+        client.acquire_appid("q")
+
+
+@pytest.mark.parametrize("token", ["wrong", None])
+def test_a_wrong_token_is_never_tried_again(any_service: AnyService, token: str | None) -> None:
+    any_service.init("p", {"a": 1})
+    with client_of(any_service, auth_token=token) as client:
+        for call in (
+            lambda: client.acquire_appid("p"),
+            lambda: client.release_appid("a", "p"),
+            lambda: client.init_product("p", {"a": 1}),
+            lambda: client.get_status(),
+            lambda: client.lease("p").acquire(),
+        ):
+            before = len(any_service.calls)
+            with pytest.raises(AuthenticationError) as caught:
+                call()
+            assert caught.value.status == 401
+            assert len(any_service.calls) == before + 1
+        assert client.health_check() is True, "health needs no token"
+
+
+# Bad arguments
+
+BAD: list[tuple[str, type[Exception], Any]] = [
+    ("product_name", ValueError, lambda c: c.acquire_appid("")),
+    ("product_name", ValueError, lambda c: c.acquire_appid("  \t")),
+    ("product_name", TypeError, lambda c: c.acquire_appid(None)),
+    ("product_name", TypeError, lambda c: c.acquire_appid(b"p")),
+    ("product_name", ValueError, lambda c: c.acquire_appid("\ud800")),
+    ("max_retries", ValueError, lambda c: c.acquire_appid("p", -1)),
+    ("max_retries", TypeError, lambda c: c.acquire_appid("p", "60")),
+    ("retry_interval", ValueError, lambda c: c.acquire_appid("p", 1, float("nan"))),
+    ("retry_interval", TypeError, lambda c: c.acquire_appid("p", 1, None)),
+    ("timeout", ValueError, lambda c: c.acquire_appid("p", timeout=-1)),
+    ("force", TypeError, lambda c: c.acquire_appid("p", force="yes")),
+    ("appid", ValueError, lambda c: c.release_appid("", "p")),
+    ("appid", TypeError, lambda c: c.release_appid(7, "p")),
+    ("product_name", ValueError, lambda c: c.release_appid("a", "")),
+    ("product_name", ValueError, lambda c: c.init_product("", {"a": 1})),
+    ("appids", ValueError, lambda c: c.init_product("p", {})),
+    ("appids", TypeError, lambda c: c.init_product("p", ["a"])),
+    ("appids", TypeError, lambda c: c.init_product("p", None)),
+    ("appids", TypeError, lambda c: c.init_product("p", {1: 1})),
+    ("appids", ValueError, lambda c: c.init_product("p", {"": 1})),
+    ("appids", TypeError, lambda c: c.init_product("p", {"a": None})),
+    ("appids", TypeError, lambda c: c.init_product("p", {"a": True})),
+    ("appids", TypeError, lambda c: c.init_product("p", {"a": 1.5})),
+    ("product_name", ValueError, lambda c: c.get_status("")),
+    ("product_name", TypeError, lambda c: c.get_status(5)),
+    ("product_name", ValueError, lambda c: c.lease("")),
+    ("min_remaining", ValueError, lambda c: c.lease("p", min_remaining=-1)),
+    ("min_remaining", ValueError, lambda c: c.lease("p", min_remaining=3600)),
+    ("ttl", ValueError, lambda c: c.lease("p", ttl=0.5)),
+    ("ttl", ValueError, lambda c: c.lease("p", ttl=3601)),
+    ("ttl", TypeError, lambda c: c.lease("p", ttl="60")),
+    ("holder", ValueError, lambda c: c.lease("p", holder="x" * 201)),
+    ("holder", ValueError, lambda c: c.lease("p", holder=" ")),
+    ("holder", TypeError, lambda c: c.lease("p", holder=5)),
+    ("on_lost", TypeError, lambda c: c.lease("p", on_lost="call me")),
+    ("timeout", ValueError, lambda c: c.close(-1)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "call"), BAD, ids=[f"{n}{i}" for i, (n, *_) in enumerate(BAD)]
+)
+def test_a_bad_argument_is_named_before_anything_is_sent(
+    name: str, kind: type[Exception], call: Any, field_service: FieldService
+) -> None:
+    with client_of(field_service) as client, pytest.raises(kind, match=name):
+        call(client)
+    assert field_service.calls == []
+
+
+def test_a_vid_that_is_no_number_says_why_services_in_the_field_fail_on_it() -> None:
+    with FieldService() as service, client_of(service) as client:
+        with pytest.raises(ServiceUnavailable, match="only vids that are numbers"):
+            client.init_product("p", {"a": "vid1"})
+
+
+# Waiting
+
+
+def test_the_wait_for_an_exhausted_product_ends_at_the_turn_of_the_hour(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    client.release_appid("a", "p")
+    turn = any_service.hour_end()
+    got = client.acquire_appid("p")
+    assert turn <= got.start_time / 1000 < turn + 30, "generous, as the service's clock runs on"
+    assert [grant.appid for grant in any_service.grants] == ["a", "a"]
+    waits = [call for call in any_service.calls_of("acquire")][1:]
+    assert len(waits) <= 55, "one poll a minute"
+
+
+def test_nothing_is_waited_for_that_comes_after_the_timeout(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    turn = any_service.hour_end()
+    with pytest.raises(NoAppIdAvailable) as caught:
+        client.acquire_appid("p", timeout=600)
+    error = caught.value
+    assert (error.attempts, error.product_name, error.service) == (1, "p", any_service.url)
+    assert error.available_at == pytest.approx(turn, abs=0.001)
+
+
+def test_a_timeout_of_zero_is_one_try(any_service: AnyService, client: AppIdClient) -> None:
+    any_service.init("p", {"a": 1})
+    assert client.acquire_appid("p", timeout=0).appid == "a"
+    with pytest.raises(NoAppIdAvailable):
+        client.acquire_appid("p", timeout=0)
+    assert len(any_service.calls_of("acquire")) == 2
+
+
+def test_force_takes_what_was_used_this_hour_and_polls_for_what_is_in_use(
+    any_service: AnyService,
+) -> None:
+    any_service.init("p", {"a": 1})
+    system = TurnedSystem(followers=(any_service.advance,))
+    with client_of(any_service, system=system) as client:
+        client.acquire_appid("p")
+        with pytest.raises(NoAppIdAvailable):
+            client.acquire_appid("p", 3, 7, force=True)
+        assert system.pauses == [7, 7, 7]
+        client.release_appid("a", "p")
+        assert client.acquire_appid("p", force=True).appid == "a"
+
+
+def test_a_legacy_service_is_asked_for_its_hours_once_an_hour_not_at_every_poll() -> None:
+    with FieldService(accept_text_vids=True) as service:
+        service.set_time(service.model.hour_start() / 1000 + 600)
+        service.init("p", {"a": 1})
+        with client_of(service) as client:
+            client.acquire_appid("p")
+            with pytest.raises(NoAppIdAvailable):
+                client.acquire_appid("p", max_retries=20)
+        assert len(service.calls_of("acquire")) == 22
+        assert len(service.calls_of("status")) == 1
+        assert len(service.calls_of("health")) <= 1
+
+
+@pytest.mark.parametrize("minutes", [0, 330, 345, -210])
+def test_a_legacy_service_s_hours_turn_where_its_zone_has_them(minutes: int) -> None:
+    with FieldService(zone_offset_minutes=minutes, accept_text_vids=True) as service:
+        service.set_time(service.model.hour_start() / 1000 + 600)
+        service.init("p", {"a": 1})
+        turn = service.model.hour_end() / 1000
+        with client_of(service) as client:
+            client.acquire_appid("p")
+            client.release_appid("a", "p")
+            assert turn <= client.acquire_appid("p").start_time / 1000 < turn + 30
+
+
+def test_the_turn_is_met_in_real_time_never_early_and_within_a_moment(
+    any_service: AnyService,
+) -> None:
+    any_service.init("p", {"a": 1})
+    with client_of(any_service) as client:
+        client.acquire_appid("p")
+        client.release_appid("a", "p")
+    any_service.advance_to_next_hour(-1.5)
+    with AppIdClient(any_service.url, 20, auth_token=any_service.auth_token) as client:
+        turn = any_service.hour_end()
+        got = client.acquire_appid("p", timeout=60)
+    tries = [call.time for call in any_service.calls_of("acquire")][1:]
+    assert len(tries) == 2, "one before the turn, one after it"
+    assert turn <= tries[1] and turn <= got.start_time / 1000 < turn + 5
+
+
+# The end of a client
+
+
+def test_closing_wakes_those_who_wait(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+    client = AppIdClient(any_service.url, 20, auth_token=any_service.auth_token)
+    client.acquire_appid("p")
+    raised: list[BaseException] = []
+
+    def wait_for_one() -> None:
+        try:
+            client.acquire_appid("p")
+        except BaseException as error:
+            raised.append(error)
+
+    with any_service.hold("acquire", times=1) as gate:
+        waiter = threading.Thread(target=wait_for_one)
+        waiter.start()
+        gate.wait_reached()
+    client.close()
+    waiter.join(20)
+    assert [type(error) for error in raised] == [ClientClosed]
+    with pytest.raises(ClientClosed):
+        client.acquire_appid("p")
+
+
+def test_an_acquire_on_the_wire_when_the_client_is_closed_gives_back_what_it_got(
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    any_service.init("p", {"a": 1})
+    client = AppIdClient(any_service.url, 20, auth_token=any_service.auth_token)
+    lease = client.lease("p")
+    with any_service.hold("acquire", "after", times=1) as gate:
+        waiter = threading.Thread(target=lambda: pytest.raises(ClientClosed, lease.acquire))
+        waiter.start()
+        gate.wait_reached()
+        client.close(0.1)
+        assert any_service.in_use() == ["a"]
+    waiter.join(20)
+    wait_until(lambda: not any_service.in_use(), what="the AppID is given back after all")
