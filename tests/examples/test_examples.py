@@ -40,6 +40,14 @@ def test_the_asyncio_program_shares_three_appids_among_thirty_calls() -> None:
     assert any(line.startswith("a block of its own: live2") for line in lines)
 
 
+def test_the_long_job_goes_through_three_hours_and_burns_nothing() -> None:
+    lines = run("examples/long_job.py").splitlines()
+    hours, _, burned = lines[-1].partition(" hours, burned: ")
+    assert int(hours) >= 3
+    assert burned == "nothing"
+    assert sum("a new hour" in line for line in lines) == int(hours) - 1
+
+
 @pytest.mark.parametrize("more", [[], ["-n", "2"]], ids=["alone", "xdist"])
 def test_the_suite_of_billing_tests_passes(more: list[str]) -> None:
     output = run("-m", "pytest", "-p", "no:cacheprovider", "examples/pytest_suite", *more)
