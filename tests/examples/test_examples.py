@@ -52,3 +52,12 @@ def test_the_long_job_goes_through_three_hours_and_burns_nothing() -> None:
 def test_the_suite_of_billing_tests_passes(more: list[str]) -> None:
     output = run("-m", "pytest", "-p", "no:cacheprovider", "examples/pytest_suite", *more)
     assert "5 passed" in output
+
+
+@pytest.mark.parametrize("example", ["celery_app", "rq_app"])
+def test_of_six_tasks_for_four_appids_two_come_again_in_the_next_hour(example: str) -> None:
+    ended = [line for line in run(f"examples/{example}").splitlines() if "billed to" in line]
+    assert len(ended) == 6
+    used = [(line.partition(":")[0], line.rpartition(" ")[2]) for line in ended]
+    assert len(set(used)) == 6
+    assert len({hour for hour, _ in used}) >= 2

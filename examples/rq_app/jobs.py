@@ -1,0 +1,18 @@
+"""A job that holds an AppID of its own while it runs.
+
+    rq worker --with-scheduler -w appid_manager_client.integrations.rq.AppIdWorker
+
+The AppID service's address comes from `APPID_MANAGER_URL`.
+"""
+
+from __future__ import annotations
+
+from appid_manager_client import INJECTED, Lease
+from appid_manager_client.integrations.rq import appid_job
+
+
+# When every AppID of the hour is used, the job comes again in the next one; its worker does other work meanwhile.
+@appid_job("stt_billing")
+def transcribe(recording: str, *, lease: Lease = INJECTED) -> dict[str, str | int]:
+    """What a metered engine would do under `lease.appid`; the AppID is nobody else's until this returns."""
+    return {"recording": recording, "appid": lease.appid, "start_time": lease.start_time}
