@@ -30,7 +30,6 @@ from ._sweeping import Sweeper, journaled_default_client, warn_without_journal
 
 try:
     from celery import Celery, Task
-    from celery.app.task import get_actual_ignore_result
     from celery.exceptions import Ignore, TimeLimitExceeded, WorkerLostError
     from celery.signals import (
         task_failure,
@@ -43,7 +42,7 @@ try:
     from celery.worker.request import Request
 except ImportError as missing:
     raise ConfigurationError(
-        'leases for Celery tasks need Celery: pip install "appid-manager-client[celery]"'
+        'leases for Celery tasks need Celery 5.5 or newer: pip install "appid-manager-client[celery]"'
     ) from missing
 
 __all__ = ["WAITING_FOR_APPID", "AppIdRequest", "AppIdTask", "appid_options"]
@@ -252,7 +251,8 @@ def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailabl
         waits,
         error,
     )
-    if not get_actual_ignore_result(task, request):
+    ignored = vars(request).get("ignore_result")  # the caller's word, if there is one
+    if not (task.ignore_result if ignored is None else ignored):
         meta = {
             "product": error.product_name,
             "available_at": error.available_at,

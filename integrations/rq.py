@@ -6,6 +6,7 @@ nothing, as a killed work-horse calls none. The worker sweeps after each job, wh
 
 from __future__ import annotations
 
+import copy
 import functools
 import logging
 import math
@@ -27,11 +28,10 @@ try:
     from rq import Retry, get_current_job
     from rq.job import Job
     from rq.scheduler import RQScheduler
-    from rq.worker import SimpleWorker, SpawnWorker, Worker
-    from rq.worker.base import BaseWorker
+    from rq.worker import BaseWorker, SimpleWorker, SpawnWorker, Worker
 except ImportError as missing:
     raise ConfigurationError(
-        'leases for RQ jobs need RQ: pip install "appid-manager-client[rq]"'
+        'leases for RQ jobs need RQ 2.6 or newer: pip install "appid-manager-client[rq]"'
     ) from missing
 
 __all__ = ["AppIdSimpleWorker", "AppIdSpawnWorker", "AppIdWorker", "SweepingMixin", "appid_job"]
@@ -192,7 +192,8 @@ def _more_retries(result: Any, job: Job | None) -> Any:
     """A `Retry` that the function itself returns: RQ counts our waits against its maximum, so raise it by them."""
     waits = 0 if job is None else int(job.meta.get(_WAITS, 0))
     if isinstance(result, Retry) and waits:
-        return Retry(result.max + waits, result.intervals, result.enqueue_at_front)
+        result = copy.copy(result)
+        result.max += waits
     return result
 
 
