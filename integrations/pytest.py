@@ -306,14 +306,30 @@ def pytest_testnodedown(node: Any, error: object) -> None:
         node.config.stash[_crashed] = True
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """After a crash, the controlling process gives back what the worker held: no later worker may have done so."""
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Once its workers are gone, the controlling process of pytest-xdist gives back what killed ones held.
+
+    It doesn't know whether the tests used AppIDs at all; where there is no journal, none of this user's ever did.
+    """
     config = session.config
-    url = _url(config)
-    if not config.stash.get(_crashed, False) or url == LOCAL:
+    interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+    if not config.pluginmanager.has_plugin("dsession") or _url(config) == LOCAL:
+        return
+    if not (config.stash.get(_crashed, False) or interrupted) or not _journal_exists():
         return
     from appid_manager_client import AppIdClient
 
-    with AppIdClient(url) as client:
+    with AppIdClient(_url(config)) as client:
         _keep_journal(client)
         _reap(client)
+
+
+def _journal_exists() -> bool:
+    from appid_manager_client import ConfigurationError
+    from appid_manager_client.journal import default_directory
+
+    try:
+        return bool(os.environ.get("APPID_MANAGER_JOURNAL")) or default_directory().is_dir()
+    except (ConfigurationError, OSError):
+        return False

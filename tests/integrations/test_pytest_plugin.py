@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -66,6 +67,7 @@ class Run:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
 
     def in_use(self) -> list[str]:
@@ -426,6 +428,20 @@ def test_an_interrupted_run_gives_back(run: Run, number: int) -> None:
     process.communicate(timeout=RUN_WITHIN)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert run.in_use() == []
+
+
+@pytest.mark.parametrize("whom", ["everybody", "the controlling process"])
+def test_an_interrupted_run_of_xdist_gives_back(field_run: Run, whom: str) -> None:
+    field_run.write(ENDLESS)
+    process = field_run.start("-n", "1")
+    wait_until(field_run.in_use, what="the test runs")
+    if whom == "everybody":  # as Ctrl-C on a terminal does
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    process.communicate(timeout=RUN_WITHIN)
+    assert process.returncode == pytest.ExitCode.INTERRUPTED
+    assert field_run.in_use() == []
 
 
 def test_a_run_that_waits_can_be_interrupted(run: Run) -> None:
