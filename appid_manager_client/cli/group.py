@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
 
 from .exits import SIGNAL_BASE
 from .terminal import Terminal
@@ -108,17 +110,28 @@ class ProcessGroup:
         self.send(signal.SIGCONT)
 
     def wait(self) -> int:
-        """Wait for the command's own end, following it when it is stopped; gives its exit code, 128+n for a signal."""
+        """Wait for the command's own end, following it when it is stopped; gives its exit code, 128+n for a signal.
+
+        SIGCHLD must have a handler.
+        """
+        with Wakeups() as wakeups:
+            while (status := self._look()) is None:
+                wakeups.wait()
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+        self._take_terminal_back(number)
+        return SIGNAL_BASE + number if number else os.WEXITSTATUS(status)
+
+    def _look(self) -> int | None:
+        """Take note of every child that ended or was stopped; gives the command's status once it has ended."""
         while True:
-            pid, status = os.waitpid(-1, os.WUNTRACED)
+            pid, status = os.waitpid(-1, os.WUNTRACED | os.WNOHANG)
+            if not pid:
+                return None
             if pid != self.pid:
                 continue  # an orphan that was left to us
-            if os.WIFSTOPPED(status):
-                self._stopped(os.WSTOPSIG(status))
-                continue
-            number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-            self._take_terminal_back(number)
-            return SIGNAL_BASE + number if number else os.WEXITSTATUS(status)
+            if not os.WIFSTOPPED(status):
+                return status
+            self._stopped(os.WSTOPSIG(status))
 
     def _take_terminal_back(self, ended_by: int) -> None:
         if self._terminal is None or self._terminal.owner != self.pid:
@@ -168,6 +181,37 @@ class ProcessGroup:
             terminal.take_back()
         _stop_own_job(number)
         self.resume()
+
+
+class Wakeups:
+    """Waits for any signal that has a handler, and misses none that comes just before the wait begins.
+
+    A system call that blocks would: Python runs handlers between its instructions only. Main thread only.
+    """
+
+    def __enter__(self) -> Wakeups:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        signal.set_wakeup_fd(self._before)
+        os.close(self._read)
+        os.close(self._write)
+
+    def wait(self) -> None:
+        """Return when a signal came since the last return, or since this was entered; its handler has run then."""
+        select.select([self._read], [], [])
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._read, 512):
+                pass
 
 
 def _stop_own_job(number: int) -> None:

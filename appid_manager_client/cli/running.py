@@ -77,8 +77,8 @@ class Relay:
         self._group: ProcessGroup | None = None
 
     def __enter__(self) -> Relay:
-        # Ended children are waited for, which a parent may have switched off.
-        self._install(signal.SIGCHLD, signal.SIG_DFL)
+        # A handler, for its signal to wake who waits for the command; a parent may have had it ignored.
+        self._install(signal.SIGCHLD, lambda number, frame: None)
         for name in _FORWARDED:
             if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
                 self._install(getattr(signal, name), self._received)
@@ -94,17 +94,17 @@ class Relay:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def hold(self) -> None:
-        """Keep signals from now on, until there is a group that they can go to."""
+        """Keep signals from now on, until there is a group that they can go to. A stop and its end go that way, too."""
         self._waiting = False
-
-    def forward_to(self, group: ProcessGroup) -> None:
-        """Send what was kept, and all that comes, to `group`. A stop and its end go that way, too."""
-        self._group = group
-        while self._early:
-            group.send(self._early.pop(0))
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
             self._install(signal.SIGTSTP, self._received)
         self._install(signal.SIGCONT, self._continued)
+
+    def forward_to(self, group: ProcessGroup) -> None:
+        """Send what was kept, and all that comes, to `group`."""
+        self._group = group
+        while self._early:
+            group.send(self._early.pop(0))
 
     def _install(self, number: int, handler: object) -> None:
         previous = signal.signal(number, handler)  # type: ignore[arg-type]

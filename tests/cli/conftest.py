@@ -82,7 +82,11 @@ def spawn() -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
 def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
-        process.kill()
+        process.terminate()  # `run` passes it on to its command
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
     process.wait(20)
     for stream in (process.stdin, process.stdout, process.stderr):
         if stream is not None:

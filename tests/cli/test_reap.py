@@ -23,7 +23,7 @@ def _killed_run(
         "APPID_MANAGER_TOKEN": FIELD_TOKEN,
         "APPID_MANAGER_JOURNAL": str(journal),
     }
-    command = ("sh", "-c", "echo $$; exec sleep 600")
+    command = ("sh", "-c", "echo $$; exec sleep 60")
     options = ("--url", service.url, "run", "p", "--holder", "nightly", "--", *command)
     ran = spawn(*options, env=environment)
     assert ran.stdout is not None

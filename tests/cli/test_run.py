@@ -20,6 +20,9 @@ from appid_manager_client.testing import LocalService
 from tests.support.field import FIELD_TOKEN, FieldService
 from tests.support.waiting import PATIENCE, wait_until
 
+# Goes on until the test, or `run` itself, has ended: a test that fails leaves no process behind.
+LOOP = "while kill -0 $PPID 2>/dev/null; do sleep 0.02; done"
+
 Spawn = Callable[..., subprocess.Popen[str]]
 Run = Callable[..., subprocess.Popen[str]]
 
@@ -137,7 +140,7 @@ def test_a_holder_can_be_given(run: Run, service: LocalService) -> None:
 
 @pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1", "USR2"])
 def test_a_signal_goes_on_to_the_command(run: Run, service: LocalService, name: str) -> None:
-    ran = run(f"trap 'echo got; exit 9' {name}; echo ready; while :; do sleep 0.02; done")
+    ran = run(f"trap 'echo got; exit 9' {name}; echo ready; {LOOP}")
     assert _line(ran) == "ready"
     ran.send_signal(getattr(signal, f"SIG{name}"))
     assert ran.wait(PATIENCE) == 9
@@ -146,7 +149,7 @@ def test_a_signal_goes_on_to_the_command(run: Run, service: LocalService, name: 
 
 
 def test_a_signal_reaches_what_the_command_started_too(run: Run, service: LocalService) -> None:
-    ran = run("(trap 'echo child; exit' TERM; echo ready; while :; do sleep 0.02; done) & wait")
+    ran = run(f"(trap 'echo child; exit' TERM; echo ready; {LOOP}) & wait")
     assert _line(ran) == "ready"
     ran.send_signal(signal.SIGTERM)
     assert _line(ran) == "child"
@@ -171,7 +174,7 @@ def test_the_appid_is_kept_until_the_last_process_of_the_group_has_ended(
 
 
 def test_a_signal_ends_what_outlived_the_command(run: Run, service: LocalService) -> None:
-    ran = run("sleep 600 & exit 0")
+    ran = run("sleep 60 & exit 0")
     assert ran.stderr is not None
     assert "processes that it started have not" in ran.stderr.readline()
     ran.send_signal(signal.SIGTERM)
@@ -212,7 +215,7 @@ def test_no_appid_in_time_exits_with_3(run: Run, service: LocalService) -> None:
 
 
 def test_a_lost_lease_is_told_and_the_command_goes_on(run: Run, service: LocalService) -> None:
-    ran = run("trap 'exit 5' USR1; echo ready; while :; do sleep 0.02; done", "--ttl", "1")
+    ran = run(f"trap 'exit 5' USR1; echo ready; {LOOP}", "--ttl", "1")
     assert _line(ran) == "ready"
     _lose(service)
     assert ran.stderr is not None
@@ -223,7 +226,7 @@ def test_a_lost_lease_is_told_and_the_command_goes_on(run: Run, service: LocalSe
 
 
 def test_a_lost_lease_can_terminate_the_command(run: Run, service: LocalService) -> None:
-    ran = run("echo ready; while :; do sleep 0.02; done", "--ttl", "1", "--on-lost", "terminate")
+    ran = run(f"echo ready; {LOOP}", "--ttl", "1", "--on-lost", "terminate")
     assert _line(ran) == "ready"
     _lose(service)
     assert ran.wait(PATIENCE) == 143
@@ -235,7 +238,7 @@ def test_a_command_that_ignores_its_termination_is_killed(service: LocalService)
         "import sys; from appid_manager_client.cli import main, running; "
         "running.KILL_AFTER = 0.3; sys.exit(main(sys.argv[1:]))"
     )
-    script = "trap '' TERM; echo ready; while :; do sleep 0.02; done"
+    script = f"trap '' TERM; echo ready; {LOOP}"
     options = ("--ttl", "1", "--on-lost", "terminate", "--", "sh", "-c", script)
     with subprocess.Popen(
         [sys.executable, "-c", program, "--url", service.url, "run", "p", *options],
@@ -251,7 +254,7 @@ def test_a_command_that_ignores_its_termination_is_killed(service: LocalService)
 def test_without_a_terminal_a_stop_goes_on_to_the_command_alone(
     run: Run, service: LocalService
 ) -> None:
-    ran = run("trap 'exit 4' USR1; echo $$; while :; do sleep 0.02; done", start_new_session=True)
+    ran = run(f"trap 'exit 4' USR1; echo $$; {LOOP}", start_new_session=True)
     pid = int(_line(ran))
     ran.send_signal(signal.SIGTSTP)
     wait_until(lambda: _state(pid) == "T", what="the command is stopped")
@@ -268,7 +271,7 @@ def _state(pid: int) -> str:
 
 def test_a_signal_that_was_ignored_stays_ignored(service: LocalService) -> None:
     run = f"{sys.executable} -m appid_manager_client.cli --url {service.url} run p --"
-    inner = "trap 'exit 6' USR1; echo ready; while :; do sleep 0.02; done"
+    inner = f"trap 'exit 6' USR1; echo ready; {LOOP}"
     with subprocess.Popen(
         ["sh", "-c", f"trap '' HUP; exec {run} sh -c \"{inner}\""],
         stdout=subprocess.PIPE,
@@ -360,7 +363,7 @@ def test_the_command_reads_from_the_terminal(shell: Shell, command: str) -> None
 def test_ctrl_c_on_the_terminal_ends_the_command_and_gives_the_appid_back(
     shell: Shell, command: str, service: LocalService
 ) -> None:
-    shell.type(command + "sh -c 'echo rea''dy; exec sleep 600'; echo code=$?\n")
+    shell.type(command + "sh -c 'echo rea''dy; exec sleep 60'; echo code=$?\n")
     shell.expect("ready")
     shell.type("\x03")
     wait_until(lambda: _ended(service) == ["released"], what="the AppID was given back")
@@ -371,7 +374,7 @@ def test_ctrl_c_on_the_terminal_ends_the_command_and_gives_the_appid_back(
 def test_ctrl_c_on_the_terminal_ends_the_script_around_it_too(
     shell: Shell, command: str, service: LocalService
 ) -> None:
-    script = command + "sh -c 'echo rea''dy; exec sleep 600'; echo went on"
+    script = command + "sh -c 'echo rea''dy; exec sleep 60'; echo went on"
     shell.type(f'bash -c "{script}"; echo code=$?\n')
     shell.expect("\nready")
     shell.type("\x03")
