@@ -14,7 +14,9 @@ import time
 
 from . import forking
 
-_SLICE = 20.0
+_SLICE = 2.0
+"""Seconds after which a wait looks up at the latest: the machine may have been suspended, or a signal may have come
+in the moment before the wait began."""
 _DRIFT = 100e-6
 _RESOLUTION = 0.001
 HOUR = 3600.0
