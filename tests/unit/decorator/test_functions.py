@@ -191,3 +191,8 @@ def test_a_wrapper_above_it_sees_an_ordinary_function(pool):
 
     assert job(1) == job(1) == (1, "appid1")
     assert pool.used == 1
+
+
+def test_the_placeholder_is_shown_by_its_name():
+    assert repr(INJECTED) == "INJECTED"
+    assert not hasattr(INJECTED, "appid")

@@ -217,3 +217,13 @@ def test_copies_of_a_function_are_the_function():
     function = leased(lambda: None)
     assert copy.copy(function) is function
     assert copy.deepcopy([function])[0] is function
+
+
+def test_copies_of_a_method_found_through_its_class_are_the_method():
+    run = Job.run
+    assert copy.deepcopy(run) is run
+    assert copy.copy(run) is run
+
+
+def test_a_function_found_through_its_class_has_no_function_of_its_own():
+    assert not hasattr(Job.run, "__func__")
