@@ -15,21 +15,17 @@ import warnings
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any
 
 from . import forking
-from .acquiring import consult_status
 from .claims import Claim
 from .clock import SystemTime
 from .config import check_seconds
-from .errors import AppIdManagerError, TransportError
-from .events import EventKind
 from .helpers import Helpers
 from .keeper import EXIT_TIMEOUT, LeaseKeeper
-from .models import Grant, Wait
+from .pool_calls import Asked, PoolCalls, as_error
 from .pool_lease import PooledLease
 from .pool_model import PoolOptions, PoolStats, Slot
 from .pool_plan import PoolPlan, Todo
@@ -41,17 +37,6 @@ _HELPERS = 16
 _LOOK_AGAIN = 5.0
 _SLICE = 20.0
 _PAUSE_AFTER_FAILURE = 1.0
-
-
-@dataclass(slots=True)
-class _Asked:
-    """How an acquire went: `hour_end` where it brought a grant, `refusal` for a 202, neither where it wasn't sent."""
-
-    claim: Claim | None
-    sent: float
-    hour_end: float | None = None
-    refusal: Wait | None = None
-    error: Exception | None = None
 
 
 class LeasePool:
@@ -77,6 +62,7 @@ class LeasePool:
         self.product_name = product_name
         self._keeper = keeper
         self._options = options
+        self._calls = PoolCalls(keeper, product_name, options)
         self._system = keeper.system
         self._monotonic = keeper.system.monotonic
         self._helpers = helpers or Helpers("appid-pool", _HELPERS, keeper.system)
@@ -323,11 +309,11 @@ class LeasePool:
         for claim in todo.give_up:
             self._keeper.give_up(claim)
         for wanted in todo.ask:
-            self._begin(partial(self._ask, wanted), self._asked, wanted)
+            self._begin(partial(self._calls.ask, wanted, self._may_ask, self), self._asked, wanted)
         if todo.learn:
-            self._begin(self._learn, self._learnt, None)
+            self._begin(self._calls.learn_hours, self._learnt, None)
         if todo.look:
-            self._begin(self._keeper.api.health, self._learnt, None)
+            self._begin(self._calls.look_at_the_clock, self._learnt, None)
 
     def _begin(
         self, work: Callable[[], Any], then: Callable[[Any, Future[Any]], None], subject: Any
@@ -343,36 +329,13 @@ class LeasePool:
             future.set_exception(error)
         future.add_done_callback(finish)
 
-    def _ask(self, parked: Claim | None) -> _Asked:
-        """Send one acquire, on a helper thread."""
-        asked = _Asked(parked, self._monotonic())
+    def _may_ask(self, now: float) -> bool:
         with self._lock:
-            if not self._plan.may_ask(asked.sent):
-                return asked
-        api = self._keeper.api
-        options = self._options
-        try:
-            if asked.claim is None:
-                asked.claim = self._keeper.open(
-                    self.product_name, ttl=options.ttl, holder=options.holder, owner=self
-                )
-            asked.sent = self._monotonic()
-            outcome = self._keeper.ask(asked.claim)
-            if isinstance(outcome, Grant):
-                asked.hour_end = api.hour_end_of(outcome) or 0.0
-                self._keeper.emit(EventKind.ACQUIRED, asked.claim, self._monotonic() - asked.sent)
-            else:
-                if not api.extended:
-                    self._consult_status()
-                self._keeper.emit(EventKind.EXHAUSTED, asked.claim, 0.0)
-                asked.refusal = outcome
-        except Exception as error:
-            asked.error = error
-        return asked
+            return self._plan.may_ask(now)
 
-    def _asked(self, parked: Claim | None, future: Future[_Asked]) -> None:
+    def _asked(self, parked: Claim | None, future: Future[Asked]) -> None:
         failure = future.exception()
-        asked = _Asked(parked, 0.0, error=_as_error(failure)) if failure else future.result()
+        asked = Asked(parked, 0.0, error=as_error(failure)) if failure else future.result()
         now = self._monotonic()
         with self._lock:
             if asked.hour_end is not None and asked.claim is not None:
@@ -380,27 +343,15 @@ class LeasePool:
             else:
                 self._plan.refused(asked.claim, asked.refusal, asked.error, asked.sent, now)
         if asked.error is not None:
-            self._report(asked.error)
-
-    def _consult_status(self) -> None:
-        try:
-            consult_status(self._keeper.api, self.product_name)
-        except TransportError:
-            pass  # the plan goes by what the 202 said
-
-    def _learn(self) -> None:
-        api = self._keeper.api
-        api.learn_hours(self.product_name)
-        if api.clock.hour_end() is None:
-            consult_status(api, self.product_name)
+            self._calls.report(asked.error, self._plan.asking.failures)
 
     def _learnt(self, _: None, future: Future[Any]) -> None:
         failure = future.exception()
-        error = None if failure is None else _as_error(failure)
+        error = None if failure is None else as_error(failure)
         with self._lock:
             self._plan.learnt(error, self._monotonic())
         if error is not None:
-            self._report(error)
+            self._calls.report(error, self._plan.asking.failures)
 
     def _settled(self, slot: Slot, future: Future[Any]) -> None:
         with self._lock:
@@ -411,15 +362,6 @@ class LeasePool:
         with self._lock:
             self._plan.lost(claim, reason)
         self._wake()
-
-    def _report(self, error: Exception) -> None:
-        service = self._keeper.api.base_url
-        if not isinstance(error, AppIdManagerError):
-            logger.error("the pool of %s at %s failed", self.product_name, service, exc_info=error)
-        elif self._plan.asking.failures <= 1:
-            logger.warning("the pool of %s can't get an AppID: %s", self.product_name, error)
-        else:
-            logger.debug("the pool of %s still can't get an AppID: %s", self.product_name, error)
 
     def _maintain(self, message: Slot | None) -> float | None:
         """One round of the maintenance thread. Whatever fails, there is a next one."""
@@ -489,7 +431,3 @@ def _next_message(
         except queue.Empty:
             continue
     return None
-
-
-def _as_error(failure: BaseException) -> Exception:
-    return failure if isinstance(failure, Exception) else RuntimeError(repr(failure))

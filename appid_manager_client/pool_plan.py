@@ -8,27 +8,25 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 
 from .claims import Claim, ClaimState
 from .clock import ServerClock, SystemTime
-from .errors import AppIdManagerError, LeaseInUse, PoolClosed, PoolTimeout
+from .errors import LeaseInUse, PoolTimeout
 from .lease import LeaseState
 from .models import Wait
 from .pool_asking import Asking
 from .pool_lease import PooledLease
-from .pool_model import Figures, PoolOptions, PoolStats, Slot, SlotState
+from .pool_model import PoolOptions, PoolStats, Slot, SlotState
+from .pool_refusals import Refusals
+from .pool_shelf import Shelf
 from .pool_turn import Turn
-from .pool_waiters import Line, Waiter
+from .pool_waiters import Waiter
 
 _CLOCK_STALE = 30.0
 _SHORTEST_PAUSE = 0.001
 
-# Names of this module are found faster than members of the enums: a checkout counts in tenths of microseconds.
 _ACQUIRING, _HELD = LeaseState.ACQUIRING, LeaseState.HELD
-_RELEASED, _LOST = LeaseState.RELEASED, LeaseState.LOST
-_IDLE, _OUT = SlotState.IDLE, SlotState.OUT
-_LEAVING, _GIVING_BACK, _GONE = SlotState.LEAVING, SlotState.GIVING_BACK, SlotState.GONE
+_RELEASED = LeaseState.RELEASED
 
 
 @dataclass(slots=True)
@@ -53,8 +51,8 @@ class Todo:
     pause: float | None = None
 
 
-class PoolPlan:
-    """The state of one pool. `restless` says that there may be something to decide."""
+class PoolPlan(Shelf):
+    """The state of one pool, and what follows from it."""
 
     def __init__(
         self,
@@ -64,55 +62,18 @@ class PoolPlan:
         clock: ServerClock,
         system: SystemTime,
     ) -> None:
+        super().__init__(options, Turn(clock, system, options.renew_margin), system)
         self.product_name = product_name
-        self.service = service
-        self.options = options
         self.clock = clock
-        self.system = system
-        self.turn = Turn(clock, system, options.renew_margin)
-        self.line = Line()
         self.asking = Asking(clock, system)
-        self.figures = Figures()
-        self.slots: set[Slot] = set()
-        self.idle: list[Slot] = []
-        self.closed = False
-        self.restless = options.min_size > 0
-        self._max_uses = options.max_uses
-        self._keep = options.on_error == "keep"
+        self._refusals = Refusals(product_name, service)
         self._todo = Todo()
-        self._owed: list[Slot] = []
-        self._out = 0
-        """Checked out, of those that were granted in this hour."""
-        self._peak = 0
         self._renew_to = 0
         self._learnt_for: float | None = None
         self._looked_for: float | None = None
         self._judged: tuple[object, int] = (None, 0)
 
     # --- checkouts
-
-    def take(self, lease: PooledLease, now: float) -> bool:
-        """Lend an idle slot to `lease` if there is one and nobody waits."""
-        idle = self.idle
-        if not idle or self.line.waiting or lease._state is _HELD:
-            return False
-        slot = idle[-1]
-        if now >= slot.closes_at or now + lease._min_remaining > slot.ends_at:
-            return False
-        if slot.beat_within is not None and now > slot.claim.heard_at + slot.beat_within:
-            return False
-        # From here on nothing is called, so that no signal's exception comes in between (CPython looks for signals
-        # at calls and loops): the slot is idle or the lease's, never neither.
-        lease._slot = slot
-        lease._state = _HELD
-        slot.state = _OUT
-        del idle[-1]
-        slot.uses += 1
-        self.figures.checkouts += 1
-        self._out += 1
-        if self._out > self._peak:
-            self._peak = self._out
-        return True
 
     def enqueue(self, waiter: Waiter, now: float) -> None:
         """Have `waiter` wait.
@@ -129,7 +90,7 @@ class PoolPlan:
                 f"this lease of {self.product_name} is {lease._state.value} already: make one lease for each block"
             )
         if self.closed:
-            raise self._closed_error()
+            raise self._refusals.closed()
         if self._asks_too_much(lease):
             raise self._too_much(lease)
         if waiter.deadline is not None and waiter.deadline <= now:
@@ -144,47 +105,6 @@ class PoolPlan:
         ):
             self.restless = True
 
-    def put_back(self, lease: PooledLease, failed: bool) -> Waiter | bool:
-        """Take back what `lease` holds: for the next in line, for later, or not to be reused.
-
-        Gives the waiter who has it now, and is to be told; otherwise whether there was anything to take back.
-        """
-        slot = lease._slot
-        if slot is None or lease._state is not _HELD:
-            return False
-        if slot.state is not _OUT or slot not in self.slots:
-            # Lost meanwhile, or a parent process's: it is nothing to the pool any more.
-            lease._state = _LOST if slot.loss else _RELEASED
-            return False
-        if slot.stale or (failed and not self._keep) or slot.uses == self._max_uses or self.closed:
-            slot.state = _LEAVING
-            lease._state = _RELEASED
-            self.restless = True
-            self._count_return(slot)
-            return True
-        if self.line.waiting:
-            now = self.system.monotonic()
-            waiter = self._next_for(slot, now) if now < slot.closes_at else None
-            if waiter is not None:
-                self._out -= 1
-                lease._state = _RELEASED
-                self._serve(waiter, slot, now)
-                return waiter
-        # As in take(), nothing is called from here on. If its hour has closed just now, the next decision clears it up.
-        idle = self.idle
-        idle += (slot,)
-        slot.state = _IDLE
-        lease._state = _RELEASED
-        self._out -= 1
-        return True
-
-    def put_back_forgotten(self, slot: Slot) -> None:
-        """The lease that held `slot` was garbage-collected. Who knows what still uses the AppID: it isn't reused."""
-        if slot.state is _OUT and slot in self.slots:
-            slot.state = _LEAVING
-            self._count_return(slot)
-            self.restless = True
-
     def stop_waiting(self, waiter: Waiter) -> None:
         """`waiter` is not there any more: it was cancelled, interrupted, or its time is over."""
         self.line.leave(waiter)
@@ -194,42 +114,6 @@ class PoolPlan:
     def timed_out(self, waiter: Waiter, now: float) -> PoolTimeout:
         """The error for `waiter`, whose time is over."""
         return self._timeout(waiter, now, self._hopeless_until(waiter, now))
-
-    def _next_for(self, slot: Slot, now: float) -> Waiter | None:
-        while self.line.waiting:
-            waiter = self.line.first()
-            if now + waiter.lease._min_remaining <= slot.ends_at:
-                return waiter
-            self.line.step_aside(waiter)
-            self.restless = True
-        return None
-
-    def _serve(self, waiter: Waiter, slot: Slot, now: float) -> None:
-        lease = waiter.lease
-        lease._slot = slot
-        lease._state = _HELD
-        slot.state = _OUT
-        slot.uses += 1
-        waiter.served = True
-        self.line.leave(waiter)
-        self.figures.checkouts += 1
-        self.figures.wait_seconds += now - waiter.since
-        self._out += 1
-        self._peak = max(self._peak, self._out)
-
-    def _offer(self, slot: Slot, now: float) -> None:
-        """Give a slot to the next in line, or keep it for later."""
-        waiter = self._next_for(slot, now)
-        if waiter is None:
-            slot.state = _IDLE
-            self.idle.append(slot)
-        else:
-            self._serve(waiter, slot, now)
-            self._todo.tell.append(waiter)
-
-    def _count_return(self, slot: Slot) -> None:
-        if self.turn.hour_end is None or slot.hour_end >= self.turn.hour_end:
-            self._out = max(0, self._out - 1)
 
     # --- what the service said
 
@@ -243,16 +127,9 @@ class PoolPlan:
         if claim.state is not ClaimState.HELD:
             return  # lost, or given back by the client's end, before it got here
         closes_at, ends_at = self.turn.bounds(now, hour_end)
-        slot = Slot(claim, hour_end, closes_at, ends_at, claim.ttl if claim.beating else None)
-        self.slots.add(slot)
-        if self.turn.hour_end is not None and hour_end < self.turn.hour_end:
-            self.figures.burned += (
-                1  # an answer that brings only now what was granted before the turn
-            )
-        if self.closed or now >= closes_at:
-            slot.state = _LEAVING
-        else:
-            self._offer(slot, now)
+        self.add(
+            Slot(claim, hour_end, closes_at, ends_at, claim.ttl if claim.beating else None), now
+        )
 
     def refused(
         self,
@@ -281,34 +158,6 @@ class PoolPlan:
         else:
             self._call_failed(error, now)
 
-    def settled(self, slot: Slot) -> None:
-        """A slot was given back, or the keeper goes on trying to."""
-        if slot not in self.slots:
-            return
-        if slot.claim.state is not ClaimState.ENDED:
-            self._owed.append(slot)
-        self._forget(slot)
-
-    def lost(self, claim: Claim, reason: str) -> None:
-        """The keeper says that a claim ended before it was given back."""
-        slot = next((slot for slot in self.slots if slot.claim is claim), None)
-        if slot is None:
-            return
-        self.figures.lost += 1
-        slot.loss = reason
-        if slot.state is _OUT:
-            self._count_return(slot)
-        elif slot.state is _IDLE:
-            self.idle.remove(slot)
-        if slot.state is not _GIVING_BACK:
-            self._forget(slot)
-
-    def _forget(self, slot: Slot) -> None:
-        self.figures.burned += slot.uses == 0
-        self.slots.discard(slot)
-        slot.state = _GONE
-        self.restless = True
-
     def _call_failed(self, error: Exception, now: float) -> bool:
         """Whether waiting can mend it. If it can't, everybody who waits is told at once."""
         if self.asking.failed(error, now):
@@ -324,19 +173,17 @@ class PoolPlan:
         self.restless = False
         turned = self.turn.refresh(now)
         if turned:
-            self._new_hour(turned)
-        for slot in self.slots:
-            slot.closes_at, slot.ends_at = self.turn.bounds(now, slot.hour_end)
-            slot.stale = now >= slot.closes_at
-        self._look_through_idle(now)
+            # What was checked out at once is to be reacquired; a pool that idled through an hour doesn't hoard.
+            self._renew_to = min(self.new_hour(turned), self.options.max_size)
+            self.asking.exhausted_until = None
+        self.sort_out(now)
         self._judge(now)
         self._want(now)
-        for slot in self.slots:
-            if slot.state is _LEAVING:
-                slot.state = _GIVING_BACK
-                self._todo.give_back.append(slot)
+        self._todo.give_back = self.leaving()
         self._want_time(now)
         todo, self._todo = self._todo, Todo()
+        todo.tell += self.served
+        self.served.clear()
         todo.pause = self._pause(now)
         return todo
 
@@ -349,7 +196,7 @@ class PoolPlan:
         self.closed = True
         self.restless = True
         for waiter in list(self.line):
-            self._fail(waiter, self._closed_error())
+            self._fail(waiter, self._refusals.closed())
 
     @property
     def busy(self) -> bool:
@@ -357,38 +204,14 @@ class PoolPlan:
         asking = self.asking
         if self.idle or asking.under_way or asking.learning or asking.parked:
             return True
-        return any(slot.state in (_LEAVING, _GIVING_BACK) for slot in self.slots)
-
-    def _new_hour(self, turned: int) -> None:
-        """What was checked out at once is to be reacquired; a pool that idled through an hour doesn't hoard."""
-        self._renew_to = min(self._peak, self.options.max_size) if turned == 1 else 0
-        self._peak = 0
-        self.asking.exhausted_until = None
-        self.line.new_hour()
-        end = self.turn.hour_end
-        assert end is not None
-        old = [slot for slot in self.slots if slot.hour_end < end]
-        self._out = sum(slot.state is _OUT for slot in self.slots) - sum(
-            slot.state is _OUT for slot in old
-        )
-        self._owed = [slot for slot in self._owed if slot.claim.state is not ClaimState.ENDED]
-        self.figures.burned += turned * (len(old) + len(self._owed))
-
-    def _look_through_idle(self, now: float) -> None:
-        """What must not be handed out any more goes back; the rest to those who wait, if it is enough for them."""
-        idle, self.idle = self.idle, []
-        for slot in idle:
-            if self.closed or now >= slot.closes_at:
-                slot.state = _LEAVING
-            else:
-                self._offer(slot, now)
+        return self.count(SlotState.LEAVING, SlotState.GIVING_BACK) > 0
 
     def _judge(self, now: float) -> None:
         """Tell those at once for whom nothing can come in time; each is judged once in each situation."""
         turn = self.turn
         if turn.hour_end is None or not self.line.total:
             return
-        nothing_left = self.asking.exhausted_until, self._nothing_comes_back(now)
+        nothing_left = self.asking.exhausted_until, self._nothing_comes(now)
         situation = (turn.hour_end, now >= turn.closes_at, nothing_left)
         last, arrivals = self._judged
         known = arrivals if last == situation else 0
@@ -410,16 +233,12 @@ class PoolPlan:
             return None
         if now >= turn.closes_at or now + waiter.lease._min_remaining > turn.ends_at:
             return turn.hour_end
-        if self.asking.exhausted_until is not None and self._nothing_comes_back(now):
+        if self.asking.exhausted_until is not None and self._nothing_comes(now):
             return self.asking.exhausted_until
         return None
 
-    def _nothing_comes_back(self, now: float) -> bool:
-        return not self.asking.under_way and not any(
-            slot.state is _IDLE
-            or (slot.state is _OUT and now < slot.closes_at and slot.uses != self._max_uses)
-            for slot in self.slots
-        )
+    def _nothing_comes(self, now: float) -> bool:
+        return not self.asking.under_way and self.nothing_comes_back(now)
 
     def _want(self, now: float) -> None:
         """Ask for what is missing; give up what is in doubt where nobody needs it, or the next hour would be burned."""
@@ -458,7 +277,7 @@ class PoolPlan:
         missing = len(self.line.waiting)
         standing = max(self.options.min_size, self._renew_to)
         if standing and self.asking.may_fill(now):
-            fresh = sum(slot.state in (_IDLE, _OUT) and now < slot.closes_at for slot in self.slots)
+            fresh = self.fresh(now)
             if fresh >= self._renew_to:
                 self._renew_to = 0
             missing = max(missing, max(self.options.min_size, self._renew_to) - fresh)
@@ -474,7 +293,7 @@ class PoolPlan:
 
     @property
     def _expects_something(self) -> bool:
-        return bool(self.line.total or self._peak or self._renew_to or self.options.min_size)
+        return bool(self.line.total or self.peak or self._renew_to or self.options.min_size)
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due by itself."""
@@ -499,56 +318,33 @@ class PoolPlan:
         waiter.lease._state = _RELEASED
         self._todo.tell.append(waiter)
 
-    def _closed_error(self) -> PoolClosed:
-        return PoolClosed(
-            f"the pool of {self.product_name} at {self.service} is closed", service=self.service
-        )
-
     def _asks_too_much(self, lease: PooledLease) -> bool:
         return bool(lease._min_remaining) and lease._min_remaining >= self.clock.hour_length
 
     def _too_much(self, lease: PooledLease) -> ValueError:
-        return ValueError(
-            f"min_remaining must be less than an hour ({self.clock.hour_length:g} s), not {lease._min_remaining:g}"
-        )
+        return self._refusals.too_much(lease._min_remaining, self.clock.hour_length)
 
     def _timeout(self, waiter: Waiter, now: float, available_at: float | None) -> PoolTimeout:
         self.figures.timeouts += 1
-        waited = now - waiter.since
-        out = sum(slot.state is _OUT for slot in self.slots)
-        message = (
-            f"no lease of product {self.product_name!r} at {self.service} became free in {waited:.1f} s: "
-            f"{out} of at most {self.options.max_size} are checked out, {self.line.total} callers wait"
+        figures = (
+            f"{self.count(SlotState.OUT)} of at most {self.options.max_size} are checked out, "
+            f"{self.line.total} callers wait"
         )
-        if available_at is not None:
-            moment = datetime.fromtimestamp(available_at, timezone.utc)
-            message += f"; none can be free before {moment:%Y-%m-%d %H:%M:%S} UTC"
-        last_error = self.asking.last_error
-        if last_error is not None:
-            message += f"; the service fails: {last_error}"
-        error = PoolTimeout(
-            message,
-            service=self.service,
-            product_name=self.product_name,
-            waited=waited,
-            available_at=available_at,
+        return self._refusals.timeout(
+            now - waiter.since, figures, available_at, self.asking.last_error
         )
-        if isinstance(last_error, AppIdManagerError):
-            error.__cause__ = copy.copy(last_error)
-        return error
 
     def stats(self, now: float, *, maintained: bool) -> PoolStats:
         """The figures of this moment."""
         asking, figures, turn = self.asking, self.figures, self.turn
-        states = [slot.state for slot in self.slots]
         return PoolStats(
             product_name=self.product_name,
             min_size=self.options.min_size,
             max_size=self.options.max_size,
-            size=len(states),
-            idle=states.count(_IDLE),
-            checked_out=states.count(_OUT),
-            giving_back=states.count(_LEAVING) + states.count(_GIVING_BACK),
+            size=len(self.slots),
+            idle=self.count(SlotState.IDLE),
+            checked_out=self.count(SlotState.OUT),
+            giving_back=self.count(SlotState.LEAVING, SlotState.GIVING_BACK),
             asking=asking.under_way,
             waiting=self.line.total,
             checkouts=figures.checkouts,

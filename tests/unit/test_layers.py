@@ -19,7 +19,7 @@ ORDER = """
     boundedreading failures transport
     service waiting helpers events claims settling heartbeats journal keeper
     acquiring lease
-    pool_model pool_turn pool_asking pool_lease pool_waiters pool_plan pool
+    pool_model pool_turn pool_asking pool_calls pool_lease pool_waiters pool_shelf pool_refusals pool_plan pool
     client termination
     injection leasing decorator
     __init__ testing cli
