@@ -32,7 +32,8 @@ class Refusals:
         self, waited: float, figures: str, available_at: float | None, last_error: Exception | None
     ) -> PoolTimeout:
         """Nothing became free in time. A service that fails is the cause, if it does."""
-        message = f"no lease of product {self.product_name!r} at {self.service} became free in {waited:.1f} s: {figures}"
+        about = f"no lease of product {self.product_name!r} at {self.service}"
+        message = f"{about} became free in {waited:.1f} s: {figures}"
         if available_at is not None:
             moment = datetime.fromtimestamp(available_at, timezone.utc)
             message += f"; none can be free before {moment:%Y-%m-%d %H:%M:%S} UTC"

@@ -488,3 +488,41 @@ def test_a_legacy_service_without_the_product_is_told_apart_from_an_exhausted_on
     caller = world.ask(pool)
     world.run(1.0)
     assert isinstance(caller.error, LookupError)
+
+
+def test_after_the_turn_pools_spread_their_first_acquires_over_50_ms(world_at: MakeWorld) -> None:
+    lags = []
+    for seed in range(20):
+        world = world_at(1.0, seed=seed)
+        world.ask(world.pool())
+        world.run(2.0)
+        (lent,) = world.service.log
+        lags.append(lent.start - lent.hour)
+    assert max(lags) - min(lags) > 25
+    assert max(lags) < 100
+
+
+def test_a_service_that_fails_is_asked_by_one_acquire_at_a_time(world_at: MakeWorld) -> None:
+    world = world_at(3000)
+    pool = world.pool(max_size=50)
+    held(world, pool, 1)
+    world.wire.down_until = world.time.now + 60
+    for _ in range(40):
+        world.ask(pool)
+    world.run(1.0)
+    at_first = pool.get_stats().errors
+    world.run(50)
+    assert at_first <= 12
+    assert pool.get_stats().errors - at_first < 30
+
+
+def test_a_product_that_vanished_from_a_legacy_service_is_told_at_once(world_at: MakeWorld) -> None:
+    world = world_at(3000, extended=False)
+    pool = world.pool(max_uses=1)
+    held(world, pool, 1)
+    world.service._free.clear()
+    world.service._in_use.clear()
+    for _ in range(2):
+        caller = world.ask(pool)
+        world.run(1.0)
+        assert isinstance(caller.error, LookupError)
