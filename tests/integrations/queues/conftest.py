@@ -245,12 +245,19 @@ class RqWorkers:
         self._environment = environment
 
     def start(
-        self, stack: ExitStack, kind: str, *options: str, state: Path | None = None
+        self,
+        stack: ExitStack,
+        kind: str,
+        *options: str,
+        state: Path | None = None,
+        url: str | None = None,
     ) -> RqWorker:
         queue = f"{kind}{next(_count)}"
         directory = self._directory / queue
         state = state or directory / "state"
         environment = {**self._environment, "HOME": str(state), "XDG_STATE_HOME": str(state)}
+        if url is not None:
+            environment["APPID_MANAGER_URL"] = url
         worker_class = f"appid_manager_client.integrations.rq.{kind}"
         command = ["rq.cli", "worker", "-u", self._url, "-w", worker_class, *options, queue]
         process = stack.enter_context(running_worker(command, directory, environment))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
 from pathlib import Path
@@ -14,7 +14,7 @@ from appid_manager_client.testing import LocalService
 from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
-from .conftest import CeleryWorker, CeleryWorkers, NewProduct
+from .conftest import APP, CeleryWorker, CeleryWorkers, NewProduct
 from .workers import Conversation, in_use, wait_until_given_back
 
 Talk = Callable[[str], Conversation]
@@ -23,9 +23,7 @@ Talk = Callable[[str], Conversation]
 POOLS = ["prefork", "threads", "solo", "gevent"]
 
 
-@pytest.mark.parametrize(
-    "word", ["return", "raise", "retry", "reject", "ignore", "replace", "exit"]
-)
+@pytest.mark.parametrize("word", ["return", "raise", "retry", "reject", "ignore", "replace"])
 def test_a_body_that_ends_by_itself_gives_its_appid_back(
     word: str,
     any_worker: CeleryWorker,
@@ -33,13 +31,23 @@ def test_a_body_that_ends_by_itself_gives_its_appid_back(
     new_product: NewProduct,
     talk: Talk,
 ) -> None:
-    if word == "exit" and any_worker.pool == "solo":
-        pytest.skip("it ends the worker: tested with the other ends of workers")
     product = new_product(service)
     conversation = talk(product)
     any_worker.send("hold", conversation.token)
     conversation.started()
     conversation.say(word)
+    wait_until_given_back(service, product, any_worker.process)
+
+
+@pytest.mark.parametrize("any_worker", ["prefork", "threads", "gevent"], indirect=True)
+def test_a_body_that_exits_gives_its_appid_back(
+    any_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    any_worker.send("hold", conversation.token)
+    conversation.started()
+    conversation.say("exit")
     wait_until_given_back(service, product, any_worker.process)
 
 
@@ -104,18 +112,44 @@ def test_a_hard_time_limit_gives_the_appid_back(
     wait_until_given_back(service, product, any_worker.process)
 
 
-def test_a_service_without_the_extensions_gets_back_what_a_killed_child_held(
-    celery_workers: CeleryWorkers, talk: Talk
-) -> None:
+@pytest.fixture(scope="module")
+def field() -> Iterator[FieldService]:
+    with FieldService(auth_token=None) as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def field_worker(celery_workers: CeleryWorkers, field: FieldService) -> Iterator[CeleryWorker]:
     with ExitStack() as stack:
-        service = stack.enter_context(FieldService(auth_token=None))
-        service.init("field", {"1": 1})
-        conversation = talk("field")
-        worker = celery_workers.start(stack, "prefork", url=service.url)
-        worker.send("hold", conversation.token)
+        yield celery_workers.start(stack, "prefork", url=field.url)
+
+
+def test_a_service_without_the_extensions_gets_back_what_a_killed_child_held(
+    field: FieldService, field_worker: CeleryWorker, talk: Talk
+) -> None:
+    field.init("killed", {"1": 1})
+    conversation = talk("killed")
+    field_worker.send("hold", conversation.token)
+    conversation.started()
+    conversation.say("kill")
+    wait_until(lambda: not field.in_use("killed"), what="the AppID is given back")
+
+
+def test_a_soft_time_limit_doesnt_stop_a_release_that_it_strikes(
+    field: FieldService, field_worker: CeleryWorker, talk: Talk
+) -> None:
+    field.init("struck", {"2": 2})
+    conversation = talk("struck")
+    with field.hold("release", "before") as gate:
+        task = field_worker.send("hold", conversation.token, soft_time_limit=1)
         conversation.started()
-        conversation.say("kill")
-        wait_until(lambda: not service.in_use("field"), what="the AppID is given back")
+        conversation.say("return")
+        gate.wait_reached()
+        field_worker.process.wait_for_log(
+            f"Soft time limit (1s) exceeded for {APP}.hold[{task.id}]"
+        )
+        assert field.in_use("struck")
+    wait_until(lambda: not field.in_use("struck"), what="the AppID is given back")
 
 
 # What a worker says when a signal has arrived: the next one may follow then.
@@ -145,8 +179,18 @@ def test_a_worker_that_is_stopped_lets_its_tasks_end(
         assert not in_use(service, product)
 
 
-@pytest.mark.parametrize("pool", POOLS)
-@pytest.mark.parametrize("signals", ["QUIT", "INT INT", "INT INT INT"])
+@pytest.mark.parametrize(
+    ("pool", "signals"),
+    [
+        ("prefork", "QUIT"),
+        ("prefork", "INT INT INT"),
+        ("threads", "INT INT INT"),
+        ("solo", "QUIT"),
+        ("solo", "INT INT INT"),
+        ("gevent", "INT INT"),
+        ("gevent", "INT INT INT"),
+    ],
+)
 def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
     signals: str,
     pool: str,
@@ -155,10 +199,6 @@ def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
     new_product: NewProduct,
     talk: Talk,
 ) -> None:
-    if signals == "INT INT" and pool != "gevent" or signals == "QUIT" and pool == "gevent":
-        pytest.skip("QUIT and INT INT do the same, but for gevent, where INT INT alone ends a task")
-    if signals == "QUIT" and pool == "threads":
-        pytest.skip("threads run on until their bodies end: as when it is stopped")
     product = new_product(service)
     conversation = talk(product)
     with ExitStack() as stack:
@@ -178,8 +218,9 @@ def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
         wait_until_given_back(service, product, worker.process)
 
 
-@pytest.mark.parametrize("word", ["exit", "_exit"])
-@pytest.mark.parametrize("pool", ["solo", "threads"])
+@pytest.mark.parametrize(
+    ("pool", "word"), [("solo", "exit"), ("solo", "_exit"), ("threads", "_exit")]
+)
 def test_what_a_body_held_that_ended_its_worker_is_given_back(
     word: str,
     pool: str,
@@ -188,8 +229,6 @@ def test_what_a_body_held_that_ended_its_worker_is_given_back(
     new_product: NewProduct,
     talk: Talk,
 ) -> None:
-    if (word, pool) == ("exit", "threads"):
-        pytest.skip("it ends the task alone there: tested with the other bodies")
     product = new_product(service)
     conversation = talk(product)
     with ExitStack() as stack:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from rq.command import send_stop_job_command
+from rq.job import JobStatus
 
 from appid_manager_client.testing import LocalService
+from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
 from .conftest import NewProduct, RqWorker, RqWorkers
@@ -58,6 +61,26 @@ def test_a_job_that_takes_too_long_gives_its_appid_back(
     any_rq_worker.send(job, conversation.token, job_timeout=1)
     conversation.started()
     wait_until_given_back(service, product, any_rq_worker.process)
+
+
+def test_a_job_timeout_doesnt_stop_a_release_that_it_strikes(
+    rq_workers: RqWorkers, talk: Talk
+) -> None:
+    with ExitStack() as stack:
+        field = stack.enter_context(FieldService(auth_token=None))
+        field.init("struck", {"1": 1})
+        worker = rq_workers.start(stack, "AppIdWorker", url=field.url)
+        conversation = talk("struck")
+        with field.hold("release", "before") as gate:
+            job = worker.send("hold", conversation.token, job_timeout=1)
+            conversation.started()
+            conversation.say("return")
+            gate.wait_reached()
+            time_is_up = time.monotonic() + 2.0
+            wait_until(lambda: time.monotonic() > time_is_up, what="the job's time is up")
+            assert field.in_use("struck")
+        wait_until(lambda: not field.in_use("struck"), what="the AppID is given back")
+        wait_until(lambda: job.get_status() is JobStatus.FAILED, what="the job has failed")
 
 
 @pytest.mark.parametrize("job", ["hold", "plainly_decorated"])
