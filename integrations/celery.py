@@ -54,6 +54,7 @@ WAITING_FOR_APPID = "WAITING_FOR_APPID"
 
 _WAITS = "appid_waits"
 _SINCE = "appid_waiting_since"
+_HEADERS = (_WAITS, _SINCE)
 _OPTIONS = ("product", "client", "on_exhausted", "inject", "timeout", "min_remaining", "ttl")
 
 
@@ -81,17 +82,17 @@ class AppIdRequest(Request):
             if not soft:
                 _sweeper.watch(self.worker_pid)
 
-    def terminate(self, pool: Any, signal: Any = None) -> Any:
+    def terminate(self, *args: Any, **kwargs: Any) -> Any:
         """The task was revoked while it ran."""
         try:
-            return super().terminate(pool, signal)
+            return super().terminate(*args, **kwargs)
         finally:
             _sweeper.watch(self.worker_pid)
 
-    def cancel(self, pool: Any, signal: Any = None, emit_retry: bool = True) -> Any:
+    def cancel(self, *args: Any, **kwargs: Any) -> Any:
         """The worker shuts down, or lost the broker."""
         try:
-            return super().cancel(pool, signal, emit_retry)
+            return super().cancel(*args, **kwargs)
         finally:
             _sweeper.watch(self.worker_pid)
 
@@ -220,7 +221,10 @@ def _lease_for(
         except NoAppIdAvailable as error:
             _out_of_appids(task, options, error)
         request.appid_lease = lease
-        logger.info("%s[%s] holds %s of %s", task.name, request.id, lease.appid, lease.product_name)
+        # A retry of the body's own would carry these on, and count its waits from then.
+        request.headers = {k: v for k, v in (request.headers or {}).items() if k not in _HEADERS}
+        # Task loggers name the task and its id themselves.
+        logger.info("holds %s of %s", lease.appid, lease.product_name)
         yield lease
     finally:
         lease.release()
@@ -243,9 +247,7 @@ def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailabl
         request, retries=request.retries, countdown=seconds, headers=headers
     )
     logger.info(
-        "%s[%s] waits for an AppID of %s, again in %.1f s (wait %d): %s",
-        task.name,
-        request.id,
+        "waits for an AppID of %s, again in %.1f s (wait %d): %s",
         error.product_name,
         seconds,
         waits,

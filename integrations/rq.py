@@ -142,6 +142,7 @@ def _lease_for(
 
 def _tell_holding(job: Job, lease: Lease) -> None:
     logger.info("job %s holds %s of %s", job.id, lease.appid, lease.product_name)
+    job.meta.pop(_SINCE, None)  # should it wait once more, it does so anew; RQ goes on counting
     job.meta[META] = {
         "state": "acquired",
         "product": lease.product_name,

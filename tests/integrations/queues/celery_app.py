@@ -93,7 +93,8 @@ def plainly_decorated(token: str, lease: Lease = INJECTED) -> str:
 
 @app.task(**appid_options(product_of, client=short), bind=True, max_retries=1)
 def waits(self: AppIdTask, token: str, lease: Lease = INJECTED) -> dict[str, Any]:
-    announce(connection, token, appid=lease.appid, retries=self.request.retries)
+    waiting = sorted(name for name in self.request.headers or {} if name.startswith("appid_"))
+    announce(connection, token, appid=lease.appid, retries=self.request.retries, waiting=waiting)
     end(self, await_word(connection, token) or "return")
     return {"appid": lease.appid, "start": lease.start_time, "id": self.request.id}
 

@@ -55,6 +55,7 @@ def test_a_task_comes_again_in_the_next_hour_in_every_pool(
         assert {first["id"], second["id"]} == {result.id for result in results}
         announced = [conversation.started(), conversation.started()]
         assert [entry["retries"] for entry in announced] == [0, 0]
+        assert [entry["waiting"] for entry in announced] == [[], []]  # a retry starts anew
         assert not conversation.starts_left
 
 
