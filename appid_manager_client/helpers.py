@@ -29,6 +29,7 @@ class Helpers:
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None  # guarded by _lock
         self._pid = 0
+        self._closed = False
         forking.register(self)
 
     def _after_fork_in_child(self) -> None:
@@ -36,16 +37,24 @@ class Helpers:
         self._executor = None
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have `work` done by a helper; inline where the interpreter is shutting down and starts no more threads."""
-        with self._lock:
-            if self._executor is None or self._pid != os.getpid():
-                self._executor = ThreadPoolExecutor(self._limit, thread_name_prefix=self._name)
-                self._pid = os.getpid()
-            executor = self._executor
+        """Have `work` done by a helper; inline after `close()`, and while the interpreter shuts down."""
+        executor = self._running()
+        if executor is None:
+            return _done_inline(work)
         try:
             return executor.submit(work)
         except RuntimeError:
             return _done_inline(work)
+
+    def _running(self) -> ThreadPoolExecutor | None:
+        """The executor of this process, or `None` after `close()`: its threads would have nobody to end them."""
+        with self._lock:
+            if self._closed:
+                return None
+            if self._executor is None or self._pid != os.getpid():
+                self._executor = ThreadPoolExecutor(self._limit, thread_name_prefix=self._name)
+                self._pid = os.getpid()
+            return self._executor
 
     def run_shielded(self, work: Callable[[], T], bound: float) -> T:
         """Do `work`, and don't come back before it is done, or `bound` seconds have passed.
@@ -73,6 +82,7 @@ class Helpers:
     def close(self) -> None:
         """Let the helpers end when their work is done; doesn't wait for them."""
         with self._lock:
+            self._closed = True
             executor, self._executor = self._executor, None
         if executor is not None and self._pid == os.getpid():
             executor.shutdown(wait=False)

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from . import forking
 from .acquiring import Acquirer
-from .claims import Claim, Outcome
+from .claims import Claim, ClaimState, Outcome
 from .config import check_name, check_seconds
 from .errors import LeaseInUse, LeaseLost, LeaseNotHeld
 from .keeper import LeaseKeeper
@@ -149,7 +149,10 @@ class Lease:
     @property
     def held(self) -> bool:
         """Whether the AppID is this process's to use now, as far as is known."""
-        return not self.lost and self._state is LeaseState.HELD and self._pid == os.getpid()
+        if self.lost or self._state is not LeaseState.HELD or self._pid != os.getpid():
+            return False
+        # A client that was closed has given back what its leases held.
+        return self._claim is not None and self._claim.state is ClaimState.HELD
 
     def check(self) -> None:
         """Make sure that the AppID is still ours, without asking the service: cheap enough for every step of a job.
@@ -164,6 +167,8 @@ class Lease:
             why = "it belongs to the parent process"
         elif self._state is LeaseState.LOST:
             why = self._loss
+        elif self._state is LeaseState.HELD:
+            why = "its client was closed"
         else:
             why = "it was given back"
         raise LeaseLost(
@@ -331,6 +336,8 @@ class Lease:
         claim = getattr(self, "_claim", None)
         if claim is None or claim.pid != os.getpid() or self._state is not LeaseState.HELD:
             return
+        if claim.state is not ClaimState.HELD:
+            return  # given back when its client was closed
         self._keeper.forget(claim)
         warnings.warn(
             f"a lease of {self.product_name} was forgotten while it held {claim.appid}; it is being given back",

@@ -243,7 +243,7 @@ def test_a_lost_answer_to_an_acquire_costs_no_second_appid_on_ours(
     assert len(ids) == 1, "every try has the same id"
     if any_service.is_legacy:
         assert any_service.in_use() == ["a", "b"]
-        assert "candidates: a)" in caplog.text
+        wait_until(lambda: "candidates: a)" in caplog.text)
     else:
         assert any_service.in_use() == [got.appid]
 

@@ -1,0 +1,565 @@
+"""Leases against both kinds of service: given back exactly once whatever happens, and never silently lost."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import gc
+import logging
+import random
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from appid_manager_client import (
+    AppIdClient,
+    ClientClosed,
+    Event,
+    EventKind,
+    Lease,
+    LeaseInUse,
+    LeaseLost,
+    LeaseNotHeld,
+    NoAppIdAvailable,
+)
+from appid_manager_client.clock import SystemTime
+from tests.support.faults import Fault
+from tests.support.field import FieldService
+from tests.support.machine import TurnedSystem
+from tests.support.ours import OurService
+from tests.support.waiting import PATIENCE, wait_until
+
+AnyService = FieldService | OurService
+
+
+class HastyTime(SystemTime):
+    """The real clock, with all jitter drawn at its least: backoffs of a twentieth of a second."""
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+
+def client_of(service: AnyService, **options: Any) -> AppIdClient:
+    options.setdefault("system", HastyTime())
+    return AppIdClient(service.url, 20, auth_token=service.auth_token, **options)
+
+
+@pytest.fixture
+def client(any_service: AnyService) -> Iterator[AppIdClient]:
+    any_service.init("p", {"a": 1})
+    with client_of(any_service) as made:
+        yield made
+
+
+def releases(service: AnyService) -> int:
+    return len(service.calls_of("release"))
+
+
+# What a lease is
+
+
+def test_a_lease_tells_what_it_holds(any_service: AnyService, client: AppIdClient) -> None:
+    with client.lease("p", holder="me") as lease:
+        assert (lease.appid, lease.vid, lease.product_name) == ("a", 1, "p")
+        assert lease.start_time == any_service.grants[0].starttime
+        assert lease.held and not lease.released and not lease.lost
+        assert lease.hour_end == pytest.approx(any_service.hour_end())
+        assert 2900 < lease.remaining <= 3000
+        lease.check()
+        assert "'p'" in repr(lease) and "held" in repr(lease)
+        assert any_service.in_use() == ["a"]
+    assert any_service.in_use() == []
+    assert lease.released and not lease.held and not lease.lost
+    assert lease.appid == "a", "for logs"
+    with pytest.raises(LeaseLost, match="it was given back"):
+        lease.check()
+
+
+def test_a_lease_that_was_not_acquired_holds_nothing(client: AppIdClient) -> None:
+    lease = client.lease("p")
+    for read in ("appid", "vid", "start_time", "hour_end", "remaining"):
+        with pytest.raises(LeaseNotHeld):
+            getattr(lease, read)
+    with pytest.raises(LeaseNotHeld):
+        lease.check()
+    assert lease.release() is False
+    assert not lease.held and not lease.lost and not lease.released
+
+
+def test_a_lease_serves_one_block_at_a_time_and_another_one_later(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1, "b": 2})
+    lease = client.lease("p")
+    with lease:
+        with pytest.raises(LeaseInUse):
+            lease.acquire()
+        assert lease.appid == "a"
+    with lease:
+        assert lease.appid == "b"
+
+
+def test_a_block_is_not_entered_without_an_appid(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    with client.lease("p"):
+        with pytest.raises(NoAppIdAvailable):
+            with client.lease("p", timeout=1):
+                pytest.fail("entered without an AppID")
+    assert any_service.in_use() == []
+    assert releases(any_service) == 1
+
+
+# Given back exactly once
+
+
+@pytest.mark.parametrize(
+    "kind", [ValueError, KeyboardInterrupt, SystemExit, GeneratorExit, asyncio.CancelledError]
+)
+def test_every_exception_gives_the_appid_back_and_comes_out_as_it_is(
+    kind: type[BaseException], any_service: AnyService, client: AppIdClient
+) -> None:
+    error = kind("the body's own")
+    with pytest.raises(kind) as caught:
+        with client.lease("p"):
+            raise error
+    assert caught.value is error and error.__context__ is None
+    assert any_service.in_use() == [] and releases(any_service) == 1
+
+
+def test_a_return_and_a_generator_that_is_closed_give_it_back(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1, "b": 2})
+
+    def returning() -> str:
+        with client.lease("p") as lease:
+            return lease.appid
+
+    def yielding() -> Iterator[str]:
+        with client.lease("p") as lease:
+            yield lease.appid
+
+    assert returning() == "a"
+    generator = yielding()
+    assert next(generator) == "b"
+    generator.close()  # type: ignore[attr-defined]
+    assert any_service.in_use() == []
+
+
+def test_many_threads_release_one_lease_once(any_service: AnyService, client: AppIdClient) -> None:
+    lease = client.lease("p").acquire()
+    barrier = threading.Barrier(8)
+
+    def give_back() -> bool:
+        barrier.wait(PATIENCE)
+        return lease.release()
+
+    with ThreadPoolExecutor(8) as threads:
+        told = [future.result() for future in [threads.submit(give_back) for _ in range(8)]]
+    assert sorted(told) == [False] * 7 + [True]
+    assert releases(any_service) == 1
+
+
+def test_many_threads_have_many_leases_and_none_is_shared(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {f"a{n}": n for n in range(16)})
+    held: list[str] = []
+
+    def work(_: int) -> None:
+        with client.lease("p") as lease:
+            held.append(lease.appid)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(16)))
+    assert len(set(held)) == 16
+    assert any_service.in_use() == []
+
+
+@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.RESET_HALF_WAY])
+def test_a_release_whose_answer_is_lost_is_no_loss(
+    fault: Fault, any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.faults.queue("release", fault)
+    with client.lease("p") as lease:
+        pass
+    wait_until(lambda: not client.pending_releases)
+    assert lease.released and not lease.lost
+    assert any_service.in_use() == []
+
+
+def test_a_release_that_can_t_be_delivered_is_deferred_and_masks_nothing(
+    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(ValueError, match="the body's own"):
+        with client.lease("p") as lease:
+            any_service.faults.queue("release", Fault.UNAVAILABLE, times=3)
+            raise ValueError("the body's own")
+    assert lease.released
+    wait_until(lambda: not any_service.in_use(), what="the deferred release is delivered")
+    wait_until(lambda: not client.pending_releases)
+    assert "could not give back a of p yet" in caplog.text
+
+
+def test_what_is_owed_while_the_service_is_down_is_shown_and_delivered_when_it_is_back(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    lease = client.lease("p").acquire()
+    with any_service.refusing():
+        assert lease.release() is False
+        (owed,) = client.pending_releases
+        assert (owed.product_name, owed.appid) == ("p", "a")
+        assert owed.attempts >= 1 and "refused" in owed.last_error and owed.seconds >= 0
+        assert any_service.in_use() == ["a"]
+    wait_until(lambda: not client.pending_releases)
+    assert any_service.in_use() == []
+
+
+def test_a_deferred_release_does_not_take_back_what_somebody_else_holds_by_then(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    lease = client.lease("p", ttl=None).acquire()
+    with any_service.refusing():
+        lease.release()
+    # Depending on who is first, ours was released already or is dropped now; in no case is the other's taken.
+    with client_of(any_service) as other:
+        other.init_product("p", {"a": 1})
+        wait_until(lambda: not client.pending_releases)
+        with other.lease("p") as held:
+            assert any_service.in_use() == ["a"] and held.held
+
+
+def test_a_release_that_hears_that_the_appid_is_not_ours_marks_the_lease_lost(
+    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Lease] = []
+    with client.lease("p", on_lost=told.append) as lease:
+        with client_of(any_service) as other:
+            assert other.release_appid("a", "p")
+    wait_until(lambda: told)
+    assert lease.lost and told == [lease]
+    assert "lost a of p" in caplog.text
+    with pytest.raises(LeaseLost):
+        lease.check()
+
+
+def test_a_forgotten_lease_warns_and_is_given_back(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    lease = client.lease("p").acquire()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del lease
+        gc.collect()
+    assert [warning.category for warning in caught] == [ResourceWarning]
+    assert "forgotten while it held a" in str(caught[0].message)
+    wait_until(lambda: not any_service.in_use())
+
+
+# Interrupts
+
+
+class Interrupt(BaseException):
+    """Thrown into a thread at any of its instructions, as a signal's handler or a time limit does."""
+
+
+def test_an_interrupt_at_any_moment_loses_no_appid(any_service: AnyService) -> None:
+    any_service.init("p", {f"a{n}": n for n in range(400)})
+    chance = random.Random(20)
+    entered = 0
+    with client_of(any_service) as client:
+        for _ in range(60):
+            entered += _interrupted_lease(client, chance.uniform(0, 0.012))
+        gc.collect()
+        wait_until(lambda: not any_service.in_use() and not client.pending_releases)
+    assert any_service.in_use() == []
+    assert 0 < entered
+
+
+def _interrupted_lease(client: AppIdClient, delay: float) -> bool:
+    """Use a lease in a thread, into which an `Interrupt` is thrown; whether the body was reached."""
+    reached = threading.Event()
+    ready = threading.Event()
+
+    def use() -> None:
+        try:
+            ready.set()
+            with client.lease("p"):
+                reached.set()
+                time.sleep(0.001)
+            # The interrupt may come late: it has to strike in here, not in the machinery of the threads.
+            over = time.monotonic() + PATIENCE
+            while time.monotonic() < over:
+                time.sleep(0.001)
+        except Interrupt:
+            pass
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    ready.wait(PATIENCE)
+    time.sleep(delay)
+    assert thread.ident is not None
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt)
+    )
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    return reached.is_set()
+
+
+def test_a_release_is_carried_through_although_interrupts_strike_during_it(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    lease = client.lease("p").acquire()
+    caught: list[BaseException] = []
+
+    def give_back() -> None:
+        try:
+            lease.release()
+            time.sleep(PATIENCE)
+        except Interrupt as interrupt:
+            caught.append(interrupt)
+
+    with any_service.hold("release", times=1) as gate:
+        thread = threading.Thread(target=give_back)
+        thread.start()
+        gate.wait_reached()
+        assert thread.ident is not None
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(
+            ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt)
+        )
+    thread.join(PATIENCE)
+    assert len(caught) == 1 and lease.released
+    wait_until(lambda: not any_service.in_use())
+    assert releases(any_service) == 1
+
+
+# Abandoned acquires
+
+
+def test_a_timeout_while_the_acquire_is_on_the_wire_gives_back_what_it_gets(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    with any_service.hold("acquire", "after", times=1):
+        with pytest.raises(NoAppIdAvailable, match="has not answered yet"):
+            client.lease("p", timeout=0.2).acquire()
+        assert any_service.in_use() == ["a"]
+    wait_until(lambda: not any_service.in_use(), what="what the late answer brought is given back")
+
+
+def test_a_plain_acquire_with_a_timeout_gives_back_what_comes_too_late(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    with any_service.hold("acquire", "after", times=1):
+        with pytest.raises(NoAppIdAvailable):
+            client.acquire_appid("p", timeout=0.2)
+    wait_until(lambda: not any_service.in_use())
+
+
+def test_closing_a_client_gives_back_what_is_held(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1, "b": 1})
+    client = client_of(any_service)
+    first, second = client.lease("p").acquire(), client.lease("p").acquire()
+    client.close()
+    assert any_service.in_use() == []
+    assert not first.held
+    with pytest.raises(LeaseLost, match="its client was closed"):
+        first.check()
+    assert first.release() is False and second.release() is False
+    assert releases(any_service) == 2
+    with pytest.raises(ClientClosed):
+        client.lease("p").acquire()
+
+
+def test_closing_a_client_is_bounded_however_many_leases_a_hanging_service_holds(
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    any_service.init("p", {f"a{n}": n for n in range(8)})
+    client = AppIdClient(any_service.url, 0.5, auth_token=any_service.auth_token)
+    leases = [client.lease("p").acquire() for _ in range(8)]
+    with any_service.hold("release"):
+        started = time.monotonic()
+        client.close(1.0)
+        took = time.monotonic() - started
+    assert took < 3.2, "one after the other they would take 4 seconds and more"
+    assert len(leases) == 8
+
+
+# Renewing
+
+
+def test_renewing_gives_back_in_the_old_hour_and_takes_in_the_new(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+    system = TurnedSystem(followers=(any_service.advance,))
+    with client_of(any_service, system=system) as client:
+        with client.lease("p", ttl=None) as lease:
+            old, turn = lease.start_time, any_service.hour_end()
+            assert lease.renew(within=60) is False
+            any_service.advance(0)
+            assert lease.renew() is True
+            assert old < turn * 1000 <= lease.start_time
+            assert lease.held and any_service.in_use() == ["a"]
+    assert any_service.in_use() == []
+    assert [grant.appid for grant in any_service.grants] == ["a", "a"]
+
+
+def test_a_renewal_that_finds_nothing_leaves_nothing_held(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    with client.lease("p") as lease:
+        with pytest.raises(NoAppIdAvailable):
+            lease.renew(timeout=0.5)
+        assert not lease.held
+        with pytest.raises(LeaseNotHeld):
+            lease.renew()
+    assert any_service.in_use() == []
+    assert releases(any_service) == 1
+
+
+# asyncio
+
+
+def test_a_thousand_waiting_coroutines_hold_no_thread(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+
+    async def main(client: AppIdClient) -> None:
+        async with client.lease("p"):
+            waiters = [asyncio.create_task(_use(client)) for _ in range(1000)]
+            # All have asked, so all wait.
+            while len(any_service.calls_of("acquire")) < 1001:
+                await asyncio.sleep(0.01)
+            names = [thread.name for thread in threading.enumerate()]
+            assert not any(name.startswith("asyncio") for name in names)
+            assert sum(name.startswith("appid-") for name in names) < 100
+            loop = asyncio.get_running_loop()
+            assert await asyncio.wait_for(loop.run_in_executor(None, lambda: 7), PATIENCE) == 7
+            for waiter in waiters:
+                waiter.cancel()
+            told = await asyncio.gather(*waiters, return_exceptions=True)
+        assert all(isinstance(one, asyncio.CancelledError) for one in told)
+
+    with AppIdClient(any_service.url, 60, auth_token=any_service.auth_token) as client:
+        asyncio.run(main(client))
+    assert any_service.in_use() == []
+
+
+async def _use(client: AppIdClient) -> str:
+    async with client.lease("p") as lease:
+        await asyncio.sleep(0)
+        return lease.appid
+
+
+def test_a_task_cancelled_at_any_step_gives_the_appid_back(any_service: AnyService) -> None:
+    any_service.init("p", {f"a{n}": n for n in range(400)})
+    ended = {"cancelled": 0, "finished": 0}
+
+    async def main(client: AppIdClient) -> None:
+        for steps in range(40):
+            task = asyncio.create_task(_use(client))
+            for _ in range(steps):
+                await asyncio.sleep(0.0003)
+            task.cancel()
+            try:
+                await task
+                ended["finished"] += 1
+            except asyncio.CancelledError:
+                ended["cancelled"] += 1
+
+    with client_of(any_service) as client:
+        asyncio.run(main(client))
+        wait_until(lambda: not any_service.in_use() and not client.pending_releases)
+    assert ended["cancelled"] > 3
+
+
+def test_a_cancelled_release_goes_on_to_its_end(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    async def main() -> None:
+        lease = client.lease("p")
+        await lease.acquire_async()
+        with any_service.hold("release", times=1) as gate:
+            task = asyncio.create_task(lease.release_async())
+            await asyncio.to_thread(gate.wait_reached)
+            task.cancel()
+            await asyncio.sleep(0.01)
+            assert not task.done(), "one cancellation is endured until the release is through"
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert lease.released
+
+    asyncio.run(main())
+    assert any_service.in_use() == [] and releases(any_service) == 1
+
+
+def test_renewing_works_in_coroutines(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+    system = TurnedSystem(followers=(any_service.advance,))
+
+    async def main(client: AppIdClient) -> None:
+        async with client.lease("p", ttl=None) as lease:
+            first = lease.start_time
+            assert await lease.renew_async(within=60) is False
+            assert await lease.renew_async() is True
+            assert lease.start_time > first
+
+    with client_of(any_service, system=system) as client:
+        asyncio.run(main(client))
+    assert any_service.in_use() == []
+
+
+# Events
+
+
+def test_events_tell_what_happened(any_service: AnyService) -> None:
+    any_service.init("p", {"a": 1})
+    events: list[Event] = []
+    with client_of(any_service, on_event=events.append) as client:
+        with client.lease("p"):
+            any_service.faults.queue("release", Fault.UNAVAILABLE)
+        wait_until(lambda: not client.pending_releases)
+        with pytest.raises(NoAppIdAvailable):
+            client.acquire_appid("p", max_retries=0)
+    kinds = [event.kind for event in events if event.kind is not EventKind.WAITING]
+    assert kinds == [
+        EventKind.ACQUIRED,
+        EventKind.DEFERRED,
+        EventKind.RELEASED,
+        EventKind.EXHAUSTED,
+    ]
+    assert {event.product_name for event in events} == {"p"}
+    assert events[0].appid == "a" and events[0].service == any_service.url
+
+
+def test_a_hook_that_raises_has_no_effect_on_the_lease(
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    any_service.init("p", {"a": 1})
+
+    def broken(event: Event) -> None:
+        raise ZeroDivisionError(event.kind)
+
+    with client_of(any_service, on_event=broken) as client:
+        with client.lease("p") as lease:
+            assert lease.held
+    assert lease.released and any_service.in_use() == []
+    assert "the event hook failed on acquired of p" in caplog.text
+
+
+def test_an_on_lost_that_raises_has_no_effect_either(
+    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(lease: Lease) -> None:
+        raise ZeroDivisionError
+
+    with client.lease("p", on_lost=broken) as lease:
+        with client_of(any_service) as other:
+            other.release_appid("a", "p")
+    assert lease.lost
+    wait_until(lambda: "on_lost of" in caplog.text, what="the failure is logged")
