@@ -11,7 +11,7 @@ demo: $(STAMP)
 	$(BIN)/appid-manager demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
 
 lint: $(STAMP)
 	$(BIN)/black --check --quiet appid_manager_client integrations tests benchmarks examples
@@ -26,7 +26,8 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks
 
 soak: $(STAMP)
-	$(BIN)/python -m tests.soak
+	$(BIN)/python -m tests.soak.leases
+	$(BIN)/python -m tests.soak.queued_tasks
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .hypothesis .coverage

@@ -102,12 +102,14 @@ def test_a_database_of_ones_own_is_kept(tmp_path):
 
 
 def test_after_close_nothing_is_left():
+    before = set(threading.enumerate())
     service = LocalService()
     with service:
         directory = service._directory.name
     assert not Path(directory).exists()
     of_the_service = ("appid-local-service", "appid-service")
-    assert not any(t.name.startswith(of_the_service) for t in threading.enumerate())
+    left = set(threading.enumerate()) - before
+    assert not any(thread.name.startswith(of_the_service) for thread in left)
     with pytest.raises(ConfigurationError, match="was closed"):
         service.start()
 

@@ -1,6 +1,6 @@
 """The soak: 500 Celery tasks for 100 AppIDs over several shortened hours, some failing, some killed.
 
-    python -m tests.soak [--tasks N] [--appids N] [--hour SECONDS]
+    python -m tests.soak.queued_tasks [--tasks N] [--appids N] [--hour SECONDS]
 
 At the end every task has run or failed for its own reason, no AppID is in use, and the service's history shows that
 none was used twice in an hour or held by two. Ends with status 1 where that isn't so.
@@ -32,7 +32,9 @@ from tests.support.waiting import wait_until
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="The soak.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak.queued_tasks", description="The soak."
+    )
     parser.add_argument("--tasks", type=int, default=500)
     parser.add_argument("--appids", type=int, default=100)
     parser.add_argument("--hour", type=int, default=10, help="seconds in an hour of the service")
