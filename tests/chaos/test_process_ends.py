@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -328,3 +332,97 @@ listen()
         finally:
             os.kill(int(child), signal.SIGKILL)
     assert field_service.in_use() == []
+
+
+SPAWN = """
+import multiprocessing
+from appid_manager_client import AppIdClient
+
+def work(number):
+    with AppIdClient() as own, own.lease("p") as lease:
+        return lease.appid
+
+if __name__ == "__main__":
+    with AppIdClient() as client, client.lease("p") as lease:
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            got = pool.map(work, range(3))
+        lease.check()
+        assert lease.appid not in got
+        print(*sorted(got))
+"""
+
+
+def test_spawned_children_get_appids_of_their_own(
+    any_service: FaultyService, tmp_path: Path
+) -> None:
+    set_up(any_service, count=4).close()
+    script = tmp_path / "spawn.py"
+    script.write_text(SPAWN)
+    environment = {"APPID_MANAGER_URL": any_service.url}
+    environment["APPID_MANAGER_TOKEN"] = any_service.auth_token
+    done = subprocess.run(
+        [sys.executable, script],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.split() == ["a2", "a3", "a4"], done.stderr
+    assert any_service.in_use("p") == []
+
+
+PREFORK = """
+import socket
+listener = socket.create_server(("127.0.0.1", 0))
+with client.lease("p") as lease:        # the master has used its client before it forks
+    say("master", lease.appid)
+def serve():
+    while True:
+        connection, _ = listener.accept()
+        if connection.recv(100) == b"quit":
+            os._exit(0)
+        with client.lease("p") as lease:
+            connection.sendall(f"{os.getpid()} {lease.appid}".encode())
+            connection.recv(100)        # held until the caller is done
+        connection.sendall(b" given back")
+        connection.close()
+workers = []
+for _ in range(3):
+    worker = os.fork()
+    if not worker:
+        serve()
+    workers.append(worker)
+say("listens", listener.getsockname()[1])
+listen()
+for worker in workers:
+    with socket.create_connection(listener.getsockname()) as connection:
+        connection.sendall(b"quit")
+        connection.recv(1)
+say("ends", *[os.waitpid(worker, 0)[1] for worker in workers])
+"""
+
+
+def test_the_workers_of_a_prefork_server_share_nothing_but_the_code(
+    any_service: FaultyService,
+) -> None:
+    set_up(any_service, count=10).close()
+    with _program(PREFORK, any_service) as program, ExitStack() as stack:
+        assert program.expect("master") == ["a1"]
+        (port,) = program.expect("listens")
+        calls = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", int(port)), timeout=20))
+            for _ in range(3)
+        ]
+        for call in calls:
+            call.sendall(b"lease")
+        answers = [call.recv(100).decode().split() for call in calls]
+        assert len({pid for pid, _ in answers}) == 3
+        held = sorted(appid for _, appid in answers)
+        assert held == ["a2", "a3", "a4"] == sorted(any_service.in_use("p"))
+        for call in calls:
+            call.sendall(b"done")
+            assert call.recv(100) == b" given back"
+        assert any_service.in_use("p") == []
+        program.tell()
+        assert program.expect("ends") == ["0"] * 3
+        assert program.wait() == 0
