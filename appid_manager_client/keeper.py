@@ -123,21 +123,20 @@ class LeaseKeeper:
                 force=force,
             )
             in_doubt = False
-        except AppIdManagerError as error:
-            in_doubt = isinstance(error, (TransportError, ProtocolError)) and error.maybe_received
-            raise
-        finally:
-            self._after_ask(claim, outcome, sent, in_doubt)
-        if isinstance(outcome, Grant):
-            if claim.record is not None:
+            if isinstance(outcome, Grant) and claim.record is not None:
                 claim.record.granted(
                     appid=outcome.appid,
                     vid=outcome.vid,
                     start_time=outcome.start_time,
                     lease_id=outcome.lease_id,
                 )
-            if claim.owner is not None:
-                self._wake()  # for its heartbeats, and to take it back if its lease is forgotten
+        except AppIdManagerError as error:
+            in_doubt = isinstance(error, (TransportError, ProtocolError)) and error.maybe_received
+            raise
+        finally:
+            self._after_ask(claim, outcome, sent, in_doubt)
+        if isinstance(outcome, Grant) and claim.owner is not None:
+            self._wake()  # for its heartbeats, and to take it back if its lease is forgotten
         return outcome
 
     def _after_ask(

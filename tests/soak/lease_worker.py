@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appid_manager_client import AppIdClient, AppIdManagerError
+from appid_manager_client.claims import ClaimState
+from tests.support.waiting import wait_until
 
 PRODUCT = "soak"
 THREADS = 8
@@ -67,6 +69,8 @@ class Worker:
         for line in sys.stdin:
             if line.strip() == "freeze":
                 self._gate.freeze()
+                # An acquire that timed out may still be on the wire, in a helper thread.
+                wait_until(self._nothing_on_the_wire)
                 print("frozen", flush=True)
             else:
                 break
@@ -75,6 +79,11 @@ class Worker:
             thread.join()
         self._client.close(timeout=20)
         print("had", sum(self._had), flush=True)
+
+    def _nothing_on_the_wire(self) -> bool:
+        keeper = self._client._keeper
+        with keeper._lock:
+            return all(claim.state is not ClaimState.SENDING for claim in keeper._claims)
 
     def _take_leases(self, number: int) -> None:
         chance = random.Random(f"{self._seed} {number}")
@@ -127,4 +136,5 @@ class Worker:
 
 
 if __name__ == "__main__":
-    Worker(AppIdClient(timeout=5), int(sys.argv[1])).run()
+    # A service in the field that scans thousands of AppIDs takes its time; giving up on an acquire loses its answer.
+    Worker(AppIdClient(timeout=60), int(sys.argv[1])).run()
