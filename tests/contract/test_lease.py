@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import logging
 import random
@@ -30,6 +29,7 @@ from appid_manager_client import (
 from appid_manager_client.clock import SystemTime
 from tests.support.faults import Fault
 from tests.support.field import FieldService
+from tests.support.interrupts import Interrupt, Interrupter
 from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
 from tests.support.waiting import PATIENCE, wait_until
@@ -265,78 +265,43 @@ def test_a_forgotten_lease_warns_and_is_given_back(
 # Interrupts
 
 
-class Interrupt(BaseException):
-    """Thrown into a thread at any of its instructions, as a signal's handler or a time limit does."""
-
-
 def test_an_interrupt_at_any_moment_loses_no_appid(any_service: AnyService) -> None:
     any_service.init("p", {f"a{n}": n for n in range(400)})
     chance = random.Random(20)
     entered = 0
-    with client_of(any_service) as client:
+    with client_of(any_service) as client, Interrupter() as interrupter:
         for _ in range(60):
-            entered += _interrupted_lease(client, chance.uniform(0, 0.012))
+            try:
+                interrupter.strike_in(chance.uniform(0, 0.012))
+                with client.lease("p"):
+                    entered += 1
+                    time.sleep(0.001)
+                interrupter.wait()
+            except Interrupt:
+                pass
         gc.collect()
         wait_until(lambda: not any_service.in_use() and not client.pending_releases)
     assert any_service.in_use() == []
-    assert 0 < entered
+    assert entered > 0
 
 
-def _interrupted_lease(client: AppIdClient, delay: float) -> bool:
-    """Use a lease in a thread, into which an `Interrupt` is thrown; whether the body was reached."""
-    reached = threading.Event()
-    ready = threading.Event()
-
-    def use() -> None:
-        try:
-            ready.set()
-            with client.lease("p"):
-                reached.set()
-                time.sleep(0.001)
-            # The interrupt may come late: it has to strike in here, not in the machinery of the threads.
-            over = time.monotonic() + PATIENCE
-            while time.monotonic() < over:
-                time.sleep(0.001)
-        except Interrupt:
-            pass
-
-    thread = threading.Thread(target=use)
-    thread.start()
-    ready.wait(PATIENCE)
-    time.sleep(delay)
-    assert thread.ident is not None
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt)
-    )
-    thread.join(PATIENCE)
-    assert not thread.is_alive()
-    return reached.is_set()
-
-
-def test_a_release_is_carried_through_although_interrupts_strike_during_it(
+def test_a_release_is_carried_through_although_an_interrupt_strikes_during_it(
     any_service: AnyService, client: AppIdClient
 ) -> None:
     lease = client.lease("p").acquire()
-    caught: list[BaseException] = []
+    gate = any_service.hold("release", times=1)
 
-    def give_back() -> None:
-        try:
-            lease.release()
-            time.sleep(PATIENCE)
-        except Interrupt as interrupt:
-            caught.append(interrupt)
-
-    with any_service.hold("release", times=1) as gate:
-        thread = threading.Thread(target=give_back)
-        thread.start()
+    def when_it_is_on_the_wire() -> None:
         gate.wait_reached()
-        assert thread.ident is not None
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(thread.ident), ctypes.py_object(Interrupt)
-        )
-    thread.join(PATIENCE)
-    assert len(caught) == 1 and lease.released
-    wait_until(lambda: not any_service.in_use())
+        # Opened only after the interrupt was sent; the release has to be waited for all the same.
+        threading.Timer(0.05, gate.release).start()
+
+    with Interrupter() as interrupter, pytest.raises(Interrupt):
+        interrupter.strike_after(when_it_is_on_the_wire)
+        lease.release()
+        interrupter.wait()
+    assert lease.released
+    assert any_service.in_use() == [], "given back before the interrupt came out"
     assert releases(any_service) == 1
 
 
