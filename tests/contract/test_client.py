@@ -248,6 +248,38 @@ def test_a_lost_answer_to_an_acquire_costs_no_second_appid_on_ours(
         assert any_service.in_use() == [got.appid]
 
 
+def test_an_acquire_that_ends_with_a_lost_answer_is_given_up_and_nothing_is_released_blindly(
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    any_service.init("p", {"a": 1})
+    any_service.faults.queue("acquire", Fault.LOSE_ANSWER)
+    with client_of(any_service, system=SystemTime()) as client:
+        with pytest.raises(ServiceUnavailable):
+            client.acquire_appid("p", max_retries=0)
+        if any_service.is_legacy:
+            wait_until(lambda: "candidates: a)" in caplog.text)
+        else:
+            wait_until(lambda: not any_service.in_use())
+    assert [call.body.get("appid") for call in any_service.calls_of("release")] == [None]
+
+
+def test_a_grant_that_ended_before_its_answer_came_through_is_asked_for_anew() -> None:
+    with OurService() as service:
+        service.init("p", {"a": 1, "b": 2})
+        service.faults.queue("acquire", Fault.LOSE_ANSWER)
+        with client_of(service) as other:
+
+            def meanwhile(seconds: float) -> None:
+                if service.in_use() == ["a"] and len(service.calls_of("acquire")) == 1:
+                    other.release_appid("a", "p")
+
+            with client_of(service, system=TurnedSystem(followers=(meanwhile,))) as client:
+                assert client.acquire_appid("p").appid == "b"
+        first, again, anew = (call.body["requestId"] for call in service.calls_of("acquire"))
+        assert first == again != anew
+        assert service.in_use() == ["b"]
+
+
 def test_an_init_that_may_have_been_received_is_not_tried_again(
     any_service: AnyService, client: AppIdClient
 ) -> None:

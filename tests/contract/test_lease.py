@@ -9,7 +9,7 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -270,10 +270,15 @@ def test_an_interrupt_at_any_moment_loses_no_appid(any_service: AnyService) -> N
     chance = random.Random(20)
     entered = 0
     with client_of(any_service) as client, Interrupter() as interrupter:
-        for _ in range(60):
+        for attempt in range(60):
+            inside = threading.Event()
             try:
-                interrupter.strike_in(chance.uniform(0, 0.012))
+                if attempt % 2:
+                    interrupter.strike_in(chance.uniform(0, 0.012))
+                else:
+                    interrupter.strike_after(_some_time_after(inside, chance.uniform(0, 0.006)))
                 with client.lease("p"):
+                    inside.set()
                     entered += 1
                     time.sleep(0.001)
                 interrupter.wait()
@@ -282,7 +287,15 @@ def test_an_interrupt_at_any_moment_loses_no_appid(any_service: AnyService) -> N
         gc.collect()
         wait_until(lambda: not any_service.in_use() and not client.pending_releases)
     assert any_service.in_use() == []
-    assert entered > 0
+    assert entered >= 30
+
+
+def _some_time_after(event: threading.Event, seconds: float) -> Callable[[], None]:
+    def moment() -> None:
+        event.wait(PATIENCE)
+        time.sleep(seconds)
+
+    return moment
 
 
 def test_a_release_is_carried_through_although_an_interrupt_strikes_during_it(
