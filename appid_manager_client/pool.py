@@ -206,6 +206,7 @@ class LeasePool:
         try:
             while not waiter.done and (left := self._left(waiter)) > 0:
                 waiter.wait(left)
+                self._see_to_maintenance()
         except BaseException:
             self._give_up(waiter)
             raise
@@ -222,6 +223,7 @@ class LeasePool:
         try:
             while not waiter.done and (left := self._left(waiter)) > 0:
                 await asyncio.wait([waiter.future], timeout=left)
+                self._see_to_maintenance()
         except BaseException:
             self._give_up(waiter)
             raise
@@ -245,7 +247,10 @@ class LeasePool:
         return None if timeout is None else now + timeout
 
     def _left(self, waiter: Waiter) -> float:
-        """Seconds to wait before looking again: an interrupt may have struck between serving somebody and telling."""
+        """Seconds to wait before looking again: an interrupt may have struck between serving somebody and telling.
+
+        And the maintenance thread may have died, or not have been started for want of memory.
+        """
         if waiter.deadline is None:
             return _LOOK_AGAIN
         return min(_LOOK_AGAIN, waiter.deadline - self._monotonic())
@@ -265,6 +270,11 @@ class LeasePool:
         if self._plan.restless or not self._maintained:
             self._wake()
         return False
+
+    def _see_to_maintenance(self) -> None:
+        """On behalf of somebody who waits."""
+        if not self._maintained and not self._plan.closed:
+            self._wake()
 
     def _conclude(self, waiter: Waiter) -> None:
         """The end of a wait. Raises what `waiter` was told, or that its time is over."""
@@ -338,20 +348,22 @@ class LeasePool:
         asked = Asked(parked, 0.0, error=as_error(failure)) if failure else future.result()
         now = self._monotonic()
         with self._lock:
+            before = self._plan.asking.standing
             if asked.hour_end is not None and asked.claim is not None:
                 self._plan.granted(asked.claim, asked.hour_end, now)
             else:
                 self._plan.refused(asked.claim, asked.refusal, asked.error, asked.sent, now)
-        if asked.error is not None:
-            self._calls.report(asked.error, self._plan.asking.failures)
+            after = self._plan.asking.standing
+        self._calls.report(asked.error, before, after)
 
     def _learnt(self, _: None, future: Future[Any]) -> None:
         failure = future.exception()
         error = None if failure is None else as_error(failure)
         with self._lock:
+            before = self._plan.asking.standing
             self._plan.learnt(error, self._monotonic())
-        if error is not None:
-            self._calls.report(error, self._plan.asking.failures)
+            after = self._plan.asking.standing
+        self._calls.report(error, before, after)
 
     def _settled(self, slot: Slot, future: Future[Any]) -> None:
         with self._lock:
@@ -393,11 +405,16 @@ class LeasePool:
                         name=f"appid-pool {self.product_name}",
                         daemon=True,
                     )
+                    # Before the start: a thread that dies at once takes it back.
+                    self._maintained = True
                     try:
                         self._thread.start()
                     except RuntimeError:
-                        return  # the interpreter is shutting down: the keeper gives everything back
-                self._maintained = True
+                        # The interpreter is shutting down, and the keeper gives everything back; or the machine
+                        # has no thread left, and those who wait try again.
+                        self._maintained = False
+                        self._thread = None
+                        return
         if not self._woken:
             self._woken = True
             self._inbox.put(None)
@@ -413,6 +430,11 @@ def _maintain(
             pause = pool._maintain(message)
             del pool
             message = _next_message(inbox, system, pause)
+    except BaseException as error:
+        # SystemExit, for one: Python lets it end a thread without a word.
+        name = threading.current_thread().name
+        logger.error("the thread %s ends, until it is needed again: %r", name, error)
+        raise
     finally:
         if (pool := reference()) is not None:
             pool._maintained = False

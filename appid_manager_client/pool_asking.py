@@ -6,6 +6,7 @@ A part of the pool's plan: no I/O, and guarded by the pool's lock.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 from .claims import Claim
 from .clock import ServerClock, SystemTime
@@ -20,6 +21,13 @@ POLL = 60.0
 """Seconds after which those who wait are asked for again, although the hour has nothing left: `init` may have run."""
 
 LONGEST_BACKOFF = 10.0
+
+
+class Standing(NamedTuple):
+    """How the calls stand: as the pool's log compares it before and after an answer."""
+
+    failures: int
+    exhausted_until: float | None
 
 
 class Asking:
@@ -47,6 +55,11 @@ class Asking:
         self.exhausted_until: float | None = None
         self.errors = 0
         self.last_error: Exception | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """How the calls stand now."""
+        return Standing(self.failures, self.exhausted_until)
 
     @property
     def limit(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from .acquiring import consult_status
 from .claims import Claim, Owner
@@ -12,6 +13,7 @@ from .errors import AppIdManagerError, TransportError
 from .events import EventKind
 from .keeper import LeaseKeeper
 from .models import Grant, Wait
+from .pool_asking import Standing
 from .pool_model import PoolOptions
 
 logger = logging.getLogger("appid_manager_client")
@@ -75,14 +77,24 @@ class PoolCalls:
         """Ask for the service's time alone."""
         self._keeper.api.health()
 
-    def report(self, error: Exception, failures: int) -> None:
-        """Log that a call failed, the latest of `failures` in a row."""
-        if not isinstance(error, AppIdManagerError):
-            logger.error("the pool of %s failed", self._product_name, exc_info=error)
-        elif failures <= 1:
-            logger.warning("the pool of %s can't get an AppID: %s", self._product_name, error)
-        else:
-            logger.debug("the pool of %s still can't get an AppID: %s", self._product_name, error)
+    def report(self, error: Exception | None, before: Standing, after: Standing) -> None:
+        """Log what a call has changed: the first failure in a row, the end of failures, the last AppID of an hour."""
+        name = self._product_name
+        if error is not None:
+            if not isinstance(error, AppIdManagerError):
+                logger.error("the pool of %s failed", name, exc_info=error)
+            elif after.failures <= 1:
+                logger.warning("the pool of %s can't get an AppID: %s", name, error)
+            else:
+                logger.debug("the pool of %s still can't get an AppID: %s", name, error)
+        elif before.failures and not after.failures:
+            logger.info(
+                "the pool of %s has an answer again, after %d errors", name, before.failures
+            )
+        until = after.exhausted_until
+        if until is not None and until != before.exhausted_until:
+            moment = datetime.fromtimestamp(until, timezone.utc)
+            logger.info("the pool of %s can get no more before %s UTC", name, f"{moment:%H:%M:%S}")
 
     def _tell_unknown_from_exhausted(self) -> None:
         """A service in the field answers 202 for ever for a product that it doesn't know."""

@@ -180,6 +180,35 @@ def test_a_service_that_comes_back_serves_the_waiter(service: Service, client: A
         assert pool.get_stats().last_error is None
 
 
+def test_an_outage_and_its_end_are_in_the_log_once_each(
+    service: Service, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "appid_manager_client")
+    with client.pool(PRODUCT) as pool:
+        with service.refusing():
+            thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+            wait_until(lambda: pool.get_stats().errors >= 2)
+        thread.join(PATIENCE)
+    assert caplog.text.count("can't get an AppID") == 1
+    assert caplog.text.count("has an answer again") == 1
+
+
+def test_the_last_appid_of_the_hour_is_in_the_log_once(
+    service: Service, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "appid_manager_client")
+    with client.pool(PRODUCT, max_size=9, max_uses=1) as pool:
+        for _ in range(8):
+            with pool.lease():
+                pass
+        for _ in range(2):
+            with pytest.raises(PoolTimeout):
+                pool.lease(timeout=0.1).acquire()
+        wait_until(lambda: pool.get_stats().exhausted)
+        wait_until(lambda: "can get no more before" in caplog.text)
+    assert caplog.text.count("can get no more before") == 1
+
+
 # --- coroutines
 
 
@@ -392,6 +421,46 @@ def test_a_maintenance_thread_that_died_is_started_again(
         with pool.lease():
             pass
         wait_until(lambda: pool.get_stats().maintained)
+
+
+def test_who_waits_has_a_maintenance_thread_that_died_started_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    died = threading.Event()
+
+    def die() -> None:
+        died.set()
+        raise SystemExit(3)
+
+    with client.pool(PRODUCT) as pool:
+        tend = pool.tend
+        monkeypatch.setattr(pool, "tend", die)
+        thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+        assert died.wait(PATIENCE)
+        monkeypatch.setattr(pool, "tend", tend)
+        thread.join(PATIENCE)
+        assert pool.get_stats().checkouts == 1
+    assert "ends, until it is needed again: SystemExit(3)" in caplog.text
+
+
+def test_a_machine_without_a_thread_to_spare_serves_who_waits_when_it_has_one_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    start, refused = threading.Thread.start, threading.Event()
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name.startswith("appid-pool") and not refused.is_set():
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with client.pool(PRODUCT) as pool:
+        with pool.lease(timeout=PATIENCE):
+            assert refused.is_set()
 
 
 def test_the_maintenance_survives_what_fails_in_it(
