@@ -124,6 +124,32 @@ def test_the_core_needs_requests_and_wrapt_only(wheel: Path) -> None:
     assert message["Requires-Python"] == ">=3.11"
 
 
+def test_each_extra_brings_what_it_is_named_for(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        message = email.message_from_bytes(archive.read(name))
+    assert set(message.get_all("Provides-Extra", [])) == {"server", "celery", "rq", "pytest", "dev"}
+    required = message.get_all("Requires-Dist", [])
+    for extra, start in [
+        ("server", "starlette"),
+        ("celery", "celery[redis]"),
+        ("rq", "rq>"),
+        ("pytest", "pytest>"),
+    ]:
+        assert [
+            need
+            for need in required
+            if need.startswith(start) and need.endswith(f'extra == "{extra}"')
+        ]
+
+
+def test_pytest_finds_the_plugin_in_the_wheel(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
+        points = archive.read(name).decode()
+    assert "[pytest11]\nappid = appid_manager_client.integrations.pytest" in points
+
+
 def test_the_wheel_works_in_an_environment_with_its_two_dependencies_only(
     bare_python: Path,
 ) -> None:
