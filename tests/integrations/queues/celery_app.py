@@ -23,6 +23,15 @@ app.conf.update(
     worker_hijack_root_logger=True,
     worker_prefetch_multiplier=1,
 )
+if "SCHEDULED" in os.environ:  # a token, for what Beat sends
+    app.conf.beat_schedule = {
+        "scheduled": {
+            "task": f"{__name__}.hold",
+            "schedule": 0.5,
+            "args": [os.environ["SCHEDULED"]],
+            "options": {"queue": os.environ["SCHEDULED_TO"]},
+        }
+    }
 _options.PATIENCE = 0.5  # the hours of the tests are shorter than what it is otherwise
 connection = redis.Redis.from_url(os.environ["WORDS"], socket_timeout=None)
 
@@ -94,9 +103,23 @@ def plainly_decorated(token: str, lease: Lease = INJECTED) -> str:
 @app.task(**appid_options(product_of, client=short), bind=True, max_retries=1)
 def waits(self: AppIdTask, token: str, lease: Lease = INJECTED) -> dict[str, Any]:
     waiting = sorted(name for name in self.request.headers or {} if name.startswith("appid_"))
-    announce(connection, token, appid=lease.appid, retries=self.request.retries, waiting=waiting)
+    announce(
+        connection,
+        token,
+        appid=lease.appid,
+        start=lease.start_time,
+        retries=self.request.retries,
+        waiting=waiting,
+    )
     end(self, await_word(connection, token) or "return")
     return {"appid": lease.appid, "start": lease.start_time, "id": self.request.id}
+
+
+@app.task(**appid_options(product_of, client=short), acks_late=True)
+def waits_late(token: str, lease: Lease = INJECTED) -> str:
+    announce(connection, token, appid=lease.appid)
+    end(waits_late, await_word(connection, token) or "return")
+    return lease.appid
 
 
 @app.task(**appid_options(product_of, client=short, timeout=0.2))

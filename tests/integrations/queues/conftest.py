@@ -112,6 +112,10 @@ class CeleryWorker:
         sent = self._client.send_task(f"{APP}.{task}", args, queue=self._queue, **options)
         return Sent(self._results, sent.id)
 
+    def signature(self, task: str, *args: Any, **options: Any) -> Any:
+        made = self._client.signature(f"{APP}.{task}", args, queue=self._queue, **options)
+        return made
+
     def look_up(self, task_id: str) -> Sent:
         return Sent(self._results, task_id)
 
@@ -126,6 +130,7 @@ class CeleryWorkers:
 
     def __init__(self, broker: Broker, directory: Path, environment: dict[str, str]) -> None:
         self._broker = broker
+        self._messages = redis.Redis.from_url(broker.redis_url(1), socket_timeout=None)
         self._directory = directory
         self._environment = environment
         self.started: list[WorkerProcess] = []
@@ -140,6 +145,12 @@ class CeleryWorkers:
     def close(self) -> None:
         self.client.close()
         self.results.close()
+        self._messages.close()
+
+    def unacknowledged(self, task_id: str) -> list[bytes]:
+        """The messages of a task that the broker would deliver again."""
+        kept = self._messages.hgetall("unacked").values()
+        return [message for message in kept if task_id.encode() in message]
 
     def start(
         self,
@@ -148,6 +159,7 @@ class CeleryWorkers:
         *options: str,
         state: Path | None = None,
         url: str | None = None,
+        scheduled: str | None = None,
     ) -> CeleryWorker:
         queue = f"{pool}{next(_count)}"
         directory = self._directory / queue
@@ -155,6 +167,9 @@ class CeleryWorkers:
         environment = {**self._environment, "HOME": str(state), "XDG_STATE_HOME": str(state)}
         if url is not None:
             environment["APPID_MANAGER_URL"] = url
+        if scheduled is not None:
+            environment |= {"SCHEDULED": scheduled, "SCHEDULED_TO": queue}
+            options += ("-s", str(directory / "schedule"))
         # fmt: off
         command = [
             "celery", "-A", f"{APP}:app", "worker", "-P", pool, "-c", "2",

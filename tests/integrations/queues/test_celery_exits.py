@@ -152,14 +152,33 @@ def test_a_soft_time_limit_doesnt_stop_a_release_that_it_strikes(
     wait_until(lambda: not field.in_use("struck"), what="the AppID is given back")
 
 
+def test_a_hard_time_limit_that_strikes_a_release_leaves_it_to_the_parent(
+    field: FieldService, field_worker: CeleryWorker, talk: Talk
+) -> None:
+    field.init("cut", {"3": 3})
+    conversation = talk("cut")
+    with field.hold("release", "before") as gate:
+        task = field_worker.send("hold", conversation.token, time_limit=1)
+        conversation.started()
+        conversation.say("return")
+        gate.wait_reached()
+        field_worker.process.wait_for_log(
+            f"Hard time limit (1s) exceeded for {APP}.hold[{task.id}]"
+        )
+        assert field.in_use("cut")
+    wait_until(lambda: not field.in_use("cut"), what="the AppID is given back")
+
+
 # What a worker says when a signal has arrived: the next one may follow then.
 WARM = "worker: Warm shutdown (MainProcess)"
 COLD = "worker: Hitting Ctrl+C again will terminate all running tasks!"
 
 
+@pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("pool", POOLS)
 def test_a_worker_that_is_stopped_lets_its_tasks_end(
     pool: str,
+    times: int,
     celery_workers: CeleryWorkers,
     service: LocalService,
     new_product: NewProduct,
@@ -171,8 +190,9 @@ def test_a_worker_that_is_stopped_lets_its_tasks_end(
         worker = celery_workers.start(stack, pool)
         worker.send("hold", conversation.token)
         conversation.started()
-        worker.process.signal(signal.SIGTERM)
-        worker.process.wait_for_log(WARM)
+        for _ in range(times):
+            worker.process.signal(signal.SIGTERM)
+            worker.process.wait_for_log(WARM)
         assert in_use(service, product)
         conversation.say("return")
         worker.process.ended()
@@ -183,10 +203,13 @@ def test_a_worker_that_is_stopped_lets_its_tasks_end(
     ("pool", "signals"),
     [
         ("prefork", "QUIT"),
+        ("prefork", "INT INT"),
         ("prefork", "INT INT INT"),
+        ("threads", "QUIT"),
         ("threads", "INT INT INT"),
         ("solo", "QUIT"),
         ("solo", "INT INT INT"),
+        ("gevent", "QUIT"),
         ("gevent", "INT INT"),
         ("gevent", "INT INT INT"),
     ],

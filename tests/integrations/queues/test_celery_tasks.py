@@ -204,6 +204,14 @@ def test_wrong_attributes_are_refused_when_the_task_is_made(
         app.finalize()
 
 
+def test_a_parameter_that_isnt_there_cant_get_the_lease(app: Celery) -> None:
+    @app.task(shared=False, **appid_options("stt_billing", inject="held"))
+    def transcribe(lease: Lease = INJECTED) -> None: ...
+
+    with pytest.raises(TypeError, match="transcribe.*held|held.*transcribe"):
+        app.finalize()
+
+
 def test_a_positional_only_parameter_cant_get_the_lease(app: Celery) -> None:
     @app.task(shared=False, **appid_options("stt_billing"))
     def transcribe(lease: Lease, /) -> None: ...

@@ -103,6 +103,13 @@ def test_wrong_options_are_refused_at_import(options: dict[str, Any], message: s
         appid_job(**{"product": "stt_billing", **options})
 
 
+def test_a_parameter_that_isnt_there_is_refused_at_import() -> None:
+    with pytest.raises(TypeError, match="transcribe.*held|held.*transcribe"):
+
+        @appid_job("stt_billing", inject="held")
+        def transcribe(lease: Lease = INJECTED) -> None: ...
+
+
 def test_a_body_that_would_run_too_late_is_refused() -> None:
     async def transcribe() -> None: ...
 

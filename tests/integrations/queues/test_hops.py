@@ -1,0 +1,34 @@
+"""How long a rescheduled task stays away: long enough to find an AppID, too short for a broker to deliver it twice."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from kombu.transport import redis as kombu_redis
+
+from appid_manager_client import NoAppIdAvailable
+from appid_manager_client.integrations._options import LONGEST_HOP, hop
+
+JITTER = 0.5
+
+
+def exhausted(retry_after: float | None) -> NoAppIdAvailable:
+    return NoAppIdAvailable("nothing is free", product_name="stt_billing", retry_after=retry_after)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "seconds"), [(0.0, 0.0), (42.0, 42.0), (3000.0, 300.0), (None, 60.0)]
+)
+def test_a_hop_ends_at_the_turn_or_after_five_minutes(
+    retry_after: float | None, seconds: float
+) -> None:
+    hops = [hop(exhausted(retry_after)) for _ in range(200)]
+    assert seconds <= min(hops)
+    assert max(hops) <= seconds + JITTER
+    assert len(set(hops)) > 1  # tasks that were turned away together don't come back in one instant
+
+
+def test_no_hop_comes_near_the_visibility_timeout_of_redis() -> None:
+    shortest_in_use: float = kombu_redis.Channel.visibility_timeout
+    assert timedelta(seconds=LONGEST_HOP + JITTER) < timedelta(seconds=shortest_in_use) / 10
