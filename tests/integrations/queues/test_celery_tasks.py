@@ -18,6 +18,7 @@ from appid_manager_client import (
     NoAppIdAvailable,
     ProductNotFound,
     set_default_client,
+    uses_appid,
 )
 from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from appid_manager_client.testing import LocalService
@@ -218,6 +219,17 @@ def test_a_positional_only_parameter_cant_get_the_lease(app: Celery) -> None:
 
     with pytest.raises(TypeError, match="'lease' of .*transcribe.* is positional-only"):
         app.finalize()
+
+
+@pytest.mark.parametrize("lazy", [True, False])
+def test_the_plain_decorator_above_a_task_is_refused_when_it_is_written(
+    lazy: bool, app: Celery
+) -> None:
+    @app.task(shared=False, lazy=lazy)
+    def transcribe() -> None: ...
+
+    with pytest.raises(TypeError, match="must stand below @app.task"):
+        uses_appid("stt_billing")(transcribe)
 
 
 def test_a_body_that_would_run_too_late_is_refused(app: Celery) -> None:
