@@ -1,12 +1,30 @@
-"""A short run of the soak of leases. `make soak` does a long one."""
+"""A short run of the soak of leases, and that its verdict can be a bad one. `make soak` does a long run."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.soak.accounts import Spell, wrongs
 from tests.soak.leases import soak
 
 
 @pytest.mark.parametrize("kind", ["ours", "field"])
 def test_after_faults_and_kills_no_appid_is_in_use(kind: str) -> None:
     assert soak(kind, leases=250, seed=7) == []
+
+
+def test_an_appid_that_comes_round_in_the_next_hour_is_all_right() -> None:
+    assert wrongs([Spell("a", 1, 10, 20, False), Spell("a", 2, 30, 40, False)]) == []
+
+
+@pytest.mark.parametrize(
+    ("had", "wrong"),
+    [
+        ([Spell("a", 1, 10, None, False)], "a is in use"),
+        ([Spell("a", 1, 10, 20, False), Spell("a", 1, 30, 40, False)], "a was handed out 2 times"),
+        ([Spell("a", 1, 10, 35, False), Spell("a", 2, 30, 40, False)], "a was held by two"),
+    ],
+)
+def test_the_verdict_names_what_went_wrong(had: list[Spell], wrong: str) -> None:
+    found = wrongs(had)
+    assert len(found) == 1 and found[0].startswith(wrong)

@@ -1,12 +1,16 @@
 """One process of the soak of leases: eight threads that take AppIDs in every way there is, until they are told to stop.
 
+    python -m tests.soak.lease_worker SEED NOTES WAYS
+
 Reads commands from its standard input: `freeze` has no acquire begin, and answers `frozen` when none is on its way;
-`stop` ends it. The last line says how many leases the threads had.
+`stop` ends it. What happens to its leases goes to the file NOTES, a line each, which outlives a kill. WAYS is `all`, or
+`gated` for those alone whose acquires can be held up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import sys
 import threading
@@ -15,6 +19,7 @@ from contextlib import contextmanager
 
 from appid_manager_client import AppIdClient, AppIdManagerError
 from appid_manager_client.claims import ClaimState
+from appid_manager_client.events import Event
 from tests.support.waiting import wait_until
 
 PRODUCT = "soak"
@@ -47,17 +52,36 @@ class Gate:
             self._condition.wait_for(lambda: not self._passing)
 
 
+class Notes:
+    """Lines `WORD APPID`: the kinds of events, and `ending` where a holder is about to give its AppID back itself."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def write(self, word: str, appid: str | None) -> None:
+        os.write(self._descriptor, f"{word} {appid or '-'}\n".encode())
+
+    def event(self, event: Event) -> None:
+        self.write(event.kind.value, event.appid)
+
+
 class BodyFailed(Exception):
     """What a tenth of the bodies raise."""
 
 
 class Worker:
-    def __init__(self, client: AppIdClient, seed: int) -> None:
+    def __init__(self, client: AppIdClient, notes: Notes, seed: int, ways: str) -> None:
         self._client = client
+        self._notes = notes
         self._seed = seed
+        self._ways = [self._block, self._block, self._by_hand, self._forgotten, self._coroutine]
+        self._ways += [self._with_heartbeats]
+        if ways == "all":
+            # Its own thread acquires, whenever it likes: nothing that the gate could hold up.
+            self._pool = client.pool(PRODUCT, max_size=2, timeout=5)
+            self._ways += [self._pooled, self._pooled]
         self._gate = Gate()
         self._stop = threading.Event()
-        self._had = [0] * THREADS
 
     def run(self) -> None:
         threads = [
@@ -78,7 +102,6 @@ class Worker:
         for thread in threads:
             thread.join()
         self._client.close(timeout=20)
-        print("had", sum(self._had), flush=True)
 
     def _nothing_on_the_wire(self) -> bool:
         keeper = self._client._keeper
@@ -87,11 +110,9 @@ class Worker:
 
     def _take_leases(self, number: int) -> None:
         chance = random.Random(f"{self._seed} {number}")
-        ways = [self._block, self._block, self._by_hand, self._forgotten, self._coroutine]
         while not self._stop.is_set():
             try:
-                chance.choice(ways)(chance)
-                self._had[number] += 1
+                chance.choice(self._ways)(chance)
             except (AppIdManagerError, BodyFailed):
                 self._stop.wait(0.02)
 
@@ -102,6 +123,7 @@ class Worker:
         try:
             self._body(chance)
         finally:
+            self._notes.write("ending", lease.appid)
             lease.release()
 
     def _by_hand(self, chance: random.Random) -> None:
@@ -110,7 +132,24 @@ class Worker:
             lease.acquire()
         self._body(chance)
         lease.check()
+        self._notes.write("ending", lease.appid)
         lease.release()
+
+    def _with_heartbeats(self, chance: random.Random) -> None:
+        """Held for longer than its `ttl`, now and then: only heartbeats keep it."""
+        lease = self._client.lease(PRODUCT, timeout=5, ttl=2)
+        with self._gate.passing():
+            lease.acquire()
+        try:
+            self._stop.wait(chance.choice([0.02, 0.02, 0.02, 3]))
+            lease.check()
+        finally:
+            self._notes.write("ending", lease.appid)
+            lease.release()
+
+    def _pooled(self, chance: random.Random) -> None:
+        with self._pool.lease():
+            self._body(chance)
 
     def _forgotten(self, chance: random.Random) -> None:
         lease = self._client.lease(PRODUCT, timeout=2)
@@ -120,8 +159,11 @@ class Worker:
 
     def _coroutine(self, chance: random.Random) -> None:
         async def take() -> None:
-            async with self._client.lease(PRODUCT):
-                self._body(chance)
+            async with self._client.lease(PRODUCT) as lease:
+                try:
+                    self._body(chance)
+                finally:
+                    self._notes.write("ending", lease.appid)
 
         with self._gate.passing():
             try:
@@ -135,6 +177,13 @@ class Worker:
             raise BodyFailed
 
 
-if __name__ == "__main__":
+def main() -> None:
+    seed, path, ways = sys.argv[1:]
+    notes = Notes(path)
     # A service in the field that scans thousands of AppIDs takes its time; giving up on an acquire loses its answer.
-    Worker(AppIdClient(timeout=60), int(sys.argv[1])).run()
+    client = AppIdClient(timeout=60, on_event=notes.event)
+    Worker(client, notes, int(seed), ways).run()
+
+
+if __name__ == "__main__":
+    main()

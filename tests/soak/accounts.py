@@ -1,0 +1,89 @@
+"""The books of the soak of leases: who gave back what, and whether any AppID was had twice.
+
+What was handed out, and when it ended, is the service's own word; by whom it was given back is what its holders noted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.field import FieldService
+from tests.support.ours import OurService
+
+
+class Spell(NamedTuple):
+    """One AppID in use, from `start` to `stop` in ms (`None`: still). `hour`: the start of the service's hour."""
+
+    appid: str
+    hour: int
+    start: int
+    stop: int | None
+    expired: bool
+
+
+def spells(service: FieldService | OurService, product: str) -> list[Spell]:
+    """Every AppID that was handed out, as the service has written it down."""
+    if isinstance(service, OurService):
+        hour = service.local.hour
+        length = hour.end - hour.start
+        return [
+            Spell(
+                lease["appid"],
+                lease["starttime"] - (lease["starttime"] - hour.start) % length,
+                lease["starttime"],
+                lease["stoptime"],
+                lease["ended"] == "expired",
+            )
+            for lease in service.local.history(product)
+        ]
+    # An AppID's grants and returns alternate, each pair with one start.
+    stops = {(back.appid, back.starttime): back.stoptime for back in service.returns}
+    return [
+        Spell(g.appid, g.hour, g.starttime, stops.get((g.appid, g.starttime)), False)
+        for g in service.grants
+    ]
+
+
+def wrongs(had: list[Spell]) -> list[str]:
+    """In words: what is in use, was handed out twice in an hour, or was held by two at once."""
+    wrong = [f"{spell.appid} is in use, and nobody holds it" for spell in had if spell.stop is None]
+    uses = Counter((spell.appid, spell.hour) for spell in had)
+    wrong += [
+        f"{appid} was handed out {n} times in {hour}" for (appid, hour), n in uses.items() if n > 1
+    ]
+    by_appid: dict[str, list[Spell]] = defaultdict(list)
+    for spell in had:
+        by_appid[spell.appid].append(spell)
+    for appid, mine in by_appid.items():
+        mine.sort(key=lambda spell: spell.start)
+        wrong += [
+            f"{appid} was held by two at {later.start}"
+            for earlier, later in zip(mine, mine[1:])
+            if earlier.stop is None or later.start < earlier.stop
+        ]
+    return wrong
+
+
+def givers(directory: Path, had: list[Spell]) -> Counter[str]:
+    """By whom the released ones were given back, and what was `lost`, as the processes of the soak noted it.
+
+    A retried release is noted though the ttl was faster: what the service saw end otherwise is left out.
+    """
+    counts: Counter[str] = Counter()
+    released = Counter(s.appid for s in had if s.stop is not None and not s.expired)
+    for path in sorted(directory.iterdir()):
+        ending: set[str] = set()
+        for line in path.read_text().splitlines():
+            word, appid = line.split()
+            if word in ("acquired", "deferred"):
+                ending.discard(appid)
+            elif word == "ending":
+                ending.add(appid)
+            elif word == "released" and released[appid]:
+                released[appid] -= 1
+                counts["holder" if appid in ending else "keeper"] += 1
+            elif word == "lost":
+                counts["lost"] += 1
+    return counts
