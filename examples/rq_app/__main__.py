@@ -31,9 +31,8 @@ HOUR = 10
 def worker(url: str) -> Iterator[None]:
     worker_class = "appid_manager_client.integrations.rq.AppIdWorker"
     command = ["worker", "--url", url, "--worker-class", worker_class, "--with-scheduler"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "rq.cli", *command], env=environment, stdout=sys.stderr
+        [sys.executable, "-m", "rq.cli", *command], cwd=Path(__file__).parent, stdout=sys.stderr
     )
     try:
         yield
