@@ -374,7 +374,10 @@ class LeaseKeeper:
                 self.settle(claim)
 
     def run_aside(self, callback: Callable[[], object], what: str) -> None:
-        """Call a user's callback on another thread, where it may take its time; what it raises is logged."""
+        """Call a user's callback on a thread of its own, where it may take its time; what it raises is logged.
+
+        Not a helper's: those are bounded, are needed for releases, and are waited for at the end of the process.
+        """
 
         def run() -> None:
             try:
@@ -382,7 +385,10 @@ class LeaseKeeper:
             except Exception:
                 logger.exception("%s failed", what)
 
-        self._releasers.submit(run)
+        try:
+            threading.Thread(target=run, name="appid-callback", daemon=True).start()
+        except RuntimeError:
+            logger.warning("%s was not called: no thread can be started any more", what)
 
     def _report_doubts(self) -> None:
         with self._lock:

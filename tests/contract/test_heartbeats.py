@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -67,6 +69,39 @@ def test_the_service_s_word_that_a_lease_has_ended_marks_it_lost(service: OurSer
             with pytest.raises(LeaseLost, match="has ended"):
                 lease.check()
         assert lease.lost, "the end of the block changes nothing"
+
+
+def test_callbacks_that_take_their_time_hold_up_no_release(service: OurService) -> None:
+    service.init("many", {f"m{number}": 1 for number in range(20)})
+    started, go_on = threading.Semaphore(0), threading.Event()
+
+    def on_lost(lease: Lease) -> None:
+        started.release()
+        go_on.wait(3 * PATIENCE)
+
+    with client_of(service) as client:
+        lost = [client.lease("many", ttl=1, on_lost=on_lost).acquire() for _ in range(20)]
+        service.init("many", {"other": 1})  # forgets everything
+        try:
+            assert all(started.acquire(timeout=PATIENCE) for _ in lost), "each is told at once"
+            assert client.lease("p").acquire().release()
+        finally:
+            go_on.set()
+
+
+def test_a_callback_that_never_returns_does_not_hold_up_the_exit(service: OurService) -> None:
+    script = """
+import sys, threading
+from appid_manager_client import AppIdClient
+told = threading.Event()
+client = AppIdClient(sys.argv[1], 20, auth_token=sys.argv[2] or None)
+lease = client.lease("p", ttl=1, on_lost=lambda lease: (told.set(), threading.Event().wait()))
+lease.acquire()
+client.init_product("p", {"z": 1})
+assert told.wait(20)
+"""
+    command = [sys.executable, "-c", script, service.url, service.auth_token or ""]
+    assert subprocess.run(command, timeout=PATIENCE).returncode == 0
 
 
 def test_a_whole_ttl_without_a_word_marks_a_lease_lost(service: OurService) -> None:
