@@ -265,8 +265,18 @@ def test_without_a_terminal_a_stop_goes_on_to_the_command_alone(
     assert ran.wait(PATIENCE) == 4
 
 
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the command's name: state, parent, group, session, terminal, its group, ..."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return _stat(pid)[0]
+
+
+def _has_the_terminal(pid: int) -> bool:
+    state, _, group, _, _, foreground = _stat(pid)[:6]
+    return state == "S" and group == foreground
 
 
 def test_a_signal_that_was_ignored_stays_ignored(service: LocalService) -> None:
@@ -395,8 +405,11 @@ def test_a_command_that_was_killed_leaves_the_terminal_as_it_was(
 def test_ctrl_z_stops_the_job_and_fg_has_it_go_on_in_the_foreground(
     shell: Shell, command: str, service: LocalService
 ) -> None:
-    shell.type(command + "sh -c 'echo rea''dy; read line; echo \"<$line>\"'\n")
-    shell.expect("ready")
+    shell.type(command + "sh -c 'echo rea''dy $$; read line; echo \"<$line>\"'\n")
+    pid = int(shell.expect(r"ready \d+\r\n").split()[1])
+    # The terminal is handed over while the command starts. One that reads before is stopped and made to go on, and the
+    # kernel then forgets a stop that is typed in between.
+    wait_until(lambda: _has_the_terminal(pid), what="the command has the terminal")
     shell.type("\x1a")
     shell.expect("Stopped")
     shell.expect("PROMPT> ")

@@ -120,9 +120,13 @@ class CeleryWorker:
         return Sent(self._results, task_id)
 
     def revoke(self, task: Sent, number: str) -> None:
-        self._client.control.revoke(
-            task.id, terminate=True, signal=number, destination=[f"{self._queue}@test"]
+        node = [f"{self._queue}@test"]
+        # A worker that has just started may take tasks before it listens to broadcasts, which nobody keeps for it.
+        wait_until(
+            lambda: self._client.control.ping(destination=node, timeout=0.5),
+            what="the worker listens to remote control",
         )
+        self._client.control.revoke(task.id, terminate=True, signal=number, destination=node)
 
 
 class CeleryWorkers:
