@@ -142,4 +142,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # Not what this module itself imports; that is nobody else's.
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

@@ -28,6 +28,11 @@ def test_every_name_is_there(name: str) -> None:
     assert name in dir(appid_manager_client)
 
 
+def test_nothing_else_is_offered_for_completion() -> None:
+    offered = {name for name in dir(appid_manager_client) if not name.startswith("__")}
+    assert offered == {name for name in appid_manager_client.__all__ if not name.startswith("__")}
+
+
 def test_type_checkers_see_the_same_names() -> None:
     assert names_for_type_checkers() == set(appid_manager_client.__all__)
 
