@@ -6,6 +6,7 @@ An acquire that nobody waits for any more (timeout, interrupt, cancelled task) i
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import wait
@@ -29,6 +30,8 @@ from .keeper import LeaseKeeper
 from .models import Grant
 from .service import ServiceApi
 from .waiting import MIN_PAUSE, AcquirePlan, WaitOptions, backoff, describe
+
+logger = logging.getLogger("appid_manager_client")
 
 T = TypeVar("T")
 
@@ -75,6 +78,7 @@ def _steps(
         left = seconds if moment is None else max(seconds, api.clock.seconds_until(moment))
         kind = EventKind.WAITING
         emit(on_event, Event(kind, api.base_url, product_name, None, left, plan.reason, moment))
+        logger.info("waiting %.1f s for an AppID of %s: %s", left, product_name, plan.reason)
         return Pause(seconds)
 
     claim = open_claim()

@@ -15,7 +15,7 @@ from . import forking
 from .acquiring import Acquirer, retry
 from .claims import Claim, PendingRelease, Record
 from .clock import ServerClock, SystemTime
-from .config import Settings, check_name, check_seconds, hidden
+from .config import URL_VARIABLE, Settings, check_name, check_seconds, hidden
 from .errors import (
     AppIdManagerError,
     ConfigurationError,
@@ -74,10 +74,19 @@ class AppIdClient:
         system: SystemTime | None = None,
     ) -> None:
         auth_token = hidden(auth_token)
+        if on_event is not None and not callable(on_event):
+            raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
         settings = Settings.resolve(base_url, timeout, auth_token, journal)
-        if settings.token_withheld:
+        if settings.default_url:
             logger.warning(
-                "a token is configured, but no URL: it is not sent to the built-in default; set APPID_MANAGER_URL"
+                "no service is configured (base_url, %s): using the built-in default %s%s",
+                URL_VARIABLE,
+                settings.base_url,
+                (
+                    "; the token that is configured is not sent there"
+                    if settings.token_withheld
+                    else ""
+                ),
             )
         self.base_url = settings.base_url
         self.timeout = settings.timeout

@@ -60,6 +60,8 @@ class Settings:
     auth_token: Token | None = field(repr=False)
     journal: Path | bool
     """A directory, `True` for the user's state directory, or `False` for no journal."""
+    default_url: bool = False
+    """No URL was configured: `base_url` is the built-in default."""
     token_withheld: bool = False
     """A token was configured, but the URL is the built-in default, which never gets one."""
 
@@ -91,6 +93,7 @@ class Settings:
             ),
             auth_token=None if url is None else token,
             journal=_check_journal(*_pick("journal", journal, JOURNAL_VARIABLE, env)),
+            default_url=url is None,
             token_withheld=url is None and token is not None,
         )
 

@@ -8,7 +8,10 @@ from appid_manager_client import AppIdClient, Event, EventKind, NoAppIdAvailable
 from appid_manager_client.testing import LocalService
 
 
-def test_a_pause_tells_the_hook_why_it_waits_and_until_when() -> None:
+def test_a_pause_tells_the_hook_and_the_log_why_it_waits_and_until_when(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="appid_manager_client")
     events: list[Event] = []
     with LocalService() as service, AppIdClient(service.url, on_event=events.append) as client:
         service.clock.freeze()
@@ -20,6 +23,8 @@ def test_a_pause_tells_the_hook_why_it_waits_and_until_when() -> None:
         assert waiting.reason == "every AppID is used up for this hour"
         assert waiting.available_at == service.hour.end / 1000
         assert waiting.seconds == pytest.approx((service.hour.end - service.now_ms) / 1000, abs=2)
+        told = f"waiting {waiting.seconds:.1f} s for an AppID of p: every AppID is used up for this hour"
+        assert told in [record.getMessage() for record in caplog.records]
 
 
 def test_a_pause_after_a_failure_says_what_failed_and_how_long_it_lasts() -> None:

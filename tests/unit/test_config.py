@@ -217,6 +217,24 @@ def test_a_token_is_never_sent_to_the_built_in_address(caplog: pytest.LogCapture
     with AppIdClient(auth_token=TOKEN):
         pass
     assert "APPID_MANAGER_URL" in caplog.text and TOKEN not in caplog.text
+    assert "the token that is configured is not sent there" in caplog.text
+
+
+def test_a_client_says_when_it_uses_the_built_in_address(caplog: pytest.LogCaptureFixture) -> None:
+    with AppIdClient(URL):
+        pass
+    assert caplog.records == []
+    with AppIdClient():
+        pass
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "using the built-in default http://101.64.234.17:8888" in record.getMessage()
+    assert "token" not in record.getMessage()
+
+
+def test_an_event_hook_that_can_t_be_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="^on_event must be callable, not int$"):
+        AppIdClient(URL, on_event=3)  # type: ignore[arg-type]
 
 
 def test_a_token_goes_to_the_built_in_address_when_that_was_configured() -> None:
