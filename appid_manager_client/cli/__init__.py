@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from ..errors import AppIdManagerError
+from ..errors import AppIdManagerError, ServiceUnavailable
 from ..termination import release_on_termination
 from . import commands
 from .exits import SIGNAL_BASE, ExitCode, UsageError, code_for
@@ -77,6 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(error: Exception, code: ExitCode, *, as_json: bool) -> int:
     message = getattr(error, "strerror", None) or str(error)
     message = _in_terms_of_options(message)
+    if isinstance(error, ServiceUnavailable) and not error.maybe_received and error.status is None:
+        message += "; is the service running there? (--url or APPID_MANAGER_URL says where)"
     if as_json:
         facts: dict[str, object] = {
             "error": type(error).__name__,

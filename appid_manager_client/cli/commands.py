@@ -282,6 +282,15 @@ def _treat_hangup_as_termination() -> None:
         signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
+def _in_terms_of_serve(message: str) -> str:
+    """What is a setting of the service is an option here; its token comes from a global option or a variable."""
+    name, colon, rest = message.partition(":")
+    rest = rest.replace("no auth_token is set", f"no token is set (--token, {TOKEN_VARIABLE})")
+    if name == "auth_token":
+        return f"--token or {TOKEN_VARIABLE}:{rest}"
+    return f"--{name.replace('_', '-')}{colon}{rest}"
+
+
 def serve(arguments: argparse.Namespace) -> int:
     """Run the service here."""
     from ..server import ServiceSettings
@@ -299,14 +308,14 @@ def serve(arguments: argparse.Namespace) -> int:
             insecure=arguments.insecure,
         )
     except ConfigurationError as error:
-        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from None
+        raise UsageError(_in_terms_of_serve(str(error))) from None
 
     def ready(url: str) -> None:
         if arguments.json:
             say_json({"url": url})
         else:
             guarded = "token required" if token else "no token"
-            say(f"serving AppIDs at {url} ({guarded}, {arguments.database}); Ctrl-C stops it")
+            say(f"serving AppIDs at {url} ({guarded}, {settings.database_file}); Ctrl-C stops it")
 
     _treat_hangup_as_termination()
     run_service(settings, ready)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -53,6 +54,16 @@ class ServiceSettings:
                 "set one, listen on 127.0.0.1, or allow it with insecure (--insecure)"
             )
 
+    @property
+    def database_file(self) -> str:
+        """Where the database is, whichever directory the service was started in."""
+        return path_in(self.database)
+
+
+def path_in(url: str) -> str:
+    """The absolute path of the file that `sqlite:///FILE?options` names."""
+    return os.path.abspath(url.partition("://")[2].partition("?")[0][1:])
+
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach `host`. A name other than `localhost` counts as reachable."""
@@ -79,8 +90,7 @@ def _check_database(url: object) -> None:
     if scheme not in ("sqlite", "sqlite+pysqlite"):
         # The rest of the URL may hold a password.
         raise ConfigurationError(f"database: {wanted}; {scheme} is not supported")
-    path = rest.partition("?")[0]
-    if not path.startswith("/") or path in ("/", "/:memory:"):
+    if not rest.startswith("/") or rest.partition("?")[0] in ("/", "/:memory:"):
         raise ConfigurationError(
             f"database: {wanted}; {url!r} names no file, and the service keeps its state on disk"
         )

@@ -6,6 +6,7 @@ anything is a row of `leases` without an AppID, so that one look-up answers ever
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ..errors import ConfigurationError
+from .settings import path_in
 
 # `last_stop` of an AppID that was never used; it sorts before every moment.
 NEVER = -1
@@ -113,7 +115,7 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
             if found is None:
                 connection.execute(insert(meta).values(key="schema", value=_SCHEMA))
     except SQLAlchemyError as error:
-        reason = getattr(error, "orig", None) or error
+        reason = _why_not_opened(url, getattr(error, "orig", None) or error)
         raise ConfigurationError(f"database: {url} can't be opened: {reason}") from None
     if found not in (None, _SCHEMA):
         writer.dispose()
@@ -121,6 +123,18 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
             f"database: {url} was written by another version of the service (schema {found}, not {_SCHEMA})"
         )
     return writer, reader
+
+
+def _why_not_opened(url: str, error: BaseException) -> str:
+    """SQLite says the same of a directory that isn't there and of one that can't be written."""
+    directory = os.path.dirname(path_in(url))
+    if not os.path.isdir(directory):
+        return f"there is no directory {directory}"
+    if not os.access(directory, os.W_OK):
+        return (
+            f"the directory {directory} can't be written, and SQLite keeps files of its own there"
+        )
+    return str(error)
 
 
 _OPTIONS: dict[str, Any] = {

@@ -50,7 +50,10 @@ def test_health_of_nothing_is_unavailable_in_one_line(cli: Cli) -> None:
     with FieldService() as service, service.refusing():
         ran = cli("health", url=service.url)
     assert (ran.code, ran.out) == (5, "")
-    assert ran.err == f"appid-manager: {service.url} (GET /health): connection refused\n"
+    assert ran.err == (
+        f"appid-manager: {service.url} (GET /health): connection refused; is the service running there? "
+        "(--url or APPID_MANAGER_URL says where)\n"
+    )
 
 
 def test_acquire_prints_the_appid_a_tab_and_the_vid(cli: Cli, product: str) -> None:
@@ -220,6 +223,7 @@ def test_a_missing_file_for_init_is_named(cli: Cli, tmp_path: Path) -> None:
         (["--url", "ftp://x", "health"], "--url must look like http://host:port, not 'ftp://x'"),
         (["acquire", " "], "product_name is required"),
         (["--token", "", "status"], "--token holds no usable token"),
+        (["--token", " ", "serve"], "--token or APPID_MANAGER_TOKEN: it must not begin or end"),
         (["serve", "--hour-seconds", "0"], "--hour-seconds: a whole number from 1 to 86400"),
     ],
 )

@@ -119,12 +119,13 @@ def test_a_watched_status_goes_on_until_ctrl_c(spawn: Spawn) -> None:
 
 def test_serve_says_where_it_listens_and_stops_on_sigterm(spawn: Spawn) -> None:
     environment = {**os.environ, "APPID_MANAGER_TOKEN": "t0p-secret"}
-    database = f"sqlite:///{os.environ['HOME']}/appids.db"
+    file = f"{os.environ['HOME']}/appids.db"
+    database = "sqlite:///" + os.path.relpath(file)
     served = spawn("serve", "--port", "0", "--database", database, env=environment)
     assert served.stdout is not None and served.stderr is not None
     line = served.stdout.readline()
     url = re.search(r"http://127\.0\.0\.1:\d+", line)
-    assert url is not None and "token required" in line
+    assert url is not None and f"(token required, {file})" in line
     with AppIdClient(url.group(), auth_token="t0p-secret") as client:
         assert client.init_product("p", {"a1": "v1"})
     served.send_signal(signal.SIGTERM)
@@ -136,7 +137,7 @@ def test_serve_refuses_to_be_reached_by_others_without_a_token(spawn: Spawn) -> 
     refused = spawn("serve", "--host", "0.0.0.0", "--port", "0")
     out, err = refused.communicate(timeout=PATIENCE)
     assert (refused.returncode, out) == (2, "")
-    assert "--insecure" in err and err.count("\n") == 1
+    assert "--insecure" in err and "--token, APPID_MANAGER_TOKEN" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])

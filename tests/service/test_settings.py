@@ -1,5 +1,7 @@
 """Settings that can't be used, and the clock's leaps."""
 
+import os
+
 import pytest
 
 from appid_manager_client.errors import ConfigurationError
@@ -60,6 +62,23 @@ def test_a_database_that_can_t_be_opened_is_one_line(tmp_path):
     with pytest.raises(ConfigurationError, match="^database: .*can't be opened") as caught:
         serve(ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/no/such/dir/appids.db"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_directory_that_is_missing_is_told_from_one_that_can_t_be_written(tmp_path, monkeypatch):
+    missing = ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/no/appids.db")
+    with pytest.raises(ConfigurationError, match=f"there is no directory {tmp_path}/no$"):
+        serve(missing)
+    (tmp_path / "appids.db").mkdir()  # what can't be opened by anybody, root included
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(ConfigurationError, match=f"the directory {tmp_path} can't be written"):
+        serve(ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/appids.db"))
+
+
+@pytest.mark.parametrize("options", ["", "?timeout=5"])
+def test_where_the_database_is_can_be_told(tmp_path, monkeypatch, options):
+    monkeypatch.chdir(tmp_path)
+    for url in ("sqlite:///appids.db", f"sqlite:///{tmp_path}/appids.db"):
+        assert ServiceSettings(database=url + options).database_file == f"{tmp_path}/appids.db"
 
 
 def test_a_file_that_is_no_database_is_refused(tmp_path):
