@@ -35,6 +35,7 @@ try:
         task_failure,
         task_revoked,
         worker_init,
+        worker_process_init,
         worker_ready,
         worker_shutdown,
     )
@@ -287,6 +288,12 @@ _sweeper = Sweeper(_clients)
 @worker_init.connect(weak=False)
 def _before_the_pool(sender: Any, **kwargs: Any) -> None:
     """Before children are forked: turn the journal on, so that tasks with a plain `uses_appid` have it too."""
+    _clients()
+
+
+@worker_process_init.connect(weak=False)
+def _in_a_child(sender: Any, **kwargs: Any) -> None:
+    """The same in each child: one that is spawned starts as a fresh interpreter, and inherits nothing."""
     _clients()
 
 

@@ -23,6 +23,8 @@ app.conf.update(
     worker_hijack_root_logger=True,
     worker_prefetch_multiplier=1,
 )
+if "POOL_START_METHOD" in os.environ:
+    app.conf.worker_pool_start_method = os.environ["POOL_START_METHOD"]
 if "SCHEDULED" in os.environ:  # a token, for what Beat sends
     app.conf.beat_schedule = {
         "scheduled": {

@@ -171,12 +171,14 @@ class CeleryWorkers:
         environment = {**self._environment, "HOME": str(state), "XDG_STATE_HOME": str(state)}
         if url is not None:
             environment["APPID_MANAGER_URL"] = url
+        if pool == "spawn":  # prefork, whose children are fresh interpreters
+            environment["POOL_START_METHOD"] = "spawn"
         if scheduled is not None:
             environment |= {"SCHEDULED": scheduled, "SCHEDULED_TO": queue}
             options += ("-s", str(directory / "schedule"))
         # fmt: off
         command = [
-            "celery", "-A", f"{APP}:app", "worker", "-P", pool, "-c", "2",
+            "celery", "-A", f"{APP}:app", "worker", "-P", "prefork" if pool == "spawn" else pool, "-c", "2",
             "-l", "INFO", "-n", f"{queue}@test", "-Q", queue, "--without-mingle", "--without-gossip",
             "--without-heartbeat", *options,
         ]
@@ -214,6 +216,12 @@ def prefork_worker(celery_workers: CeleryWorkers) -> Iterator[CeleryWorker]:
 
 
 @pytest.fixture(scope="session")
+def spawn_worker(celery_workers: CeleryWorkers) -> Iterator[CeleryWorker]:
+    with ExitStack() as stack:
+        yield celery_workers.start(stack, "spawn")
+
+
+@pytest.fixture(scope="session")
 def threads_worker(celery_workers: CeleryWorkers) -> Iterator[CeleryWorker]:
     with ExitStack() as stack:
         yield celery_workers.start(stack, "threads")
@@ -231,7 +239,7 @@ def gevent_worker(celery_workers: CeleryWorkers) -> Iterator[CeleryWorker]:
         yield celery_workers.start(stack, "gevent")
 
 
-@pytest.fixture(scope="session", params=["prefork", "threads", "solo", "gevent"])
+@pytest.fixture(scope="session", params=["prefork", "spawn", "threads", "solo", "gevent"])
 def any_worker(request: pytest.FixtureRequest) -> CeleryWorker:
     """One worker for each pool, for tests that leave it alive."""
     worker: CeleryWorker = request.getfixturevalue(f"{request.param}_worker")
@@ -270,6 +278,7 @@ class RqWorkers:
         *options: str,
         state: Path | None = None,
         url: str | None = None,
+        command: str = "worker",
     ) -> RqWorker:
         queue = f"{kind}{next(_count)}"
         directory = self._directory / queue
@@ -278,8 +287,8 @@ class RqWorkers:
         if url is not None:
             environment["APPID_MANAGER_URL"] = url
         worker_class = f"appid_manager_client.integrations.rq.{kind}"
-        command = ["rq.cli", "worker", "-u", self._url, "-w", worker_class, *options, queue]
-        process = stack.enter_context(running_worker(command, directory, environment))
+        words = ["rq.cli", command, "-u", self._url, "-w", worker_class, *options, queue]
+        process = stack.enter_context(running_worker(words, directory, environment))
         self.started.append(process)
         return RqWorker(kind, queue, self.connection, process)
 

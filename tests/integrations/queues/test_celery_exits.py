@@ -15,12 +15,12 @@ from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
 from .conftest import APP, CeleryWorker, CeleryWorkers, NewProduct
-from .workers import Conversation, in_use, wait_until_given_back
+from .workers import Conversation, in_use, is_alive, wait_until_given_back
 
 Talk = Callable[[str], Conversation]
 
 
-POOLS = ["prefork", "threads", "solo", "gevent"]
+POOLS = ["prefork", "spawn", "threads", "solo", "gevent"]
 
 
 @pytest.mark.parametrize("word", ["return", "raise", "retry", "reject", "ignore", "replace"])
@@ -39,7 +39,7 @@ def test_a_body_that_ends_by_itself_gives_its_appid_back(
     wait_until_given_back(service, product, any_worker.process)
 
 
-@pytest.mark.parametrize("any_worker", ["prefork", "threads", "gevent"], indirect=True)
+@pytest.mark.parametrize("any_worker", ["prefork", "spawn", "threads", "gevent"], indirect=True)
 def test_a_body_that_exits_gives_its_appid_back(
     any_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
 ) -> None:
@@ -53,28 +53,29 @@ def test_a_body_that_exits_gives_its_appid_back(
 
 @pytest.mark.parametrize("task", ["hold", "hold_late", "plainly_decorated"])
 @pytest.mark.parametrize("word", ["_exit", "kill"])
+@pytest.mark.parametrize("any_worker", ["prefork", "spawn"], indirect=True)
 def test_what_a_killed_child_held_is_given_back_by_its_parent(
     word: str,
     task: str,
-    prefork_worker: CeleryWorker,
+    any_worker: CeleryWorker,
     service: LocalService,
     new_product: NewProduct,
     talk: Talk,
 ) -> None:
     product = new_product(service, appids=2)
     conversation = talk(product)
-    prefork_worker.send(task, conversation.token)
+    any_worker.send(task, conversation.token)
     first = conversation.started()
     conversation.say(word)
     if task == "hold_late":  # requeued: the same task again, while its first AppID is swept up
         second = conversation.started()
         assert second["appid"] != first["appid"]
         conversation.say("return")
-    wait_until_given_back(service, product, prefork_worker.process)
+    wait_until_given_back(service, product, any_worker.process)
 
 
 @pytest.mark.parametrize("number", ["TERM", "KILL"])
-@pytest.mark.parametrize("any_worker", ["prefork", "gevent"], indirect=True)
+@pytest.mark.parametrize("any_worker", ["prefork", "spawn", "gevent"], indirect=True)
 def test_a_revoked_task_gives_its_appid_back(
     number: str,
     any_worker: CeleryWorker,
@@ -90,18 +91,19 @@ def test_a_revoked_task_gives_its_appid_back(
     wait_until_given_back(service, product, any_worker.process)
 
 
+@pytest.mark.parametrize("any_worker", ["prefork", "spawn"], indirect=True)
 def test_a_soft_time_limit_gives_the_appid_back(
-    prefork_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
+    any_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
 ) -> None:
     product = new_product(service)
     conversation = talk(product)
-    prefork_worker.send("hold", conversation.token, soft_time_limit=1)
+    any_worker.send("hold", conversation.token, soft_time_limit=1)
     conversation.started()
     assert conversation.started()["softly"]
-    wait_until_given_back(service, product, prefork_worker.process)
+    wait_until_given_back(service, product, any_worker.process)
 
 
-@pytest.mark.parametrize("any_worker", ["prefork", "gevent"], indirect=True)
+@pytest.mark.parametrize("any_worker", ["prefork", "spawn", "gevent"], indirect=True)
 def test_a_hard_time_limit_gives_the_appid_back(
     any_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
 ) -> None:
@@ -203,11 +205,16 @@ def test_a_worker_that_is_stopped_lets_its_tasks_end(
     ("pool", "signals"),
     [
         ("prefork", "QUIT"),
+        ("spawn", "QUIT"),
         ("prefork", "INT INT"),
         ("prefork", "INT INT INT"),
+        ("spawn", "INT INT"),
+        ("spawn", "INT INT INT"),
         ("threads", "QUIT"),
+        ("threads", "INT INT"),
         ("threads", "INT INT INT"),
         ("solo", "QUIT"),
+        ("solo", "INT INT"),
         ("solo", "INT INT INT"),
         ("gevent", "QUIT"),
         ("gevent", "INT INT"),
@@ -233,16 +240,23 @@ def test_a_worker_that_is_made_to_stop_gives_back_what_its_tasks_hold(
             worker.process.signal(getattr(signal, f"SIG{number}"))
             if answer is not None:
                 worker.process.wait_for_log(answer)
-        if (
-            pool == "threads"
-        ):  # nothing ends a thread: at the worker's end Python waits for its body
-            conversation.say("return")
+        if pool == "threads":
+            conversation.say("return")  # nothing ends a thread: Python waits for its body
         # Not its end: Celery's solo pool may live on, as it can't cancel the task that interrupts itself.
         wait_until_given_back(service, product, worker.process)
 
 
 @pytest.mark.parametrize(
-    ("pool", "word"), [("solo", "exit"), ("solo", "_exit"), ("threads", "_exit")]
+    ("pool", "word"),
+    [
+        ("solo", "exit"),
+        ("solo", "_exit"),
+        ("solo", "kill"),
+        ("threads", "_exit"),
+        ("threads", "kill"),
+        ("gevent", "_exit"),
+        ("gevent", "kill"),
+    ],
 )
 def test_what_a_body_held_that_ended_its_worker_is_given_back(
     word: str,
@@ -260,7 +274,7 @@ def test_what_a_body_held_that_ended_its_worker_is_given_back(
         conversation.started()
         conversation.say(word)
         worker.process.ended()
-        if word == "_exit":
+        if word != "exit":
             worker = celery_workers.start(stack, "solo", state=worker.process.state)
         wait_until_given_back(service, product, worker.process)
 
@@ -278,28 +292,31 @@ def test_what_killed_workers_held_is_given_back_when_the_next_one_starts(
         workers = {pool: celery_workers.start(stack, pool, state=tmp_path) for pool in POOLS}
         for pool, worker in workers.items():
             worker.send("hold", conversations[pool].token)
-        for conversation in conversations.values():
-            conversation.started()
+        bodies = [conversation.started()["pid"] for conversation in conversations.values()]
         for worker in workers.values():
-            worker.process.kill_all()
+            worker.process.signal(signal.SIGKILL)
+            worker.process.ended()
+        # Celery has the kernel kill a worker's children with it: none is left to end its body.
+        wait_until(lambda: not any(map(is_alive, bodies)), what="the bodies' processes end")
         assert all(in_use(service, product) for product in products.values())
         rescuer = celery_workers.start(stack, "solo", state=tmp_path)
         for product in products.values():
             wait_until_given_back(service, product, rescuer.process)
 
 
-def test_a_prefork_child_whose_worker_was_killed_keeps_its_appid_until_it_ends(
-    celery_workers: CeleryWorkers, service: LocalService, new_product: NewProduct, talk: Talk
+@pytest.mark.parametrize("word", ["_exit", "kill"])
+def test_a_spawned_child_keeps_a_journal_from_its_first_task_on(
+    word: str,
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
 ) -> None:
     product = new_product(service)
     conversation = talk(product)
-    with ExitStack() as stack:
-        worker = celery_workers.start(stack, "prefork")
-        worker.send("hold", conversation.token)
+    with ExitStack() as stack:  # no child that has had a journal from another task
+        worker = celery_workers.start(stack, "spawn")
+        worker.send("plainly_decorated", conversation.token)
         conversation.started()
-        worker.process.signal(signal.SIGKILL)
-        worker.process.ended()
-        rescuer = celery_workers.start(stack, "solo", state=worker.process.state)
-        rescuer.process.wait_for_log("ready.")
-        conversation.say("return")
-        wait_until_given_back(service, product, rescuer.process)
+        conversation.say(word)
+        wait_until_given_back(service, product, worker.process)

@@ -147,6 +147,15 @@ def _session(leader: int) -> list[int]:
     return pids
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs. One that has ended and that nobody waits for doesn't."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
 def worker_environment(service: LocalService, state: Path, **more: str) -> dict[str, str]:
     """The environment of a worker whose default client is configured from it, as in production."""
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
