@@ -10,6 +10,7 @@ import copy
 import functools
 import logging
 import math
+import os
 import signal
 import threading
 import time
@@ -17,7 +18,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from appid_manager_client import AppIdClient, ConfigurationError, Lease, NoAppIdAvailable
+from appid_manager_client import (
+    AppIdClient,
+    ConfigurationError,
+    Lease,
+    NoAppIdAvailable,
+    get_default_client,
+)
+from appid_manager_client.config import JOURNAL_VARIABLE
 from appid_manager_client.injection import DEFAULT_PARAMETER, visible_signature
 from appid_manager_client.lease import DEFAULT_TTL
 
@@ -264,6 +272,13 @@ class AppIdWorker(SweepingMixin, Worker):
 
 class AppIdSpawnWorker(SweepingMixin, SpawnWorker):
     """`rq worker -w appid_manager_client.integrations.rq.AppIdSpawnWorker`"""
+
+    def fork_work_horse(self, job: Any, queue: Any) -> Any:
+        """Start the work-horse. Before RQ 3 it is of RQ's own class, so that only its environment knows the journal."""
+        for client in self.appid_clients():
+            if client is get_default_client() and client.journal is not None:
+                os.environ.setdefault(JOURNAL_VARIABLE, str(client.journal))
+        return super().fork_work_horse(job, queue)
 
 
 class AppIdSimpleWorker(SweepingMixin, SimpleWorker):

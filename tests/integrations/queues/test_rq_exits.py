@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from rq.command import send_stop_job_command
+from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import JobStatus
 
 from appid_manager_client.testing import LocalService
@@ -102,6 +102,15 @@ def test_what_a_killed_work_horse_held_is_given_back(
     wait_until_given_back(service, product, any_rq_worker.process)
 
 
+@pytest.mark.parametrize("any_rq_worker", ["AppIdSpawnWorker"], indirect=True)
+def test_a_spawned_work_horse_finds_the_journal_without_our_class(any_rq_worker: RqWorker) -> None:
+    """Before RQ 3 it is a plain `Worker` of RQ's, which calls none of our hooks."""
+    job = any_rq_worker.send("tell_journal")
+    wait_until(lambda: job.get_status() is JobStatus.FINISHED, what="the job ends")
+    journal = any_rq_worker.process.state / "appid-manager" / "journal"
+    assert job.return_value() == str(journal)
+
+
 @pytest.mark.parametrize("any_rq_worker", FORKING, indirect=True)
 def test_a_stopped_job_gives_its_appid_back(
     any_rq_worker: RqWorker, service: LocalService, new_product: NewProduct, talk: Talk
@@ -114,9 +123,28 @@ def test_a_stopped_job_gives_its_appid_back(
     wait_until_given_back(service, product, any_rq_worker.process)
 
 
+@pytest.mark.parametrize("any_rq_worker", FORKING, indirect=True)
+def test_a_work_horse_that_is_killed_by_command_gives_its_appid_back(
+    any_rq_worker: RqWorker, service: LocalService, new_product: NewProduct, talk: Talk
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    job = any_rq_worker.send("hold", conversation.token)
+    conversation.started()
+    job.refresh()  # it knows its worker now
+    send_kill_horse_command(any_rq_worker.connection, job.worker_name)
+    wait_until_given_back(service, product, any_rq_worker.process)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ALL)
 def test_a_worker_that_is_stopped_lets_its_job_end(
-    kind: str, rq_workers: RqWorkers, service: LocalService, new_product: NewProduct, talk: Talk
+    kind: str,
+    number: int,
+    rq_workers: RqWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
 ) -> None:
     product = new_product(service)
     conversation = talk(product)
@@ -124,15 +152,21 @@ def test_a_worker_that_is_stopped_lets_its_job_end(
         worker = rq_workers.start(stack, kind)
         worker.send("hold", conversation.token)
         conversation.started()
-        worker.process.signal(signal.SIGTERM)
+        worker.process.signal(number)
         conversation.say("return")
         worker.process.ended()
         assert not in_use(service, product)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("kind", ALL)
 def test_a_worker_that_is_made_to_stop_gives_back_what_its_job_holds(
-    kind: str, rq_workers: RqWorkers, service: LocalService, new_product: NewProduct, talk: Talk
+    kind: str,
+    number: int,
+    rq_workers: RqWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
 ) -> None:
     product = new_product(service)
     conversation = talk(product)
@@ -142,7 +176,7 @@ def test_a_worker_that_is_made_to_stop_gives_back_what_its_job_holds(
         conversation.started()
 
         def ended_by_signals() -> bool:  # RQ takes no second one within a second of the first
-            worker.process.signal(signal.SIGTERM)
+            worker.process.signal(number)
             return worker.process.process.poll() is not None
 
         wait_until(ended_by_signals, what="the worker ends")
