@@ -5,6 +5,7 @@ Owns the listener, the threads and their end. What happens on a connection is it
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 import struct
@@ -77,11 +78,12 @@ class Connection:
 
     def is_gone(self) -> bool:
         """Whether the peer has closed its side, as far as can be seen without reading."""
+        poll = select.poll()
         try:
-            return self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except OSError:
+            poll.register(self.socket, select.POLLIN)
+            # MSG_DONTWAIT would not do: on a socket with a timeout, Python waits for data before it asks for any.
+            return bool(poll.poll(0)) and self.socket.recv(1, socket.MSG_PEEK) == b""
+        except (OSError, ValueError):
             return True
 
     def wait(self, event: threading.Event) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import rawserver as raw
 from tests.support.isolation import NetworkBlocked, nothing_left_running
+from tests.support.tcp import Connection
 from tests.support.waiting import wait_until
 
 REQUEST = b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nhi"
@@ -72,6 +73,19 @@ def test_a_silent_server_goes_on_at_the_event() -> None:
             server.wait_for_requests()
             event.set()
             assert sock.recv(10) == b"late"
+
+
+def test_whether_the_peer_has_gone_is_known_at_once() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.settimeout(1.0)
+        connection = Connection(ours, threading.Event())
+        assert not connection.is_gone()  # a look that waited for data would find it gone in the end
+        theirs.sendall(b"x")
+        assert not connection.is_gone()
+        ours.recv(1)
+        theirs.close()
+        assert connection.is_gone()
 
 
 def test_a_full_queue_lets_a_connect_time_out() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from appid_manager_client.testing import LocalService
+from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
@@ -142,16 +143,16 @@ def test_a_soft_time_limit_doesnt_stop_a_release_that_it_strikes(
 ) -> None:
     field.init("struck", {"2": 2})
     conversation = talk("struck")
-    with field.hold("release", "before") as gate:
-        task = field_worker.send("hold", conversation.token, soft_time_limit=1)
-        conversation.started()
-        conversation.say("return")
-        gate.wait_reached()
-        field_worker.process.wait_for_log(
-            f"Soft time limit (1s) exceeded for {APP}.hold[{task.id}]"
-        )
-        assert field.in_use("struck")
+    hang = field.faults.queue("release", Fault.HANG)  # done only if its caller stays for it
+    task = field_worker.send("hold", conversation.token, soft_time_limit=1)
+    conversation.started()
+    conversation.say("return")
+    hang.wait_reached()
+    field_worker.process.wait_for_log(f"Soft time limit (1s) exceeded for {APP}.hold[{task.id}]")
+    assert field.in_use("struck")
+    hang.release()
     wait_until(lambda: not field.in_use("struck"), what="the AppID is given back")
+    assert [call.body["appid"] for call in field.calls_of("release")].count("2") == 1
 
 
 def test_a_hard_time_limit_that_strikes_a_release_leaves_it_to_the_parent(
@@ -159,16 +160,13 @@ def test_a_hard_time_limit_that_strikes_a_release_leaves_it_to_the_parent(
 ) -> None:
     field.init("cut", {"3": 3})
     conversation = talk("cut")
-    with field.hold("release", "before") as gate:
-        task = field_worker.send("hold", conversation.token, time_limit=1)
-        conversation.started()
-        conversation.say("return")
-        gate.wait_reached()
-        field_worker.process.wait_for_log(
-            f"Hard time limit (1s) exceeded for {APP}.hold[{task.id}]"
-        )
-        assert field.in_use("cut")
+    hang = field.faults.queue("release", Fault.HANG)  # never done: its caller is killed
+    field_worker.send("hold", conversation.token, time_limit=1)
+    conversation.started()
+    conversation.say("return")
+    hang.wait_reached()
     wait_until(lambda: not field.in_use("cut"), what="the AppID is given back")
+    assert [call.body["appid"] for call in field.calls_of("release")].count("3") == 2
 
 
 # What a worker says when a signal has arrived: the next one may follow then.

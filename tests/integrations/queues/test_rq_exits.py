@@ -14,6 +14,7 @@ from rq.command import send_kill_horse_command, send_stop_job_command
 from rq.job import JobStatus
 
 from appid_manager_client.testing import LocalService
+from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
@@ -71,15 +72,17 @@ def test_a_job_timeout_doesnt_stop_a_release_that_it_strikes(
         field.init("struck", {"1": 1})
         worker = rq_workers.start(stack, "AppIdWorker", url=field.url)
         conversation = talk("struck")
-        with field.hold("release", "before") as gate:
-            job = worker.send("hold", conversation.token, job_timeout=1)
-            conversation.started()
-            conversation.say("return")
-            gate.wait_reached()
-            time_is_up = time.monotonic() + 2.0
-            wait_until(lambda: time.monotonic() > time_is_up, what="the job's time is up")
-            assert field.in_use("struck")
+        hang = field.faults.queue("release", Fault.HANG)  # done only if its caller stays for it
+        job = worker.send("hold", conversation.token, job_timeout=1)
+        conversation.started()
+        conversation.say("return")
+        hang.wait_reached()
+        time_is_up = time.monotonic() + 2.0
+        wait_until(lambda: time.monotonic() > time_is_up, what="the job's time is up")
+        assert field.in_use("struck")
+        hang.release()
         wait_until(lambda: not field.in_use("struck"), what="the AppID is given back")
+        assert len(field.calls_of("release")) == 1
         wait_until(lambda: job.get_status() is JobStatus.FAILED, what="the job has failed")
 
 
