@@ -33,6 +33,7 @@ def taken(service: LocalService, product: str) -> Iterator[Lease]:
 
 def test_a_task_comes_again_in_the_next_hour_in_every_pool(
     prefork_worker: CeleryWorker,
+    spawn_worker: CeleryWorker,
     threads_worker: CeleryWorker,
     solo_worker: CeleryWorker,
     gevent_worker: CeleryWorker,
@@ -41,7 +42,7 @@ def test_a_task_comes_again_in_the_next_hour_in_every_pool(
     talk: Talk,
 ) -> None:
     begun = []
-    for worker in (prefork_worker, threads_worker, solo_worker, gevent_worker):
+    for worker in (prefork_worker, spawn_worker, threads_worker, solo_worker, gevent_worker):
         product = new_product(short_service)
         conversation = talk(product)
         for _ in range(2):
@@ -81,7 +82,7 @@ def test_a_waiting_task_tells_its_product_and_when_it_comes_again(
 
 
 def test_waiting_uses_up_none_of_the_tasks_own_retries(
-    prefork_worker: CeleryWorker,
+    any_worker: CeleryWorker,
     celery_workers: CeleryWorkers,
     short_service: LocalService,
     new_product: NewProduct,
@@ -89,7 +90,7 @@ def test_waiting_uses_up_none_of_the_tasks_own_retries(
 ) -> None:
     product = new_product(short_service)
     conversation = talk(product)
-    result = prefork_worker.send("waits", conversation.token)
+    result = any_worker.send("waits", conversation.token)
     assert conversation.started()["retries"] == 0
     conversation.say("retry")  # the one that the task has; it finds the AppID used up
     assert conversation.started()["retries"] == 1
@@ -114,7 +115,7 @@ def test_a_chord_is_complete_although_its_tasks_had_to_wait(
 
 
 def test_a_task_that_waits_in_its_worker_has_its_appid_when_the_hour_turns(
-    prefork_worker: CeleryWorker,
+    any_worker: CeleryWorker,
     celery_workers: CeleryWorkers,
     short_service: LocalService,
     new_product: NewProduct,
@@ -122,34 +123,32 @@ def test_a_task_that_waits_in_its_worker_has_its_appid_when_the_hour_turns(
 ) -> None:
     product = new_product(short_service)
     with taken(short_service, product) as lease:
-        result = prefork_worker.send("waits_inside", talk(product).token)
+        result = any_worker.send("waits_inside", talk(product).token)
     assert hour_of(short_service, lease.start_time) < hour_of(short_service, result.get())
 
 
 @pytest.mark.parametrize("task", ["fails", "waits_a_little"])
 def test_a_task_that_may_not_wait_so_long_fails_with_the_typed_error(
     task: str,
-    prefork_worker: CeleryWorker,
+    any_worker: CeleryWorker,
     short_service: LocalService,
     new_product: NewProduct,
     talk: Talk,
 ) -> None:
     product = new_product(short_service)
     with taken(short_service, product), pytest.raises(NoAppIdAvailable, match=product):
-        prefork_worker.send(task, talk(product).token).get()
+        any_worker.send(task, talk(product).token).get()
 
 
-def test_an_unknown_product_fails_at_once(
-    prefork_worker: CeleryWorker, service: LocalService
-) -> None:
+def test_an_unknown_product_fails_at_once(any_worker: CeleryWorker, service: LocalService) -> None:
     with pytest.raises(ProductNotFound, match="nowhere"):
-        prefork_worker.send("hold", "nowhere:1").get()
+        any_worker.send("hold", "nowhere:1").get()
 
 
 def test_a_wrong_token_fails_at_once(
-    prefork_worker: CeleryWorker, guarded_service: LocalService, new_product: NewProduct
+    any_worker: CeleryWorker, guarded_service: LocalService, new_product: NewProduct
 ) -> None:
     product = new_product(guarded_service)
     with pytest.raises(AuthenticationError):
-        prefork_worker.send("refused", f"{product}:1").get()
+        any_worker.send("refused", f"{product}:1").get()
     assert not in_use(guarded_service, product)
