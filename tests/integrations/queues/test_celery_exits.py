@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
@@ -16,7 +18,13 @@ from tests.support.field import FieldService
 from tests.support.waiting import wait_until
 
 from .conftest import APP, CeleryWorker, CeleryWorkers, NewProduct
-from .workers import Conversation, in_use, is_alive, wait_until_given_back
+from .workers import (
+    Conversation,
+    in_use,
+    is_alive,
+    wait_until_given_back,
+    worker_environment,
+)
 
 Talk = Callable[[str], Conversation]
 
@@ -300,6 +308,34 @@ def test_what_killed_workers_held_is_given_back_when_the_next_one_starts(
         rescuer = celery_workers.start(stack, "solo", state=tmp_path)
         for product in products.values():
             wait_until_given_back(service, product, rescuer.process)
+
+
+KILLED_WHILE_IT_HOLDS = """
+import os, signal, sys
+from appid_manager_client import AppIdClient
+AppIdClient(journal=True).lease(sys.argv[1]).acquire()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_worker_that_stops_takes_a_last_look_at_the_journal(
+    celery_workers: CeleryWorkers,
+    service: LocalService,
+    new_product: NewProduct,
+    tmp_path: Path,
+) -> None:
+    product = new_product(service)
+    with ExitStack() as stack:
+        worker = celery_workers.start(stack, "solo", state=tmp_path)
+        worker.process.wait_for_log("ready.")
+        subprocess.run(
+            [sys.executable, "-c", KILLED_WHILE_IT_HOLDS, product],
+            env=worker_environment(service, tmp_path),
+            timeout=60,
+        )
+        worker.process.signal(signal.SIGTERM)
+        worker.process.ended()
+        assert not in_use(service, product)
 
 
 @pytest.mark.parametrize("word", ["_exit", "kill"])

@@ -61,6 +61,15 @@ def test_it_sweeps_when_it_starts_and_when_it_ends(sweeper: Sweeper, looks: Look
     assert looks.count == before + 1
 
 
+def test_it_sweeps_from_time_to_time(looks: Looks) -> None:
+    made = Sweeper(lambda: [looks], interval=0.01)
+    made.start()
+    try:
+        wait_until(lambda: looks.count >= 3, what="it looks again without being told")
+    finally:
+        made.stop()
+
+
 def test_it_sweeps_until_a_child_is_gone(sweeper: Sweeper, looks: Looks) -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     with child:
