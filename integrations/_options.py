@@ -55,6 +55,8 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if not callable(self.product):
             check_name(self.product, "product")
+        elif inspect.iscoroutinefunction(self.product):
+            raise TypeError("product must be text or a plain function, not a coroutine function")
         if self.client is not None and not isinstance(self.client, AppIdClient):
             raise TypeError(
                 f"client must be an AppIdClient or None, not {type(self.client).__name__}"

@@ -56,6 +56,7 @@ WAITING_FOR_APPID = "WAITING_FOR_APPID"
 _WAITS = "appid_waits"
 _SINCE = "appid_waiting_since"
 _HEADERS = (_WAITS, _SINCE)
+_BODY = "_appid_body"
 _OPTIONS = ("product", "client", "on_exhausted", "inject", "timeout", "min_remaining", "ttl")
 
 
@@ -134,14 +135,17 @@ class AppIdTask(Task):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         product = inspect.getattr_static(cls, "appid_product")
+        run = inspect.getattr_static(cls, "run")
+        body = getattr(run, _BODY, run)  # an inherited one is leased with its own class's options
         if product is None:
+            if body is not run:
+                cls.run = body
             return
         if isinstance(product, staticmethod):
             product = product.__func__
         options = TaskOptions(product, *(getattr(cls, f"appid_{name}") for name in _OPTIONS[1:]))
-        run = cls.__dict__.get("run")
-        if run is not None:
-            _lease_around(cls, run, options)
+        if body is not Task.run:
+            _lease_around(cls, body, options)
 
     @property
     def appid_lease(self) -> Lease:
@@ -196,6 +200,7 @@ def _lease_around(cls: type[AppIdTask], run: Any, options: TaskOptions) -> None:
 
     # Celery takes __wrapped__ for the undecorated body, and would call that in its place.
     del leased.__dict__["__wrapped__"]
+    setattr(leased, _BODY, run)
     cls.run = leased
     if injection.fills and "__header__" in cls.__dict__:
 

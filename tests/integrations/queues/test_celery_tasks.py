@@ -119,6 +119,46 @@ def test_a_body_that_calls_the_one_of_its_base_class_keeps_its_lease(
     assert app.register_task(Derived())() == f"derived {product}-0"
 
 
+def test_a_class_whose_body_is_inherited_takes_its_own_product(
+    app: Celery,
+    client: AppIdClient,
+    product: str,
+    service: LocalService,
+    new_product: NewProduct,
+) -> None:
+    class Plain(AppIdTask):
+        name = "plain"
+
+        def run(self, lease: Lease | None = None) -> str | None:
+            return None if lease is None else lease.product_name
+
+    class First(Plain):
+        name = "first"
+        appid_product = product
+
+    class Second(First):
+        name = "second"
+        appid_product = new_product(service)
+
+    class Without(Second):
+        name = "without"
+        appid_product = None
+
+    had = [app.register_task(kind())() for kind in (Plain, First, Second, Without)]
+    assert had == [None, product, Second.appid_product, None]
+
+
+def test_a_task_whose_arguments_celery_does_not_check_holds_a_lease(
+    app: Celery, client: AppIdClient, product: str
+) -> None:
+    @app.task(shared=False, typing=False, **appid_options(product))
+    def transcribe(path: str, *, lease: Lease = INJECTED) -> str:
+        return lease.appid
+
+    transcribe.delay()
+    assert transcribe.apply(("a.wav",)).get() == f"{product}-0"
+
+
 def test_a_product_can_follow_from_the_arguments(
     app: Celery, client: AppIdClient, product: str
 ) -> None:
@@ -172,6 +212,10 @@ def test_a_task_without_a_product_is_like_any_other(app: Celery) -> None:
     assert add(1, 2) == 3
 
 
+async def product_of_later() -> str:
+    return "stt_billing"
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"on_exhausted": "explode"}, "on_exhausted must be one of 'reschedule', 'wait', 'fail'"),
     ({"inject": "not a name"}, "inject"),
@@ -181,6 +225,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"client": "http://localhost"}, "client"),
     ({"product": " "}, "product is required"),
     ({"product": 7}, "product"),
+    ({"product": product_of_later}, "product must be .* not a coroutine function"),
 ]
 
 
