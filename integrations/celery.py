@@ -249,8 +249,14 @@ def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailabl
     if options.timeout is not None and now + seconds > since + options.timeout:
         raise error
     headers |= {_SINCE: since, _WAITS: waits}
+    ignored = vars(request).get("ignore_result")  # the caller's word, if there is one
+    ignored = task.ignore_result if ignored is None else ignored
     again = task.signature_from_request(
-        request, retries=request.retries, countdown=seconds, headers=headers
+        request,
+        retries=request.retries,
+        countdown=seconds,
+        headers=headers,
+        ignore_result=ignored,  # Celery 5.5 forgets it
     )
     logger.info(
         "waits for an AppID of %s, again in %.1f s (wait %d): %s",
@@ -259,8 +265,7 @@ def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailabl
         waits,
         error,
     )
-    ignored = vars(request).get("ignore_result")  # the caller's word, if there is one
-    if not (task.ignore_result if ignored is None else ignored):
+    if not ignored:
         meta = {
             "product": error.product_name,
             "available_at": error.available_at,

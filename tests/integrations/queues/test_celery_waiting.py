@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from celery.states import PENDING
 
 from appid_manager_client import (
     AppIdClient,
@@ -18,7 +19,7 @@ from appid_manager_client.integrations.celery import WAITING_FOR_APPID
 from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 
-from .conftest import CeleryWorker, CeleryWorkers, NewProduct
+from .conftest import APP, CeleryWorker, CeleryWorkers, NewProduct
 from .workers import Conversation, hour_of, in_use
 
 Talk = Callable[[str], Conversation]
@@ -96,6 +97,24 @@ def test_waiting_uses_up_none_of_the_tasks_own_retries(
     assert conversation.started()["retries"] == 1
     conversation.say("return")
     assert result.get()["id"] == result.id
+
+
+def test_a_task_whose_result_nobody_wants_leaves_none_after_it_waited(
+    prefork_worker: CeleryWorker,
+    celery_workers: CeleryWorkers,
+    short_service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    product = new_product(short_service)
+    conversation = talk(product)
+    with taken(short_service, product):
+        task = prefork_worker.send("waits", conversation.token, ignore_result=True)
+        prefork_worker.process.wait_for_log(f"waits for an AppID of {product}")
+    conversation.started()
+    conversation.say("return")
+    prefork_worker.process.wait_for_log(f"{APP}.waits[{task.id}] succeeded")
+    assert task.state == PENDING
 
 
 def test_a_chord_is_complete_although_its_tasks_had_to_wait(
