@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import zip_longest
@@ -120,6 +121,26 @@ def test_a_hard_time_limit_gives_the_appid_back(
     conversation = talk(product)
     any_worker.send("hold", conversation.token, time_limit=1)
     conversation.started()
+    wait_until_given_back(service, product, any_worker.process)
+
+
+@pytest.mark.parametrize("limit", ["time_limit", "soft_time_limit"])
+@pytest.mark.parametrize("any_worker", ["threads", "solo"], indirect=True)
+def test_a_pool_that_knows_no_time_limits_gives_the_appid_back_when_the_body_ends(
+    limit: str,
+    any_worker: CeleryWorker,
+    service: LocalService,
+    new_product: NewProduct,
+    talk: Talk,
+) -> None:
+    product = new_product(service)
+    conversation = talk(product)
+    any_worker.send("hold", conversation.token, **{limit: 1})
+    conversation.started()
+    time_is_up = time.monotonic() + 1.5
+    wait_until(lambda: time.monotonic() > time_is_up, what="the task's time is up")
+    assert in_use(service, product)
+    conversation.say("return")
     wait_until_given_back(service, product, any_worker.process)
 
 
