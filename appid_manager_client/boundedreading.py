@@ -1,6 +1,7 @@
 """One deadline for a whole answer, head and body: a socket's own timeout starts anew with every byte that comes.
 
-Only for connections of the pool that the transport made; a session of the user's own keeps its ways.
+Only for connections that the transport made, to the service or to a proxy of the environment; a session of the user's
+own keeps its ways.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ import time
 from typing import Any
 
 import urllib3
+from requests.adapters import HTTPAdapter
 
 
-def bound_answers(pool: urllib3.HTTPConnectionPool) -> None:
-    """Have every answer on connections of `pool` end within twice the timeout of its socket: one for waiting, one
-    for reading."""
-    pool.ConnectionCls = type(
-        "BoundedConnection", (pool.ConnectionCls,), {"response_class": _BoundedResponse}
-    )
+class BoundedAdapter(HTTPAdapter):
+    """Has every answer on its connections end within twice the timeout of its socket: one for waiting, one for
+    reading. The answer of a proxy that is asked for a tunnel counts as one of its own."""
+
+    def get_connection_with_tls_context(
+        self, *args: Any, **options: Any
+    ) -> urllib3.HTTPConnectionPool:
+        pool = super().get_connection_with_tls_context(*args, **options)
+        assert isinstance(pool, urllib3.HTTPConnectionPool)
+        if getattr(pool.ConnectionCls, "response_class", None) is not _BoundedResponse:
+            pool.ConnectionCls = type(
+                "BoundedConnection", (pool.ConnectionCls,), {"response_class": _BoundedResponse}
+            )
+        return pool
 
 
 class _BoundedResponse(http.client.HTTPResponse):

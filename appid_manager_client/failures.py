@@ -6,6 +6,7 @@ Nothing of the original's text is taken over, and nothing chains to it: it could
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 
 import requests
@@ -21,13 +22,14 @@ from .errors import (
 
 NEVER_SENT = (
     requests.exceptions.ConnectTimeout,
-    requests.exceptions.ProxyError,
     urllib3.exceptions.ConnectTimeoutError,
     urllib3.exceptions.NewConnectionError,
-    urllib3.exceptions.ProxyError,
     ConnectionRefusedError,
 )
-"""Failures after which the service certainly did not get the request."""
+"""Failures after which the service certainly did not get the request.
+
+A `ProxyError` alone is none: urllib3 makes one also of a connection that broke after the proxy had got the request.
+"""
 
 _BROKEN_OFF = (
     http.client.IncompleteRead,
@@ -40,6 +42,8 @@ _NO_HTTP = (
     urllib3.exceptions.DecodeError,
     urllib3.exceptions.InvalidHeader,
 )
+
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
 def translate(
@@ -72,6 +76,15 @@ def translate(
             service=service,
             maybe_received=False,
             retryable=False,
+        )
+    refusal = _tunnel_refusal(chain)
+    if refusal is not None:
+        return ServiceUnavailable(
+            f"{where}: the proxy on the way refused to connect to it ({refusal})",
+            service=service,
+            maybe_received=False,
+            retryable=refusal == 429 or refusal >= 500,
+            status=refusal,
         )
     maybe_received = not _any(chain, *NEVER_SENT)
     if _timed_out(chain):
@@ -119,6 +132,15 @@ def _timed_out(chain: list[BaseException]) -> bool:
     # urllib3 derives the error for a refused connection or an unknown host from the one for a timeout.
     refused = urllib3.exceptions.NewConnectionError
     return any(isinstance(error, kinds) and not isinstance(error, refused) for error in chain)
+
+
+def _tunnel_refusal(chain: list[BaseException]) -> int | None:
+    """The status with which a proxy refused a CONNECT; http.client tells it in words only."""
+    for error in chain:
+        found = _REFUSED_TUNNEL.match(str(error)) if isinstance(error, OSError) else None
+        if found is not None:
+            return int(found[1])
+    return None
 
 
 def _reason(chain: list[BaseException]) -> str:

@@ -76,6 +76,7 @@ class RawServer:
         except PeerGone:
             pass
         finally:
+            connection.close()  # before it is counted: who waits for the end goes by what the peer can see
             with self._changed:
                 self._ended += 1
                 self._changed.notify_all()
