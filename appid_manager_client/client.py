@@ -30,8 +30,8 @@ from .models import Acquisition
 from .pool import LeasePool
 from .pool_model import PoolOptions
 from .reaping import Reaped, reap
-from .service import NOT_HELD, ServiceApi
-from .settling import still_ours
+from .service import ServiceApi
+from .settling import RepeatedRelease
 from .transport import SessionFactory, Transport
 from .waiting import WaitOptions
 
@@ -163,7 +163,8 @@ class AppIdClient:
         """Release an AppID. A failure that may pass is tried again up to three times.
 
         Returns:
-            `True` when this call released it, `False` when the service says that it was released already.
+            `True` when this call released it, `False` when the service says that it was released already (or that
+            somebody else has it by now).
 
         Raises:
             ValueError, TypeError: an argument is wrong; nothing was sent.
@@ -178,27 +179,12 @@ class AppIdClient:
             if claim is not None and self._api.was_reset(product_name, claim.granted_at):
                 del self._granted[key]  # of unknown origin from now on
                 claim = None
-        start_time = claim.grant.start_time if claim is not None and claim.grant else None
-        lease_id = claim.grant.lease_id if claim is not None and claim.grant else None
-        if start_time is None:
+        if claim is not None and claim.grant is not None:
+            start_time: int | None = claim.grant.start_time
+        else:
             start_time = self._look_before_release(product_name, appid)
-
-        def send(attempt: int) -> bool:
-            legacy = not self._api.extended
-            if attempt and legacy and start_time is not None:
-                if not still_ours(self._api, product_name, appid, start_time):
-                    return True  # an earlier try arrived, and its answer was lost
-            try:
-                self._api.release(product_name, appid, lease_id=lease_id)
-            except InvalidRequest as error:
-                if attempt and error.code in NOT_HELD:
-                    return True
-                if error.code == "already_released":
-                    return False
-                raise
-            return True
-
-        released = retry(self._system, send, longest=_CALL_BACKOFF)
+        release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
+        released = retry(self._system, release.send, longest=_CALL_BACKOFF)
         with self._lock:
             if self._granted.get(key) is claim:
                 self._granted.pop(key, None)

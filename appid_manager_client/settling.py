@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from .claims import Claim, Outcome
-from .errors import AppIdManagerError, InvalidRequest, ProductNotFound
+from .errors import AppIdManagerError, InvalidRequest, ProductNotFound, TransportError
 from .models import AppIdState
 from .service import NOT_HELD, ServiceApi
 
@@ -40,6 +40,54 @@ def deliver(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
             raise
         return Outcome.NOT_HELD
     return Outcome.RELEASED
+
+
+class RepeatedRelease:
+    """A release that is sent again while failures may pass, and what its answer means by then.
+
+    `claim` is the grant that is given back, where it is known; `start_time` what a legacy service showed of it before.
+    """
+
+    def __init__(
+        self,
+        api: ServiceApi,
+        product_name: str,
+        appid: str,
+        claim: Claim | None,
+        start_time: int | None,
+    ) -> None:
+        self._api = api
+        self._product_name = product_name
+        self._appid = appid
+        self._claim = claim
+        self._start_time = start_time
+        self._in_doubt = False  # an earlier try may have arrived, and its answer was lost
+
+    def send(self, attempt: int) -> bool:
+        """Whether this or an earlier try released it; `False`: somebody else did.
+
+        Raises:
+            AppIdManagerError: it was refused, or isn't known to have arrived.
+        """
+        if attempt and not self._api.extended and self._start_time is not None:
+            if not still_ours(self._api, self._product_name, self._appid, self._start_time):
+                return self._in_doubt
+        grant = None if self._claim is None else self._claim.grant
+        try:
+            self._api.release(
+                self._product_name, self._appid, lease_id=None if grant is None else grant.lease_id
+            )
+        except TransportError as error:
+            self._in_doubt = self._in_doubt or error.maybe_received
+            raise
+        except InvalidRequest as error:
+            # What was never known to be held here may be a typo, however often it was sent.
+            if self._in_doubt and self._claim is not None and error.code in NOT_HELD:
+                return True
+            if error.code in ("already_released", "lease_mismatch"):
+                return self._in_doubt
+            raise
+        return True
 
 
 def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) -> bool:

@@ -206,6 +206,45 @@ def test_a_release_whose_answer_was_lost_is_tried_again_and_true(
     assert any_service.in_use() == []
 
 
+def test_what_somebody_else_released_is_false(any_service: AnyService, client: AppIdClient) -> None:
+    any_service.init("p", {"a": 1})
+    client.acquire_appid("p")
+    with client_of(any_service) as other:
+        assert other.release_appid("a", "p") is True
+    assert client.release_appid("a", "p") is False
+
+
+def test_what_somebody_else_released_before_any_try_arrived_is_false(
+    any_service: AnyService,
+) -> None:
+    any_service.init("p", {"a": 1})
+
+    def somebody_else_releases(seconds: float) -> None:
+        with AppIdClient(any_service.url, 20, auth_token=any_service.auth_token) as other:
+            assert other.release_appid("a", "p") is True
+
+    system = TurnedSystem(followers=(somebody_else_releases,))
+    with client_of(any_service, system=system) as client:
+        client.acquire_appid("p")
+        any_service.faults.queue("release", Fault.TOO_MANY_REQUESTS)
+        assert client.release_appid("a", "p") is False
+
+
+def test_a_typo_is_told_however_often_the_release_was_sent(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    any_service.init("q", {"b": 1})
+    client.acquire_appid("p")
+    any_service.faults.queue("release", Fault.INTERNAL_ERROR)
+    with pytest.raises(ProductMismatch):
+        client.release_appid("a", "q")
+    any_service.faults.queue("release", Fault.INTERNAL_ERROR)
+    with pytest.raises(AppIdNotFound):
+        client.release_appid("nothing", "p")
+    assert any_service.in_use() == ["a"]
+
+
 def test_a_release_that_did_not_arrive_is_tried_again(
     any_service: AnyService, client: AppIdClient
 ) -> None:

@@ -70,6 +70,18 @@ def test_a_clock_set_back_frees_nothing_that_was_used_in_the_later_hour(world):
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
+def test_a_lease_that_a_clock_set_back_has_end_early_ends_no_earlier_than_it_began(world):
+    world.do(Init("p", {"a": 1}))
+    grant = world.do(Acquire("p", ttl_ms=1000))
+    world.now -= 2000
+    renewed = world.do(Heartbeat([grant.lease_id], world.now))
+    assert renewed.renewed == {grant.lease_id: grant.start - 1000}
+    world.now = grant.start
+    assert isinstance(world.do(Acquire("p")), Exhausted), "it was used in this hour"
+    (lease,) = world.store.history(HistoryQuery())
+    assert (lease["ended"], lease["stoptime"]) == ("expired", grant.start)
+
+
 def test_a_forced_use_after_the_clock_was_set_back_doesn_t_shorten_the_earlier_one(world):
     world.do(Init("p", {"a": 1}))
     world.do(Acquire("p"))

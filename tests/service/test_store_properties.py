@@ -79,7 +79,8 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         for known in self.every():
             held = known.held
             if held is not None and held.expires is not None and held.expires <= self.now:
-                known.last_stop = max(known.last_stop, held.expires)
+                # A heartbeat after the clock was set back can move an expiry to before the start.
+                known.last_stop = max(known.last_stop, held.expires, held.start)
                 known.held = None
 
     @rule(product=st.sampled_from("pq"), count=st.integers(1, 5))
