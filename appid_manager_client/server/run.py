@@ -18,6 +18,7 @@ import uvicorn
 from ..errors import ConfigurationError
 from .app import make_app
 from .hours import make_hours
+from .parsing import protocol_class
 from .settings import ServiceSettings
 from .store import Store
 from .timekeeping import SystemClock
@@ -93,7 +94,7 @@ def make_server(
     config = uvicorn.Config(
         make_app(store, settings.auth_token),
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http="httptools" if importlib.util.find_spec("httptools") else "h11",
+        http=protocol_class(),
         ws="none",
         lifespan="on",
         log_config=None,

@@ -1,0 +1,180 @@
+"""What comes over the socket, byte by byte: whatever it is, the answer is JSON of the contract, and nothing changes."""
+
+import json
+import socket
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from appid_manager_client.server.fastparsing import FastProtocol
+from appid_manager_client.server.parsing import SlowProtocol
+from appid_manager_client.testing import LocalService
+from tests.service.conftest import Api
+
+BODY = b'{"productName": "none"}'
+
+
+@pytest.fixture(scope="module", params=[FastProtocol, SlowProtocol])
+def raw(request):
+    """A service on each of the two parsers, whose product `stt` must stay as it is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("appid_manager_client.server.run.protocol_class", lambda: request.param)
+        with LocalService() as running:
+            running.clock.freeze()
+            Api(running).init("stt", {"a": 1, "b": 2})
+            yield running
+
+
+def exchange(service, *pieces, breaks_off=False):
+    """All that comes back until the service ends the connection, for which `pieces` have to give it a reason."""
+    with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), 30) as peer:
+        try:
+            for piece in pieces:
+                peer.sendall(piece)
+            if breaks_off:
+                peer.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # it has heard enough
+        said = b""
+        while True:
+            try:
+                more = peer.recv(65536)
+            except ConnectionResetError:
+                more = b""
+            if not more:
+                return said
+            said += more
+
+
+def answers(said):
+    """The statuses and bodies of what an exchange gave back."""
+    found = []
+    while said:
+        head, _, rest = said.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        headers = dict(line.lower().split(b": ", 1) for line in lines[1:])
+        length = int(headers[b"content-length"])
+        found.append((int(lines[0].split()[1]), json.loads(rest[:length])))
+        said = rest[length:]
+    return found
+
+
+def post(*headers, body=BODY, path=b"/api/appid/acquire", close=True):
+    head = [b"POST " + path + b" HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *headers]
+    if close:
+        head.append(b"Connection: close")
+    return b"\r\n".join([*head, b"", body])
+
+
+def get(*headers, target=b"/health"):
+    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: x", *headers, b"", b""])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"what is this?\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        get(target=b"/h\xffealth"),
+        get(b"nonsense"),
+        get(b"X: a\0b"),
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n" + BODY,
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n" + BODY,
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        + b"9" * 30
+        + b"\r\n\r\n",
+        post(b"Content-Length: 5"),
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_is_no_http_is_told_so_in_json_and_changes_nothing(raw, said):
+    before = raw.status()
+    told = answers(exchange(raw, said))
+    assert told
+    for status, body in told:
+        assert 400 <= status < 500
+        assert body["error"] and body["message"]
+    assert raw.status() == before
+
+
+def test_a_head_without_end_is_refused(raw):
+    said = exchange(raw, get()[:-2] + b"X: ", *[b"x" * 65536] * 64)
+    # Who goes on sending may find the connection reset before it reads this.
+    assert [status for status, _ in answers(said)] in ([400], [431], [])
+
+
+def test_a_body_that_broke_off_is_not_carried_out(raw):
+    before = raw.status()
+    exchange(raw, post(body=b'{"productName": "stt"}')[:-5], breaks_off=True)
+    assert raw.status() == before
+
+
+def test_who_sends_more_than_it_announced_gets_the_answer_to_what_it_announced(raw):
+    request_id = b'"6ba7b810-9dad-11d1-80b4-00c04fd430c8"'
+    body = b'{"productName": "none", "requestId": ' + request_id + b"}"
+    first, *_ = answers(exchange(raw, post(body=body, close=False) + b"and more\r\n\r\n"))
+    assert (first[0], first[1]["error"]) == (404, "product_not_found")
+
+
+OFFERS = [
+    (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAAQ"),
+    (b"Connection: close, upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+]
+
+
+@pytest.mark.parametrize("offer", OFFERS, ids=["HTTP/2", "websocket"])
+@pytest.mark.parametrize("apart", [False, True], ids=["at once", "body later"])
+def test_who_offers_another_protocol_is_served_in_this_one(raw, offer, apart):
+    request = post(*offer, close=False)
+    head, _, body = request.partition(b"\r\n\r\n")
+    pieces = [head + b"\r\n\r\n", body] if apart else [request]
+    (status, answer), *_ = answers(exchange(raw, *pieces, get(b"Connection: close")))
+    assert (status, answer["error"]) == (404, "product_not_found"), "its body was lost"
+
+
+def test_the_connection_of_who_offered_another_protocol_serves_on(raw):
+    requests = [get(*OFFERS[0]), post(*OFFERS[0], close=False), get(b"Connection: close")]
+    assert [status for status, _ in answers(exchange(raw, b"".join(requests)))] == [200, 404, 200]
+
+
+def test_a_connect_is_refused(raw):
+    for target in (b"service:443", b"/health"):
+        said = b"CONNECT " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        assert [400 <= status < 500 for status, _ in answers(exchange(raw, said))] == [True]
+
+
+@given(
+    pieces=st.lists(
+        st.one_of(
+            st.binary(max_size=60),
+            st.sampled_from(
+                [
+                    b"GET /health HTTP/1.1\r\n",
+                    b"POST /api/appid/acquire HTTP/1.1\r\n",
+                    b"Host: x\r\n",
+                    b"Content-Length: 5\r\n",
+                    b"Transfer-Encoding: chunked\r\n",
+                    b"Upgrade: h2c\r\n",
+                    b"Connection: upgrade\r\n",
+                    b"Expect: 100-continue\r\n",
+                    b"\r\n",
+                    b"5\r\nhello\r\n",
+                    b"0\r\n\r\n",
+                    b"%00%ff",
+                ]
+            ),
+        ),
+        max_size=10,
+    )
+)
+@settings(
+    max_examples=60,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+def test_no_bytes_at_all_make_the_service_fail(raw, pieces):
+    said = exchange(raw, *pieces, breaks_off=True).replace(b"HTTP/1.1 100 Continue\r\n\r\n", b"")
+    for status, body in answers(said):
+        assert status < 500
+        assert status < 400 or (body["error"] and body["message"])
