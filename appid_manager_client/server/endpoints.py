@@ -5,6 +5,7 @@ Written to plain ASGI: it is on the way of every request, and each wrapper more 
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -151,6 +152,10 @@ class Endpoint:
         except BadRequest as error:
             # The server reads past what is left of the body, so that its sender gets to read this.
             answer = refusal(error.refused)
+        except asyncio.CancelledError:
+            # Only a stop that has waited long enough cancels; the task ends here anyway.
+            logger.warning("%s was not finished when the service stopped", scope["path"])
+            answer = refusal(Refused("internal_error", "the service stopped before it was done"))
         except Exception as error:
             logger.error("%s failed: %s", scope["path"], describe(error))
             answer = refusal(Refused("internal_error", "the service failed; its log says why"))
@@ -177,7 +182,10 @@ class Endpoint:
         pieces: list[bytes] = []
         size = 0
         while True:
-            message = await receive()
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                message = {"type": "http.disconnect"}  # it had not come when the service stopped
             if message["type"] == "http.disconnect":
                 raise BadRequest(Refused("invalid_request", "body: it broke off", "body"))
             body = message.get("body", b"")

@@ -1,7 +1,10 @@
 """What comes over the socket, byte by byte: whatever it is, the answer is JSON of the contract, and nothing changes."""
 
+import contextlib
 import json
 import socket
+import sqlite3
+import threading
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -116,6 +119,43 @@ def test_who_sends_more_than_it_announced_gets_the_answer_to_what_it_announced(r
     body = b'{"productName": "none", "requestId": ' + request_id + b"}"
     first, *_ = answers(exchange(raw, post(body=body, close=False) + b"and more\r\n\r\n"))
     assert (first[0], first[1]["error"]) == (404, "product_not_found")
+
+
+def test_a_stop_cuts_off_who_sends_no_more_and_leaves_no_traceback(monkeypatch, caplog):
+    monkeypatch.setattr("appid_manager_client.server.run._GRACE", 1)
+    with LocalService() as service:
+        address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
+        with socket.create_connection(address, 30) as peer:
+            # Asked for by the service when it is about to read the body, and not sent.
+            peer.sendall(post(b"Expect: 100-continue", close=False).removesuffix(BODY))
+            assert peer.recv(100).startswith(b"HTTP/1.1 100 Continue")
+            service.stop()
+            ((status, body),) = answers(peer.recv(65536))
+    assert (status, body["field"]) == (400, "body")
+    assert all(record.exc_info is None for record in caplog.records)
+
+
+def test_what_a_stop_can_t_wait_for_is_answered_and_leaves_no_traceback(
+    monkeypatch, caplog, tmp_path
+):
+    monkeypatch.setattr("appid_manager_client.server.run._GRACE", 1)
+    path = tmp_path / "appids.db"
+    with LocalService(database=path) as service:
+        address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with socket.create_connection(address, 30) as peer:
+                peer.sendall(post(b"Expect: 100-continue", close=False).removesuffix(BODY))
+                assert peer.recv(100).startswith(b"HTTP/1.1 100 Continue")
+                peer.sendall(BODY)
+                stopper = threading.Thread(target=service.stop)
+                stopper.start()
+                ((status, body),) = answers(peer.recv(65536))
+            other.execute("ROLLBACK")
+        stopper.join(30)
+        assert not stopper.is_alive()
+    assert (status, body["error"]) == (500, "internal_error")
+    assert all(record.exc_info is None for record in caplog.records)
 
 
 OFFERS = [
