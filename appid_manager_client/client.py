@@ -15,7 +15,7 @@ from . import forking
 from .acquiring import Acquirer, retry
 from .claims import Claim, PendingRelease, Record
 from .clock import ServerClock, SystemTime
-from .config import URL_VARIABLE, Settings, check_name, check_seconds, hidden
+from .config import URL_VARIABLE, Settings, check_name, check_seconds, check_sendable, hidden
 from .errors import (
     AppIdManagerError,
     ConfigurationError,
@@ -452,6 +452,8 @@ def _check_appids(appids: object) -> None:
             raise TypeError(
                 f"appids[{appid!r}] must be a vid, a str or an int, not {type(vid).__name__}"
             )
+        if isinstance(vid, str):
+            check_sendable(vid, f"the vid of {appid!r} in appids")
 
 
 def _is_numeric(vid: str | int) -> bool:

@@ -175,6 +175,15 @@ def check_name(value: object, name: str, *, longest: int | None = None) -> None:
         raise ValueError(f"{name} is required")
     if longest is not None and len(value) > longest:
         raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
+    check_sendable(value, name)
+
+
+def check_sendable(value: str, name: str) -> None:
+    """Text that can be encoded.
+
+    Raises:
+        ValueError: it holds half a character, as JSON can.
+    """
     try:
         value.encode()
     except UnicodeEncodeError:

@@ -406,6 +406,8 @@ BAD: list[tuple[str, type[Exception], Any]] = [
     ("product_name", ValueError, lambda c: c.release_appid("a", "")),
     ("product_name", ValueError, lambda c: c.init_product("", {"a": 1})),
     ("appids", ValueError, lambda c: c.init_product("p", {})),
+    ("appids", ValueError, lambda c: c.init_product("p", {"a": "half a \ud800"})),
+    ("appids", ValueError, lambda c: c.init_product("p", {"half a \ud800": 1})),
     ("appids", TypeError, lambda c: c.init_product("p", ["a"])),
     ("appids", TypeError, lambda c: c.init_product("p", None)),
     ("appids", TypeError, lambda c: c.init_product("p", {1: 1})),

@@ -27,6 +27,7 @@ from appid_manager_client.server.timekeeping import SystemClock
         ("auth_token", " x"),
         ("auth_token", "sch\u00f6n"),
         ("auth_token", "a\nb"),
+        ("auth_token", "a b"),
         ("timezone", "Mars/Olympus"),
         ("timezone", "../etc/passwd"),
         ("timezone", None),
