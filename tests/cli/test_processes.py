@@ -140,6 +140,24 @@ def test_serve_refuses_to_be_reached_by_others_without_a_token(spawn: Spawn) -> 
     assert "--insecure" in err and "--token, APPID_MANAGER_TOKEN" in err and err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["--token", "a b", "serve"], "--token or APPID_MANAGER_TOKEN:"),
+        (["serve", "--hour-seconds", "0"], "--hour-seconds:"),
+        (["serve", "--timezone", "Mars/Base"], "--timezone:"),
+    ],
+)
+def test_what_serve_can_not_use_is_named_as_the_option_that_it_is(
+    spawn: Spawn, arguments: list[str], option: str
+) -> None:
+    refused = spawn(*arguments, "--port", "0")
+    out, err = refused.communicate(timeout=PATIENCE)
+    assert (refused.returncode, out) == (2, "")
+    assert err.startswith(f"appid-manager: {option}") and err.count("\n") == 1
+    assert "a b" not in err
+
+
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_a_missing_extra_is_one_line_that_names_what_to_install(command: str) -> None:
     program = (
