@@ -176,6 +176,7 @@ class PoolPlan(Shelf):
             # What was checked out at once is to be reacquired; a pool that idled through an hour doesn't hoard.
             self._renew_to = min(self.new_hour(turned), self.options.max_size)
             self.asking.exhausted_until = None
+        self.set_aside(now)
         self.sort_out(now)
         self._judge(now)
         self._want(now)

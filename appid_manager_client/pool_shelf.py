@@ -199,6 +199,14 @@ class Shelf:
         self.line.new_hour()
         return peak if turned == 1 else 0
 
+    def set_aside(self, now: float) -> None:
+        """Whom this hour can't serve any more waits for the next one, and nothing is asked for on their behalf."""
+        if self.turn.hour_end is None:
+            return
+        for waiter in tuple(self.line.choosy.values()):
+            if now + waiter.lease._min_remaining > self.turn.ends_at:
+                self.line.step_aside(waiter)
+
     def sort_out(self, now: float) -> None:
         """What must not be handed out any more leaves; what is idle goes to those who wait, if it suffices."""
         for slot in self.slots:

@@ -82,12 +82,14 @@ class Line:
 
     Attributes:
         waiting: who waits for a lease of this hour.
+        choosy: those of them whom not every moment of the hour suits.
         arrivals: how many ever came.
     """
 
     def __init__(self) -> None:
         self.arrivals = 0
         self.waiting: OrderedDict[int, Waiter] = OrderedDict()
+        self.choosy: dict[int, Waiter] = {}
         self._aside: OrderedDict[int, Waiter] = OrderedDict()
 
     def __iter__(self) -> Iterator[Waiter]:
@@ -105,6 +107,8 @@ class Line:
         self.arrivals += 1
         waiter.number = self.arrivals
         self.waiting[waiter.number] = waiter
+        if waiter.lease._min_remaining:
+            self.choosy[waiter.number] = waiter
 
     def first(self) -> Waiter:
         """Whose turn it is."""
@@ -113,11 +117,13 @@ class Line:
     def step_aside(self, waiter: Waiter) -> None:
         """Wait for the next hour."""
         del self.waiting[waiter.number]
+        self.choosy.pop(waiter.number, None)
         self._aside[waiter.number] = waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Wait no more; of no effect on one that doesn't wait."""
         self.waiting.pop(waiter.number, None)
+        self.choosy.pop(waiter.number, None)
         self._aside.pop(waiter.number, None)
 
     def new_hour(self) -> None:
@@ -125,4 +131,5 @@ class Line:
         if self._aside:
             everybody = sorted((*self.waiting.items(), *self._aside.items()))
             self.waiting = OrderedDict(everybody)
+            self.choosy.update(self._aside)
             self._aside.clear()

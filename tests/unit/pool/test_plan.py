@@ -119,6 +119,20 @@ def test_who_needs_more_than_is_left_waits_for_the_next_hour_and_holds_up_nobody
     assert long.lease.remaining > 3500
 
 
+def test_nothing_is_got_in_this_hour_for_who_needs_more_than_is_left_of_it(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(500)
+    pool = world.pool(timeout=None)
+    caller = world.ask(pool, min_remaining=600)
+    world.run(499)
+    assert world.service.log == []
+    world.run(2)
+    assert caller.served
+    assert pool.get_stats().acquired == 1
+    assert pool.get_stats().burned == 0
+
+
 def test_idle_appids_are_given_back_before_the_turn_and_nothing_is_burned(
     world_at: MakeWorld,
 ) -> None:
