@@ -240,7 +240,9 @@ class LeasePool:
         return taken is not False
 
     def _take_back_forgotten(self, slot: Slot) -> None:
+        # For the figures; the AppID itself goes back by the keeper: a closed pool's thread reads no message any more.
         self._inbox.put(slot)
+        self._keeper.forget(slot.claim)
 
     def _deadline(self, lease: PooledLease, now: float) -> float | None:
         timeout = self._options.timeout if lease._timeout is None else lease._timeout
@@ -307,8 +309,11 @@ class LeasePool:
         with self._lock:
             if not self._plan.closed or self._plan.busy:
                 return todo.pause
+            empty = not self._plan.slots
         self._quiet.set()
-        self._helpers.close()
+        if empty:
+            # Not before: without helpers, who brings back the last lease would have to wait for the service.
+            self._helpers.close()
         return None
 
     def _carry_out(self, todo: Todo) -> None:

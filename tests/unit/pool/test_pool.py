@@ -335,6 +335,22 @@ def test_what_is_out_is_given_back_when_it_returns_to_a_closed_pool(
     wait_until(lambda: not pool_threads())
 
 
+def test_bringing_a_lease_back_to_a_closed_pool_waits_for_no_service(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    lease = pool.lease().acquire()
+    pool.close(timeout=PATIENCE)
+    with service.hold("release") as hold:
+        assert lease.release()
+        assert (
+            pool.get_stats().giving_back == 1
+        ), "the call waited until the service or its timeout let it go"
+        hold.wait_reached()
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+    wait_until(lambda: not pool_threads())
+
+
 def test_close_wakes_who_waits(client: AppIdClient) -> None:
     errors: list[BaseException] = []
 
@@ -392,6 +408,18 @@ def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: Ap
             gc.collect()
         wait_until(lambda: appid not in service.in_use(PRODUCT))
         assert pool.get_stats().checked_out == 0
+
+
+def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    lease = pool.lease().acquire()
+    pool.close(timeout=PATIENCE)
+    with pytest.warns(ResourceWarning, match="forgotten while it held"):
+        del lease
+        gc.collect()
+    wait_until(lambda: service.in_use(PRODUCT) == [])
 
 
 def test_a_forgotten_pool_gives_back_what_it_held_and_its_thread_ends(
