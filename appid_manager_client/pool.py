@@ -200,7 +200,9 @@ class LeasePool:
         with self._lock:
             if self._plan.take(lease, now):
                 return
-        waiter = ThreadWaiter(lease, now, self._deadline(lease, now))
+        self._wait(ThreadWaiter(lease, now, self._deadline(lease, now)))
+
+    def _wait(self, waiter: ThreadWaiter) -> None:
         if self._enqueue(waiter):
             return
         try:
@@ -217,7 +219,9 @@ class LeasePool:
         with self._lock:
             if self._plan.take(lease, now):
                 return
-        waiter = LoopWaiter(lease, now, self._deadline(lease, now))
+        await self._wait_async(LoopWaiter(lease, now, self._deadline(lease, now)))
+
+    async def _wait_async(self, waiter: LoopWaiter) -> None:
         if self._enqueue(waiter):
             return
         try:
@@ -228,6 +232,34 @@ class LeasePool:
             self._give_up(waiter)
             raise
         self._conclude(waiter)
+
+    def _renew(self, lease: PooledLease, timeout: float | None) -> None:
+        now, deadline = self._begin_renewal(lease, timeout)
+        try:
+            self._wait(ThreadWaiter(lease, now, deadline))
+        finally:
+            lease._later_than = 0.0
+
+    async def _renew_async(self, lease: PooledLease, timeout: float | None) -> None:
+        now, deadline = self._begin_renewal(lease, timeout)
+        try:
+            await self._wait_async(LoopWaiter(lease, now, deadline))
+        finally:
+            lease._later_than = 0.0
+
+    def _begin_renewal(
+        self, lease: PooledLease, timeout: float | None
+    ) -> tuple[float, float | None]:
+        hour_end = lease.hour_end
+        self._take_back(lease, False)
+        now = self._monotonic()
+        if timeout is not None:
+            deadline: float | None = now + timeout
+        else:
+            to_the_turn = max(0.0, self._keeper.api.clock.seconds_until(hour_end))
+            deadline = self._deadline(lease, now + to_the_turn)
+        lease._later_than = hour_end
+        return now, deadline
 
     def _take_back(self, lease: PooledLease, failed: bool) -> bool:
         plan = self._plan

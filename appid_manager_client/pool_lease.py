@@ -10,6 +10,7 @@ import warnings
 from types import TracebackType
 from typing import Protocol
 
+from .config import check_seconds
 from .errors import LeaseInUse, LeaseLost, LeaseNotHeld
 from .keeper import LeaseKeeper
 from .lease import LeaseState
@@ -30,6 +31,10 @@ class Lender(Protocol):
 
     async def _lend_async(self, lease: PooledLease, /) -> None: ...
 
+    def _renew(self, lease: PooledLease, timeout: float | None, /) -> None: ...
+
+    async def _renew_async(self, lease: PooledLease, timeout: float | None, /) -> None: ...
+
     def _take_back(self, lease: PooledLease, failed: bool, /) -> bool: ...
 
     def _take_back_forgotten(self, slot: Slot, /) -> None: ...
@@ -43,7 +48,15 @@ class PooledLease:
     `acquire()` and `release()` do the same by hand. It can be used again once it was given back.
     """
 
-    __slots__ = ("_pool", "_timeout", "_min_remaining", "_state", "_slot", "__weakref__")
+    __slots__ = (
+        "_pool",
+        "_timeout",
+        "_min_remaining",
+        "_state",
+        "_slot",
+        "_later_than",
+        "__weakref__",
+    )
 
     def __init__(self, pool: Lender, timeout: float | None, min_remaining: float) -> None:
         self._pool = pool
@@ -52,6 +65,8 @@ class PooledLease:
         # Guarded by the pool's lock:
         self._state = _NEW
         self._slot: Slot | None = None
+        self._later_than = 0.0
+        """While it is being renewed: when the hour ends of which nothing is wanted any more."""
 
     # --- what it is
 
@@ -187,6 +202,52 @@ class PooledLease:
     def release(self) -> bool:
         """Give the AppID back to the pool; says whether it was there to be given back. Never waits."""
         return self._pool._take_back(self, False)
+
+    def renew(self, *, within: float | None = None, timeout: float | None = None) -> bool:
+        """Give this AppID to the pool and have one of the next hour, as `Lease.renew()` does: for long jobs.
+
+        With this hour still running, the wait for the next one is part of the call.
+
+        Args:
+            within: only if at most these seconds are left of the lease's hour (or it is over); otherwise nothing
+                happens, so that a job can call it at each of its steps. `None`: in any case.
+            timeout: seconds that this may take; `None`: until the hour turns, and then as long as a checkout may wait.
+
+        Returns:
+            Whether there is a new AppID.
+
+        Raises:
+            LeaseLost: it was lost, or given back.
+            PoolTimeout, PoolClosed, ...: as `acquire()`; the lease holds nothing then.
+        """
+        if self._is_to_be_renewed(within, timeout):
+            try:
+                self._pool._renew(self, timeout)
+            except BaseException:
+                self._pool._take_back(self, False)
+                raise
+            return True
+        return False
+
+    async def renew_async(
+        self, *, within: float | None = None, timeout: float | None = None
+    ) -> bool:
+        """`renew()` for coroutines: the wait holds no thread, and a cancelled one keeps nothing."""
+        if self._is_to_be_renewed(within, timeout):
+            try:
+                await self._pool._renew_async(self, timeout)
+            except BaseException:
+                self._pool._take_back(self, False)
+                raise
+            return True
+        return False
+
+    def _is_to_be_renewed(self, within: float | None, timeout: float | None) -> bool:
+        for seconds, name in ((within, "within"), (timeout, "timeout")):
+            if seconds is not None:
+                check_seconds(seconds, name)
+        self.check()
+        return within is None or self.remaining <= within
 
     def __exit__(
         self,

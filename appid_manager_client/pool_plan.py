@@ -18,7 +18,7 @@ from .pool_asking import Asking
 from .pool_lease import PooledLease
 from .pool_model import PoolOptions, PoolStats, Slot, SlotState
 from .pool_refusals import Refusals
-from .pool_shelf import Shelf
+from .pool_shelf import Shelf, suits
 from .pool_turn import Turn
 from .pool_waiters import Waiter
 
@@ -98,7 +98,7 @@ class PoolPlan(Shelf):
         lease._state = _ACQUIRING
         self.line.join(waiter)
         if (
-            lease._min_remaining
+            self.line.choosy
             or self.idle
             or now >= self.turn.closes_at
             or len(self.slots) + self.asking.under_way < self.options.max_size
@@ -232,7 +232,7 @@ class PoolPlan(Shelf):
         turn = self.turn
         if turn.hour_end is None:
             return None
-        if now >= turn.closes_at or now + waiter.lease._min_remaining > turn.ends_at:
+        if now >= turn.closes_at or not suits(waiter.lease, turn.hour_end, turn.ends_at, now):
             return turn.hour_end
         if self.asking.exhausted_until is not None and self._nothing_comes(now):
             return self.asking.exhausted_until

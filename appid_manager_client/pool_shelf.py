@@ -55,6 +55,8 @@ class Shelf:
         slot = idle[-1]
         if now >= slot.closes_at or now + lease._min_remaining > slot.ends_at:
             return False
+        if slot.hour_end <= lease._later_than:
+            return False
         if slot.beat_within is not None and now > slot.claim.heard_at + slot.beat_within:
             return False
         # From here on nothing is called, so that no signal's exception comes in between (CPython looks for signals
@@ -114,7 +116,7 @@ class Shelf:
     def _next_for(self, slot: Slot, now: float) -> Waiter | None:
         while self.line.waiting:
             waiter = self.line.first()
-            if now + waiter.lease._min_remaining <= slot.ends_at:
+            if suits(waiter.lease, slot.hour_end, slot.ends_at, now):
                 return waiter
             self.line.step_aside(waiter)
             self.restless = True
@@ -201,10 +203,11 @@ class Shelf:
 
     def set_aside(self, now: float) -> None:
         """Whom this hour can't serve any more waits for the next one, and nothing is asked for on their behalf."""
-        if self.turn.hour_end is None:
+        turn = self.turn
+        if turn.hour_end is None:
             return
         for waiter in tuple(self.line.choosy.values()):
-            if now + waiter.lease._min_remaining > self.turn.ends_at:
+            if not suits(waiter.lease, turn.hour_end, turn.ends_at, now):
                 self.line.step_aside(waiter)
 
     def sort_out(self, now: float) -> None:
@@ -241,3 +244,8 @@ class Shelf:
     def count(self, *states: SlotState) -> int:
         """How many slots are in one of these states."""
         return sum(slot.state in states for slot in self.slots)
+
+
+def suits(lease: PooledLease, hour_end: float, ends_at: float, now: float) -> bool:
+    """Whether an hour is what `lease` wants: it ends at `hour_end`, and certainly not before `ends_at`."""
+    return now + lease._min_remaining <= ends_at and hour_end > lease._later_than

@@ -77,8 +77,8 @@ class LoopWaiter(Waiter):
 class Line:
     """First come, first served. Guarded by the pool's lock.
 
-    Whoever needs more than is left of this hour (`min_remaining`) stands aside until the next one, and then takes up
-    the place that its arrival gives it.
+    Whoever needs more than is left of this hour (`min_remaining`), or had its part of it (`renew`), stands aside until
+    the next one, and then takes up the place that its arrival gives it.
 
     Attributes:
         waiting: who waits for a lease of this hour.
@@ -107,7 +107,7 @@ class Line:
         self.arrivals += 1
         waiter.number = self.arrivals
         self.waiting[waiter.number] = waiter
-        if waiter.lease._min_remaining:
+        if waiter.lease._min_remaining or waiter.lease._later_than:
             self.choosy[waiter.number] = waiter
 
     def first(self) -> Waiter:

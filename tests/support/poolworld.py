@@ -422,14 +422,20 @@ class Caller(Waiter):
         pool: LeasePool,
         lease: PooledLease,
         then: Callable[[Caller], object],
+        *,
+        renewing: bool = False,
     ) -> None:
-        now = world.time.now
-        super().__init__(lease, now, pool._deadline(lease, now))
+        if renewing:
+            now, deadline = pool._begin_renewal(lease, None)
+        else:
+            now = world.time.now
+            deadline = pool._deadline(lease, now)
+        super().__init__(lease, now, deadline)
         self.world = world
         self.pool = pool
         self.at: float | None = None
         self._then = then
-        if pool._plan.take(lease, now):
+        if not renewing and pool._plan.take(lease, now):
             self.served = True
             self.tell()
             return
@@ -444,6 +450,7 @@ class Caller(Waiter):
 
     def tell(self) -> bool:
         self.at = self.world.time.now
+        self.lease._later_than = 0.0
         if self.served:
             self.world.served.append(self)
         self._then(self)
@@ -451,6 +458,12 @@ class Caller(Waiter):
 
     def give_back(self, failed: bool = False) -> None:
         self.pool._take_back(self.lease, failed)
+
+    def renew(self, then: Callable[[Caller], object] = lambda caller: None) -> Caller:
+        """Give the AppID to the pool and wait for one of the next hour: a caller anew, in the same lease."""
+        renewed = Caller(self.world, self.pool, self.lease, then, renewing=True)
+        self.world._callers.append(renewed)
+        return renewed
 
     def leave(self) -> None:
         """Stop waiting."""

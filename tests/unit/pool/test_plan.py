@@ -133,6 +133,44 @@ def test_nothing_is_got_in_this_hour_for_who_needs_more_than_is_left_of_it(
     assert pool.get_stats().burned == 0
 
 
+def test_who_renews_leaves_its_appid_to_others_and_has_one_of_the_next_hour(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(200)
+    pool = world.pool(max_size=1, timeout=30.0)
+    (first,) = held(world, pool, 1)
+    appid = first.lease.appid
+    renewed = first.renew()
+    other = world.ask(pool)
+    world.run(1.0)
+    assert (renewed.served, other.served) == (False, True)
+    assert other.lease.appid == appid
+    other.give_back()
+    world.run(world.to_the_turn + 0.1)
+    assert renewed.served and renewed.error is None, "a checkout's timeout counts from the turn on"
+    assert renewed.lease.appid != appid
+    assert renewed.lease.remaining > 3590
+    assert pool.get_stats().burned == 0
+
+
+def test_a_job_of_three_hours_burns_nothing_when_it_renews_near_each_turn(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(1000)
+    pool = world.pool()
+    (caller,) = held(world, pool, 1)
+    for _ in range(3):
+        assert not caller.lease.renew(within=60)
+        world.run(world.to_the_turn - 50)
+        caller = caller.renew()
+        world.run(50.1)
+        assert caller.served
+    caller.give_back()
+    assert len(world.service.log) == 4
+    assert all(lent.start - lent.hour < 100 for lent in world.service.log[1:])
+    assert pool.get_stats().burned == 0
+
+
 def test_idle_appids_are_given_back_before_the_turn_and_nothing_is_burned(
     world_at: MakeWorld,
 ) -> None:
