@@ -28,6 +28,7 @@ bench: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak.leases
 	$(BIN)/python -m tests.soak.queued_tasks
+	$(BIN)/python -m tests.soak.pool_hours
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .hypothesis .coverage

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from appid_manager_client.clock import ServerClock, SystemTime
 from appid_manager_client.errors import ServiceUnavailable
@@ -62,6 +62,16 @@ class Lent:
     stop: int | None = None
 
 
+_IDS = ("leaseId", "requestId", "appid")
+
+
+class FailedRelease(NamedTuple):
+    """A release that never reached the service: what it named, and when, in ms on the service's clock."""
+
+    ids: frozenset[str]
+    at: int
+
+
 class SimulatedService:
     """The rule of the hour, and the calls that a pool makes, from the wire contract; extended or not."""
 
@@ -74,9 +84,9 @@ class SimulatedService:
         zone_minutes: int = 0,
         hour_seconds: int = 3600,
     ) -> None:
-        self._now_ms = now_ms
+        self.now_ms = now_ms
         self._zone = zone_minutes * 60_000
-        self._hour = hour_seconds * 1000
+        self.hour_ms = hour_seconds * 1000
         self.extended = extended
         self.ttl: float | None = None
         self._free: OrderedDict[str, None] = OrderedDict((f"a{n}", None) for n in range(appids))
@@ -90,8 +100,8 @@ class SimulatedService:
         """What every call but `/health` is answered, where it is set."""
 
     def hour_start(self, at: int | None = None) -> int:
-        local = (self._now_ms() if at is None else at) + self._zone
-        return local - local % self._hour - self._zone
+        local = (self.now_ms() if at is None else at) + self._zone
+        return local - local % self.hour_ms - self._zone
 
     @property
     def in_use(self) -> list[str]:
@@ -106,17 +116,17 @@ class SimulatedService:
         return getattr(self, "_" + path.rpartition("/")[2])(body)
 
     def _health(self) -> dict[str, Any]:
-        now = self._now_ms()
+        now = self.now_ms()
         body: dict[str, Any] = {"status": "healthy", "timestamp": now}
         if self.extended:
             body |= {"hourStart": self.hour_start(), **self._times(now)}
         return body
 
     def _times(self, now: int) -> dict[str, int]:
-        return {"serverTime": now, "hourEnd": self.hour_start() + self._hour}
+        return {"serverTime": now, "hourEnd": self.hour_start() + self.hour_ms}
 
     def _acquire(self, body: Any) -> tuple[int, dict[str, Any]]:
-        now, hour = self._now_ms(), self.hour_start()
+        now, hour = self.now_ms(), self.hour_start()
         if self._used_in != hour:
             self._free.update((appid, None) for appid in self._used)
             self._used, self._used_in = [], hour
@@ -149,7 +159,7 @@ class SimulatedService:
             "message": "",
         }
         if self.extended:
-            body |= {"availableAt": self.hour_start() + self._hour, **self._times(now)}
+            body |= {"availableAt": self.hour_start() + self.hour_ms, **self._times(now)}
         return body
 
     def _release(self, body: Any) -> tuple[int, dict[str, Any]]:
@@ -161,7 +171,7 @@ class SimulatedService:
             lent = self._in_use.get(body["appid"])
             if lent is None or (self.extended and lent.lease_id != body.get("leaseId")):
                 return 400, {"error": "already_released", "message": ""}
-        now = self._now_ms()
+        now = self.now_ms()
         if lent is not None and lent.stop is None:
             self.end(lent, now)
         return 200, {
@@ -234,6 +244,7 @@ class SimulatedWire:
         self.down_until = 0.0
         self.lose_next = 0
         """How many answers of acquires get lost next."""
+        self.failed_releases: list[FailedRelease] = []
 
     def call(
         self,
@@ -247,11 +258,16 @@ class SimulatedWire:
         time, chances = self._time, self._chances
         sent = time.now
         time.now += self.delay * chances.random()
-        if time.now < self.down_until:
-            raise ServiceUnavailable("down", service=self.base_url, maybe_received=False)
+        down = time.now < self.down_until
         fault = chances.random() < self.faults
-        if fault and chances.random() < 0.5:
-            raise ServiceUnavailable("refused", service=self.base_url, maybe_received=False)
+        # What is granted into a lost answer can't be found again at a service in the field: there none is lost.
+        keeps = path.endswith("acquire") and not self.service.extended
+        if down or (fault and (keeps or chances.random() < 0.5)):
+            if path.endswith("release"):
+                ids = frozenset(str(body[key]) for key in _IDS if key in body)
+                self.failed_releases.append(FailedRelease(ids, self.service.now_ms()))
+            reason = "down" if down else "refused"
+            raise ServiceUnavailable(reason, service=self.base_url, maybe_received=False)
         status, answer = self.service.call(method, path, body)
         time.now += self.delay * chances.random()
         if path.endswith("acquire") and self.lose_next:
@@ -268,7 +284,7 @@ class World(Helpers):
     def __init__(
         self,
         *,
-        seed: int = 0,
+        seed: int | str = 0,
         appids: int = 10,
         extended: bool = True,
         skew: float = 0.0,
@@ -306,7 +322,7 @@ class World(Helpers):
     @property
     def to_the_turn(self) -> float:
         """Seconds to the service's next turn of the hour."""
-        end = self.service.hour_start() / 1000 + self.service._hour / 1000
+        end = self.service.hour_start() / 1000 + self.service.hour_ms / 1000
         return end - (EPOCH + self.time.now + self.skew)
 
     def at(self, moment: float, event: Callable[[], object]) -> None:
