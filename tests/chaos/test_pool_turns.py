@@ -15,6 +15,8 @@ AHEAD = 100.0
 """How far the legacy service's clock is ahead of this machine's, in seconds."""
 
 SOON = 0.1
+TRIES = 5
+"""Of so many turns at the most, one has to show that the first lease is there within `SOON`."""
 STALL = 1.5
 """For how long a loaded machine may stop a test now and then; the figures that are printed show what is usual."""
 
@@ -48,11 +50,13 @@ def lags(service: FieldService | OurService, turn: float) -> list[float]:
     )
 
 
-def check(found: list[float], size: int) -> None:
+def check(found: list[float], size: int) -> bool:
+    """Whether the first lease was there soon. Never is it early, and never later than a stall explains."""
     print(f"first lease {found[0] * 1000:.0f} ms after the turn, last {found[-1] * 1000:.0f} ms")
     assert len(found) == size
     assert 0 <= found[0] < SOON + STALL
     assert found[-1] < SOON + STALL
+    return found[0] < SOON
 
 
 def test_ours_over_shortened_hours_burns_nothing() -> None:
@@ -61,10 +65,13 @@ def test_ours_over_shortened_hours_burns_nothing() -> None:
         service.init(PRODUCT, {f"a{number}": number for number in range(6)})
         client = stack.enter_context(AppIdClient(service.url, auth_token=service.auth_token))
         pool = stack.enter_context(client.pool(PRODUCT, max_size=3))
-        for _ in range(2):
+        turns = soon = 0
+        while turns < 2 or (not soon and turns < TRIES):
             turn = service.hour_end()
             use_over_the_turn(pool, service, 3)
-            check(lags(service, turn), 3)
+            soon += check(lags(service, turn), 3)
+            turns += 1
+        assert soon, f"in none of {turns} hours was the first lease there within {SOON} s"
         pool.close(PATIENCE)
         length = 6000
         over = [
@@ -78,6 +85,10 @@ def test_ours_over_shortened_hours_burns_nothing() -> None:
 
 
 def test_a_legacy_service_with_a_clock_of_its_own_is_followed_over_its_turn() -> None:
+    assert any(a_legacy_turn() for _ in range(TRIES)), f"never a lease within {SOON} s of the turn"
+
+
+def a_legacy_turn() -> bool:
     with ExitStack() as stack:
         service = stack.enter_context(FieldService(offset=AHEAD, zone_offset_minutes=330))
         service.init(PRODUCT, {f"a{number}": number for number in range(6)})
@@ -88,8 +99,9 @@ def test_a_legacy_service_with_a_clock_of_its_own_is_followed_over_its_turn() ->
         with pool.lease(), pool.lease(), pool.lease():
             pass
         use_over_the_turn(pool, service, 3)
-        check(lags(service, turn), 3)
+        soon = check(lags(service, turn), 3)
         assert all(back.starttime < turn * 1000 for back in service.returns)
         assert all(back.stoptime < turn * 1000 for back in service.returns)
         wait_until(lambda: pool.get_stats().idle == 3)
         assert pool.get_stats().burned == 0
+        return soon
