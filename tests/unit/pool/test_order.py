@@ -18,14 +18,6 @@ from tests.support.waiting import PATIENCE, wait_until
 PRODUCT = "stt_billing"
 
 
-@pytest.fixture
-def world() -> Iterator[World]:
-    """A world in which the hour turns in a thousand seconds."""
-    with World() as world:
-        world.time.now += world.to_the_turn - 1000
-        yield world
-
-
 def use_for_a_second(caller: Caller) -> None:
     if caller.served:
         caller.world.after(1.0, caller.give_back)

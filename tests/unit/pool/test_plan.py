@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -21,19 +19,6 @@ from tests.support.poolworld import Caller, World
 
 HOUR = 3600.0
 MakeWorld = Callable[..., World]
-
-
-@pytest.fixture
-def world_at() -> Iterator[Callable[..., World]]:
-    """Makes a world in which the hour turns in so many seconds."""
-    with ExitStack() as stack:
-
-        def make(to_the_turn: float, **options: Any) -> World:
-            world = stack.enter_context(World(**options))
-            world.time.now += (world.to_the_turn - to_the_turn) % 3600
-            return world
-
-        yield make
 
 
 def held(world: World, pool: LeasePool, count: int) -> list[Caller]:
