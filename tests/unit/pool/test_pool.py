@@ -24,8 +24,10 @@ from appid_manager_client import (
     ProductNotFound,
 )
 from appid_manager_client.errors import LeaseNotHeld
+from appid_manager_client.pool_lease import PooledLease
 from tests.support.faults import Fault
 from tests.support.field import FieldService
+from tests.support.interrupts import Interrupt, Interrupter
 from tests.support.ours import OurService
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -207,6 +209,21 @@ def test_the_last_appid_of_the_hour_is_in_the_log_once(
         wait_until(lambda: pool.get_stats().exhausted)
         wait_until(lambda: "can get no more before" in caplog.text)
     assert caplog.text.count("can get no more before") == 1
+
+
+def test_an_interrupt_of_who_was_just_served_gives_it_back(client: AppIdClient) -> None:
+    with client.pool(PRODUCT, max_size=1) as pool, Interrupter() as interrupter:
+        for _ in range(10):
+            holder = pool.lease().acquire()
+
+            def serve(holder: PooledLease = holder) -> None:
+                wait_until(lambda: pool.get_stats().waiting == 1)
+                holder.release()
+
+            interrupter.strike_after(serve)
+            with pytest.raises(Interrupt), pool.lease(timeout=PATIENCE):
+                interrupter.wait()
+            assert pool.get_stats().checked_out == 0
 
 
 # --- jobs of several hours
