@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import math
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appid_manager_client import clock
 from appid_manager_client.clock import ServerClock, SystemTime
 from tests.support.machine import TurnedSystem
 
@@ -204,6 +207,32 @@ def test_the_system_s_monotonic_time_counts_on_through_a_suspension() -> None:
         pytest.skip("this system has no such clock")
     before = time.clock_gettime(time.CLOCK_BOOTTIME)
     assert before <= SystemTime().monotonic() <= before + 5
+
+
+def test_the_system_s_monotonic_time_is_that_of_the_clock_which_counts_suspensions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        pytest.skip("this system has no such clock")
+    # A machine that slept: its other clocks stand elsewhere.
+    with monkeypatch.context() as slept:
+        slept.setattr(time, "clock_gettime", {time.CLOCK_BOOTTIME: 7200.0}.__getitem__)
+        assert SystemTime().monotonic() == 7200.0
+
+
+@pytest.mark.parametrize("name", ["clock", "keeper", "lease", "transport", "waiting", "pool*"])
+def test_what_decides_an_hour_never_reads_the_wall_clock_which_may_jump(name: str) -> None:
+    package = Path(clock.__file__).parent
+    read = [
+        f"{path.name}:{node.lineno}"
+        for path in package.glob(f"{name}.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+        and node.attr in ("time", "time_ns", "now", "utcnow", "today")
+        and isinstance(node.value, ast.Name)
+        and node.value.id in ("time", "datetime", "date")
+    ]
+    assert not read
 
 
 def test_a_wait_ends_when_its_event_is_set() -> None:
