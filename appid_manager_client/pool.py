@@ -1,7 +1,7 @@
 """A pool of leases of one product: within an hour one AppID serves many checkouts, and the turn of the hour burns none.
 
-Carries out what `pool_plan.py` decides: one maintenance thread keeps the time, helper threads talk to the service, and
-nothing but decisions is made under the pool's lock.
+Carries out what `pool_plan.py` decides: helper threads talk to the service, a thread of `pool_maintenance.py` keeps the
+time, and nothing but decisions is made under the pool's lock.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import queue
 import threading
 import warnings
-import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -21,12 +19,12 @@ from typing import Any
 
 from . import forking
 from .claims import Claim
-from .clock import SystemTime
 from .config import check_seconds
 from .helpers import Helpers
 from .keeper import EXIT_TIMEOUT, LeaseKeeper
 from .pool_calls import Asked, PoolCalls, as_error
 from .pool_lease import PooledLease
+from .pool_maintenance import Maintenance
 from .pool_model import PoolOptions, PoolStats, Slot
 from .pool_plan import PoolPlan, Todo
 from .pool_waiters import LoopWaiter, ThreadWaiter, Waiter
@@ -35,8 +33,6 @@ logger = logging.getLogger("appid_manager_client")
 
 _HELPERS = 16
 _LOOK_AGAIN = 5.0
-_SLICE = 20.0
-_PAUSE_AFTER_FAILURE = 1.0
 
 
 class LeasePool:
@@ -67,7 +63,6 @@ class LeasePool:
         self._monotonic = keeper.system.monotonic
         self._helpers = helpers or Helpers("appid-pool", _HELPERS, keeper.system)
         self._threaded = threaded
-        self._inbox: queue.SimpleQueue[Slot | None] = queue.SimpleQueue()
         self._start_afresh()
         forking.register(self)
         if options.min_size:
@@ -76,19 +71,16 @@ class LeasePool:
     def _start_afresh(self) -> None:
         api = self._keeper.api
         self._lock = threading.Lock()
-        # Guarded by _lock: the plan and all that it holds, the states of its leases, and the thread.
+        # Guarded by _lock: the plan and all that it holds, and the states of its leases.
         self._plan = PoolPlan(
             self.product_name, api.base_url, self._options, api.clock, self._system
         )
-        self._thread: threading.Thread | None = None
-        self._maintained = False
-        self._woken = False
+        self._maintenance = Maintenance(self.product_name, self._maintain, self._system)
         self._quiet = threading.Event()
 
     def _after_fork_in_child(self) -> None:
         # The leases are the parent's, as are its waiters and its thread: the child's pool is empty.
         closed = self._plan.closed
-        self._inbox = queue.SimpleQueue()
         self._start_afresh()
         self._plan.closed = closed
 
@@ -115,7 +107,7 @@ class LeasePool:
     def get_stats(self) -> PoolStats:
         """The pool's figures at this moment."""
         with self._lock:
-            return self._plan.stats(self._monotonic(), maintained=self._maintained)
+            return self._plan.stats(self._monotonic(), maintained=self._maintenance.running)
 
     @property
     def closed(self) -> bool:
@@ -131,16 +123,14 @@ class LeasePool:
         deadline = self._monotonic() + check_seconds(timeout, "timeout")
         with self._lock:
             self._plan.close()
-            thread = self._thread
         self.tend()
         if not self._system.wait(self._quiet, deadline - self._monotonic()):
             logger.warning(
                 "the pool of %s was closed before all was given back; the client goes on with it",
                 self.product_name,
             )
-        self._inbox.put(None)
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(max(0.1, deadline - self._monotonic()))
+        self._maintenance.stop()
+        self._maintenance.join(max(0.1, deadline - self._monotonic()))
 
     def __enter__(self) -> LeasePool:
         return self
@@ -180,8 +170,8 @@ class LeasePool:
         plan = getattr(self, "_plan", None)
         if plan is None:
             return
-        plan.closed = True  # ends the thread even where a warning's record keeps this object
-        self._inbox.put(None)
+        plan.closed = True
+        self._maintenance.stop()  # even where a warning's record keeps this object
         held = [slot.claim for slot in plan.idle if slot.claim.pid == os.getpid()]
         for claim in held:
             self._keeper.forget(claim)
@@ -267,13 +257,13 @@ class LeasePool:
             taken = plan.put_back(lease, failed)
         if taken is not True and taken is not False:
             self._tell(taken)
-        if plan.restless or not self._maintained:
+        if plan.restless or not self._maintenance.running:
             self._wake()
         return taken is not False
 
     def _take_back_forgotten(self, slot: Slot) -> None:
         # For the figures; the AppID itself goes back by the keeper: a closed pool's thread reads no message any more.
-        self._inbox.put(slot)
+        self._maintenance.tell(slot)
         self._keeper.forget(slot.claim)
 
     def _deadline(self, lease: PooledLease, now: float) -> float | None:
@@ -301,13 +291,13 @@ class LeasePool:
             if overdue and self._plan.take(waiter.lease, now):
                 return True
             self._plan.enqueue(waiter, now)
-        if self._plan.restless or not self._maintained:
+        if self._plan.restless or not self._maintenance.running:
             self._wake()
         return False
 
     def _see_to_maintenance(self) -> None:
         """On behalf of somebody who waits."""
-        if not self._maintained and not self._plan.closed:
+        if not self._maintenance.running and not self._plan.closed:
             self._wake()
 
     def _conclude(self, waiter: Waiter) -> None:
@@ -412,81 +402,18 @@ class LeasePool:
             self._plan.lost(claim, reason)
         self._wake()
 
-    def _maintain(self, message: Slot | None) -> float | None:
-        """One round of the maintenance thread. Whatever fails, there is a next one."""
-        self._woken = False
-        try:
-            if message is not None:
-                with self._lock:
-                    self._plan.put_back_forgotten(message)
-            return self.tend()
-        except Exception:
-            logger.exception(
-                "the maintenance of the pool of %s failed, and goes on", self.product_name
-            )
-            return _PAUSE_AFTER_FAILURE
+    def _maintain(self, forgotten: Slot | None) -> float | None:
+        """One round of the maintenance thread."""
+        if forgotten is not None:
+            with self._lock:
+                self._plan.put_back_forgotten(forgotten)
+        return self.tend()
 
     def _wake(self) -> None:
-        """Have the maintenance thread look at what there is to do; start it if it isn't there."""
+        """Have somebody look at what there is to do."""
         if not self._threaded:
             return
         if self._plan.closed:
             self.tend()
-            return
-        if not self._maintained:
-            with self._lock:
-                if not self._maintained:
-                    self._thread = threading.Thread(
-                        target=_maintain,
-                        args=(weakref.ref(self), self._inbox, self._system),
-                        name=f"appid-pool {self.product_name}",
-                        daemon=True,
-                    )
-                    # Before the start: a thread that dies at once takes it back.
-                    self._maintained = True
-                    try:
-                        self._thread.start()
-                    except RuntimeError:
-                        # The interpreter is shutting down, and the keeper gives everything back; or the machine
-                        # has no thread left, and those who wait try again.
-                        self._maintained = False
-                        self._thread = None
-                        return
-        if not self._woken:
-            self._woken = True
-            self._inbox.put(None)
-
-
-def _maintain(
-    reference: weakref.ref[LeasePool], inbox: queue.SimpleQueue[Slot | None], system: SystemTime
-) -> None:
-    """The maintenance thread. It doesn't keep its pool alive while it sleeps."""
-    message: Slot | None = None
-    try:
-        while (pool := reference()) is not None and not pool.closed:
-            pause = pool._maintain(message)
-            del pool
-            message = _next_message(inbox, system, pause)
-    except BaseException as error:
-        # SystemExit, for one: Python lets it end a thread without a word.
-        name = threading.current_thread().name
-        logger.error("the thread %s ends, until it is needed again: %r", name, error)
-        raise
-    finally:
-        if (pool := reference()) is not None:
-            pool._maintained = False
-
-
-def _next_message(
-    inbox: queue.SimpleQueue[Slot | None], system: SystemTime, pause: float | None
-) -> Slot | None:
-    """Sleep until there is a message, or `pause` seconds have passed, those of a suspended machine included."""
-    if pause is None:
-        return inbox.get()
-    deadline = system.monotonic() + pause
-    while (left := deadline - system.monotonic()) > 0:
-        try:
-            return inbox.get(timeout=min(left, _SLICE))
-        except queue.Empty:
-            continue
-    return None
+        else:
+            self._maintenance.wake()

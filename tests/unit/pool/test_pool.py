@@ -530,7 +530,7 @@ def test_a_maintenance_thread_that_died_is_started_again(
         with monkeypatch.context() as patched:
             patched.setattr(threading, "excepthook", lambda args: None)
             patched.setattr(pool, "tend", lambda: (_ for _ in ()).throw(SystemExit))
-            pool._inbox.put(None)
+            pool._maintenance.wake()
             wait_until(lambda: not pool.get_stats().maintained)
         with pool.lease():
             pass
