@@ -196,6 +196,23 @@ def test_what_was_out_at_once_in_the_hour_before_is_got_again_after_the_turn(
     assert pool.get_stats().renewals == 3
 
 
+def test_what_comes_back_from_the_hour_before_is_not_taken_for_one_of_this_hour(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(100)
+    pool = world.pool()
+    (late,) = held(world, pool, 1)
+    world.run(100)
+    callers = held(world, pool, 2)
+    late.give_back()
+    world.run(1)
+    callers += held(world, pool, 1)
+    for caller in callers:
+        caller.give_back()
+    world.run(world.to_the_turn + 1)
+    assert pool.get_stats().idle == 3, "so many were out at once"
+
+
 def test_an_hour_in_which_nobody_came_ends_the_renewals(world_at: MakeWorld) -> None:
     world = world_at(100)
     pool = world.pool()
@@ -269,6 +286,16 @@ def test_with_nothing_left_a_waiter_waits_for_what_others_may_return(world_at: M
     assert not second.done
     first.give_back()
     assert second.served
+
+
+def test_with_nothing_left_nobody_waits_for_what_is_in_its_last_use(world_at: MakeWorld) -> None:
+    world = world_at(3000, appids=1)
+    pool = world.pool(timeout=30.0, max_uses=1)
+    held(world, pool, 1)
+    second = world.ask(pool)
+    world.run(1.0)
+    assert isinstance(second.error, PoolTimeout)
+    assert second.error.available_at is not None
 
 
 def test_a_wait_over_the_turn_is_refused_at_once_when_it_can_not_end_in_time(
@@ -459,6 +486,26 @@ def test_a_pool_does_not_decide_without_need(
         caller.give_back()
     world.run(24 * HOUR)
     assert len(decisions) < 60
+
+
+def test_a_pool_that_knows_the_time_only_roughly_sleeps_until_the_hour_has_certainly_begun(
+    world_at: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = world_at(60)
+    world.wire.delay = 1.0
+    pool = world.pool()
+    held_at_first = world.ask(pool, timeout=None)
+    world.run(40)
+    assert world.clock.latest() - world.clock.earliest() > 0.2
+    held_at_first.give_back()
+    decisions = []
+    decide = pool._plan.decide
+    monkeypatch.setattr(pool._plan, "decide", lambda now: decisions.append(now) or decide(now))
+    world.ask(pool, timeout=None)
+    world.run(world.to_the_turn + 5)
+    assert all(lent.start >= lent.hour for lent in world.service.log)
+    assert len(world.service.log) == 2
+    assert len(decisions) < 30
 
 
 def test_closing_tells_all_waiters_and_gives_back_what_is_idle(world_at: MakeWorld) -> None:

@@ -493,7 +493,10 @@ def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: Ap
             del lease
             gc.collect()
         wait_until(lambda: appid not in service.in_use(PRODUCT))
-        assert pool.get_stats().checked_out == 0
+        wait_until(lambda: pool.get_stats().checked_out == 0)
+        assert pool.get_stats().idle == 0
+        with pool.lease() as lease:
+            assert lease.appid != appid
 
 
 def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
