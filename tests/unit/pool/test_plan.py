@@ -196,6 +196,30 @@ def test_what_was_out_at_once_in_the_hour_before_is_got_again_after_the_turn(
     assert pool.get_stats().renewals == 3
 
 
+def test_one_at_a_time_is_one_after_the_turn_however_often_it_was(world_at: MakeWorld) -> None:
+    world = world_at(100)
+    pool = world.pool()
+    for _ in range(10):
+        (caller,) = held(world, pool, 1)
+        caller.give_back()
+    world.run(101)
+    assert pool.get_stats().idle == 1
+
+
+def test_appids_that_were_added_in_an_exhausted_hour_are_found_within_a_minute(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(3000, appids=1)
+    pool = world.pool(timeout=None)
+    held(world, pool, 1)
+    waiter = world.ask(pool)
+    world.run(1.0)
+    assert pool.get_stats().exhausted
+    world.service._free["a1"] = None
+    world.run(61.0)
+    assert waiter.served
+
+
 def test_what_comes_back_from_the_hour_before_is_not_taken_for_one_of_this_hour(
     world_at: MakeWorld,
 ) -> None:

@@ -10,6 +10,7 @@ import os
 import pickle
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from appid_manager_client import (
     AuthenticationError,
     LeaseLost,
     LeasePool,
+    PoolStats,
     PoolClosed,
     PoolTimeout,
     ProductNotFound,
@@ -209,6 +211,16 @@ def test_the_last_appid_of_the_hour_is_in_the_log_once(
         wait_until(lambda: pool.get_stats().exhausted)
         wait_until(lambda: "can get no more before" in caplog.text)
     assert caplog.text.count("can get no more before") == 1
+
+
+def test_an_interrupted_wait_keeps_nothing_and_gets_nothing_later(client: AppIdClient) -> None:
+    with client.pool(PRODUCT, max_size=1) as pool, Interrupter() as interrupter:
+        with pool.lease():
+            interrupter.strike_after(lambda: wait_until(lambda: pool.get_stats().waiting == 1))
+            with pytest.raises(Interrupt), pool.lease(timeout=PATIENCE):
+                pass
+            assert pool.get_stats().waiting == 0
+        assert pool.get_stats().idle == 1
 
 
 def test_an_interrupt_of_who_was_just_served_gives_it_back(client: AppIdClient) -> None:
@@ -704,6 +716,13 @@ def test_the_figures_are_a_plain_dataclass(client: AppIdClient) -> None:
     assert figures["idle"] == figures["burned"] == figures["errors"] == 0
     assert 0 < figures["next_turn"] <= 3600
     assert "1 checked out" not in repr(pool) and "closed" in repr(pool)
+
+
+def test_every_figure_is_explained_in_the_documentation() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "hour.md").read_text()
+    table = page[page.index("## Figures") : page.index("## Long jobs")]
+    figures = {field.name for field in dataclasses.fields(PoolStats)}
+    assert {name for name in figures if f"`{name}`" not in table} == set()
 
 
 def test_a_pool_is_not_pickled() -> None:
