@@ -171,11 +171,15 @@ class PoolPlan(Shelf):
     def decide(self, now: float) -> Todo:
         """All that is to be done now."""
         self.restless = False
+        hour_end = self.turn.hour_end
         turned = self.turn.refresh(now)
         if turned:
             # What was checked out at once is to be reacquired; a pool that idled through an hour doesn't hoard.
             self._renew_to = min(self.new_hour(turned), self.options.max_size)
             self.asking.exhausted_until = None
+        elif self.turn.hour_end != hour_end:
+            # A zone was shifted, a clock was set: the hour may be long enough now for those who stood aside.
+            self.line.new_hour()
         self.set_aside(now)
         self.sort_out(now)
         self._judge(now)

@@ -103,6 +103,10 @@ class SimulatedService:
         local = (self.now_ms() if at is None else at) + self._zone
         return local - local % self.hour_ms - self._zone
 
+    def shift_zone(self, minutes: int) -> None:
+        """As some zones do in summer."""
+        self._zone += minutes * 60_000
+
     @property
     def in_use(self) -> list[str]:
         return sorted(self._in_use)

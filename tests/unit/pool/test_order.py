@@ -134,6 +134,21 @@ def test_who_stands_aside_for_the_next_hour_is_served_in_it_before_those_who_cam
     assert order(world, long, short, *late) == [1, 0, 2, 3]
 
 
+def test_who_stands_aside_comes_back_when_the_hour_proves_to_be_long_enough(
+    world_at: Callable[..., World],
+) -> None:
+    world = world_at(500)
+    pool = world.pool(timeout=None)
+    long = world.ask(pool, min_remaining=600)
+    world.run(1.0)
+    assert not long.done
+    world.service.shift_zone(30)
+    assert world.to_the_turn > 2000
+    world.ask(pool)  # its grant tells that the zone was shifted
+    world.run(1.0)
+    assert long.served
+
+
 # --- with real threads and a real loop
 
 
