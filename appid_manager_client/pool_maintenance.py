@@ -61,7 +61,8 @@ class Maintenance:
 
     def join(self, seconds: float) -> None:
         """Wait until the thread has ended, for so long at the most."""
-        thread = self._thread
+        with self._lock:  # not while it is being started
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
