@@ -178,8 +178,7 @@ class PoolPlan(Shelf):
             self._renew_to = min(self.new_hour(turned), self.options.max_size)
             self.asking.exhausted_until = None
         elif self.turn.hour_end != hour_end:
-            # A zone was shifted, a clock was set: the hour may be long enough now for those who stood aside.
-            self.line.new_hour()
+            self.hours_moved()
         self.set_aside(now)
         self.sort_out(now)
         self._judge(now)

@@ -201,6 +201,16 @@ class Shelf:
         self.line.new_hour()
         return peak if turned == 1 else 0
 
+    def hours_moved(self) -> None:
+        """A zone was shifted, a clock was set: the hours of what is held end elsewhere than was thought.
+
+        And this one may be long enough now for those who stood aside.
+        """
+        for slot in self.slots:
+            if slot.claim.grant is not None:
+                slot.hour_end = self.turn.end_of(slot.claim.grant.start_time / 1000, slot.hour_end)
+        self.line.new_hour()
+
     def set_aside(self, now: float) -> None:
         """Whom this hour can't serve any more waits for the next one, and nothing is asked for on their behalf."""
         turn = self.turn

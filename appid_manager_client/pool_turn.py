@@ -58,6 +58,11 @@ class Turn:
         self.opens_at = now + (end - self._earliest)
         return turned
 
+    def end_of(self, moment: float, default: float) -> float:
+        """The end of the hour in which `moment` lies on the service's clock, as far as its hours are known."""
+        end = self._clock.hour_end_after(moment)
+        return default if end is None else end
+
     def bounds(self, now: float, hour_end: float) -> tuple[float, float]:
         """When to stop handing out what was granted in the hour that ends at `hour_end`, and until when it lasts."""
         ends_at = now + (hour_end - self._latest)
