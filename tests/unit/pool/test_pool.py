@@ -668,6 +668,19 @@ def test_a_forked_child_starts_with_an_empty_pool_and_leaves_the_parent_s_alone(
         assert len(service.in_use(PRODUCT)) == 1
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_closed_pool_is_closed_in_a_forked_child_too(client: AppIdClient) -> None:
+    pool = client.pool(PRODUCT)
+    pool.close()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(PoolClosed):
+            pool.lease(timeout=1).acquire()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
 def _child(pool: LeasePool, parents: Any) -> int:
     try:
         assert pool.get_stats().size == 0

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from appid_manager_client.clock import ServerClock
+from appid_manager_client.errors import ServiceUnavailable
 from appid_manager_client.models import Wait
 from appid_manager_client.pool import LeasePool
 from appid_manager_client.pool_asking import Asking
@@ -116,3 +117,13 @@ def test_what_could_not_be_given_back_before_the_turn_is_counted_as_burned(
     world.run(200)
     assert world.service.log[0].stop is not None
     assert pool.get_stats().burned == 1
+
+
+def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(world: World) -> None:
+    clock = ServerClock(world.time)
+    asking = Asking(clock, world.time)
+    error = ServiceUnavailable("busy", service="http://simulated", retry_after=40.0)
+    assert asking.failed(error, 100.0)
+    assert asking.ask_at(True) == 140.0
+    assert asking.failed(ServiceUnavailable("busy", service="http://simulated"), 141.0)
+    assert 141.0 < asking.ask_at(True) < 152.0
