@@ -1,0 +1,106 @@
+"""Coroutines that have, wait for and cancel the leases of a pool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import Any
+
+import pytest
+
+from appid_manager_client import AppIdClient, PoolTimeout
+from tests.support.waiting import PATIENCE, wait_until
+from tests.unit.pool.threads import PRODUCT, Service
+
+
+def test_a_coroutine_s_block_has_an_appid(service: Service, client: AppIdClient) -> None:
+    async def main() -> None:
+        async with client.pool(PRODUCT) as pool:
+            async with pool.lease() as lease:
+                assert lease.appid in service.in_use(PRODUCT)
+
+    asyncio.run(main())
+    assert service.in_use(PRODUCT) == []
+
+
+def test_a_thousand_coroutines_wait_without_a_thread(client: AppIdClient) -> None:
+    order: list[int] = []
+
+    async def work(number: int) -> None:
+        async with pool.lease(timeout=PATIENCE):
+            order.append(number)
+
+    async def main() -> None:
+        async with pool.lease():
+            tasks = [asyncio.create_task(work(number)) for number in range(1000)]
+            await asyncio.sleep(0)
+            wait_until(lambda: pool.get_stats().waiting == 1000)
+            assert threading.active_count() - before < 10
+        await asyncio.gather(*tasks)
+
+    before = threading.active_count()
+    with client.pool(PRODUCT, max_size=1) as pool:
+        asyncio.run(main())
+    assert order == list(range(1000))
+
+
+def test_a_cancelled_wait_keeps_nothing(client: AppIdClient) -> None:
+    async def main() -> None:
+        async with pool.lease():
+            task = asyncio.create_task(pool.lease().acquire_async())
+            await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert pool.get_stats().waiting == 0
+        assert pool.get_stats().idle == 1
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        asyncio.run(main())
+
+
+def test_a_task_that_is_cancelled_when_it_was_just_served_gives_it_back(
+    client: AppIdClient,
+) -> None:
+    async def main() -> None:
+        holder = pool.lease()
+        await holder.acquire_async()
+        task = asyncio.create_task(pool.lease().acquire_async())
+        await asyncio.sleep(0)
+        holder.release()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert pool.get_stats().idle == 1
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        asyncio.run(main())
+
+
+def test_what_comes_for_a_coroutine_of_a_closed_loop_is_not_lost(client: AppIdClient) -> None:
+    async def wait_for_ever(lease: Any) -> None:
+        await lease.acquire_async()
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        with pool.lease():
+            lease = pool.lease()
+            loop = asyncio.new_event_loop()
+            task = loop.create_task(wait_for_ever(lease))
+            loop.run_until_complete(asyncio.sleep(0))
+            assert pool.get_stats().waiting == 1
+            loop.close()
+        wait_until(lambda: pool.get_stats().idle == 1)
+        with contextlib.suppress(asyncio.CancelledError):
+            task.get_coro().close()  # type: ignore[union-attr]
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def test_a_coroutine_s_wait_ends_in_time(client: AppIdClient) -> None:
+    async def main() -> None:
+        async with pool.lease():
+            with pytest.raises(PoolTimeout):
+                await pool.lease(timeout=0.05).acquire_async()
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        asyncio.run(main())

@@ -1,0 +1,324 @@
+"""The end of a pool, of its leases and its threads; and a child process, in which it begins anew."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from appid_manager_client import AppIdClient, LeaseLost, LeasePool, PoolClosed
+from tests.support.waiting import PATIENCE, wait_until
+from tests.unit.pool.threads import (
+    PRODUCT,
+    Service,
+    in_thread,
+    maintenance_threads,
+    pool_threads,
+    wait_until_closed,
+)
+
+
+def test_close_gives_back_what_is_idle_and_ends_the_thread(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    with pool.lease():
+        pass
+    pool.close(timeout=PATIENCE)
+    assert service.in_use(PRODUCT) == []
+    wait_until(lambda: not pool_threads())
+    stats = pool.get_stats()
+    assert stats.closed and not stats.maintained and stats.size == 0
+    with pytest.raises(PoolClosed):
+        pool.lease().acquire()
+    pool.close()
+
+
+def test_what_is_out_is_given_back_when_it_returns_to_a_closed_pool(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    with pool.lease() as lease:
+        pool.close(timeout=PATIENCE)
+        lease.check()
+        assert service.in_use(PRODUCT) == [lease.appid]
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+    wait_until(lambda: not pool_threads())
+
+
+def test_bringing_a_lease_back_to_a_closed_pool_waits_for_no_service(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    lease = pool.lease().acquire()
+    pool.close(timeout=PATIENCE)
+    with service.hold("release") as hold:
+        assert lease.release()
+        assert (
+            pool.get_stats().giving_back == 1
+        ), "the call waited until the service or its timeout let it go"
+        hold.wait_reached()
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+    wait_until(lambda: not pool_threads())
+
+
+def test_close_wakes_who_waits(client: AppIdClient) -> None:
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            pool.lease(timeout=PATIENCE).acquire()
+        except PoolClosed as error:
+            errors.append(error)
+
+    pool = client.pool(PRODUCT, max_size=1)
+    with pool.lease():
+        thread = in_thread(work)
+        wait_until(lambda: pool.get_stats().waiting == 1)
+        pool.close(timeout=PATIENCE)
+        thread.join(PATIENCE)
+    assert len(errors) == 1
+
+
+def test_close_is_bounded_when_the_service_says_nothing(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    with pool.lease():
+        pass
+    hold = service.hold("release")
+    pool.close(timeout=0.2)
+    hold.wait_reached()
+    assert not maintenance_threads()
+    hold.release()
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+    wait_until(lambda: not pool_threads())
+
+
+def test_a_closed_client_closes_its_pools(service: Service) -> None:
+    client = AppIdClient(service.url, auth_token=service.auth_token, journal=False)
+    pool = client.pool(PRODUCT)
+    with pool.lease():
+        pass
+    client.close()
+    assert pool.closed
+    assert service.in_use(PRODUCT) == []
+    with pytest.raises(PoolClosed):
+        pool.lease().acquire()
+
+
+def test_an_acquire_on_its_way_when_the_pool_closes_is_given_back(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    with service.hold("acquire", "after") as hold:
+        waiter = in_thread(lambda: wait_until_closed(pool))
+        hold.wait_reached()
+        pool.close(timeout=0.1)
+    waiter.join(PATIENCE)
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+    wait_until(lambda: not pool_threads())
+
+
+# --- what is forgotten, what dies
+
+
+def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: AppIdClient) -> None:
+    with client.pool(PRODUCT) as pool:
+        lease = pool.lease().acquire()
+        appid = lease.appid
+        with pytest.warns(ResourceWarning, match="forgotten while it held"):
+            del lease
+            gc.collect()
+        wait_until(lambda: appid not in service.in_use(PRODUCT))
+        wait_until(lambda: pool.get_stats().checked_out == 0)
+        assert pool.get_stats().idle == 0
+        with pool.lease() as lease:
+            assert lease.appid != appid
+
+
+def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    lease = pool.lease().acquire()
+    pool.close(timeout=PATIENCE)
+    with pytest.warns(ResourceWarning, match="forgotten while it held"):
+        del lease
+        gc.collect()
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+
+
+def test_a_forgotten_pool_gives_back_what_it_held_and_its_thread_ends(
+    service: Service, client: AppIdClient
+) -> None:
+    pool = client.pool(PRODUCT)
+    with pool.lease():
+        pass
+    with pytest.warns(ResourceWarning, match="close"):
+        del pool
+        gc.collect()
+        wait_until(lambda: not maintenance_threads())
+    wait_until(lambda: service.in_use(PRODUCT) == [])
+
+
+def test_a_maintenance_thread_that_died_is_started_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client.pool(PRODUCT) as pool:
+        with pool.lease():
+            pass
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "excepthook", lambda args: None)
+            patched.setattr(pool, "tend", lambda: (_ for _ in ()).throw(SystemExit))
+            pool._maintenance.wake()
+            wait_until(lambda: not pool.get_stats().maintained)
+        with pool.lease():
+            pass
+        wait_until(lambda: pool.get_stats().maintained)
+
+
+def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_started_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 3600.0)
+    with client.pool(PRODUCT, max_size=1) as pool, pool.lease():
+        with monkeypatch.context() as patched:
+            patched.setattr(threading, "excepthook", lambda args: None)
+            patched.setattr(pool, "tend", lambda: (_ for _ in ()).throw(SystemExit))
+            pool._maintenance.wake()
+            wait_until(lambda: not pool.get_stats().maintained)
+        thread = in_thread(lambda: wait_until_closed(pool))
+        wait_until(lambda: pool.get_stats().maintained, what="it waits, to look again in an hour")
+        pool.close(PATIENCE)
+        thread.join(PATIENCE)
+
+
+def test_who_waits_has_a_maintenance_thread_that_died_started_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    died = threading.Event()
+
+    def die() -> None:
+        died.set()
+        raise SystemExit(3)
+
+    with client.pool(PRODUCT) as pool:
+        tend = pool.tend
+        monkeypatch.setattr(pool, "tend", die)
+        thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+        assert died.wait(PATIENCE)
+        monkeypatch.setattr(pool, "tend", tend)
+        thread.join(PATIENCE)
+        assert pool.get_stats().checkouts == 1
+    assert "ends, until it is needed again: SystemExit(3)" in caplog.text
+
+
+def test_a_machine_without_a_thread_to_spare_serves_who_waits_when_it_has_one_again(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    start, refused = threading.Thread.start, threading.Event()
+
+    def no_more(thread: threading.Thread) -> None:
+        if thread.name.startswith("appid-pool") and not refused.is_set():
+            refused.set()
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", no_more)
+    with client.pool(PRODUCT) as pool:
+        with pool.lease(timeout=PATIENCE):
+            assert refused.is_set()
+
+
+def test_the_maintenance_survives_what_fails_in_it(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with client.pool(PRODUCT) as pool:
+        with monkeypatch.context() as patched:
+            patched.setattr(pool, "tend", lambda: 1 / 0)
+            thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+            wait_until(lambda: "ZeroDivisionError" in caplog.text)
+        thread.join(PATIENCE)
+        assert pool.get_stats().checkouts == 1
+
+
+def test_a_surprise_in_a_helper_reaches_the_waiter(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def surprise(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a session of the user's own")
+
+    with client.pool(PRODUCT) as pool:
+        monkeypatch.setattr(pool._keeper, "open", surprise)
+        with pytest.raises(RuntimeError, match="a session of the user's own"):
+            pool.lease(timeout=PATIENCE).acquire()
+        monkeypatch.undo()
+        with pool.lease():
+            pass
+
+
+def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
+    with client.pool(PRODUCT) as pool:
+        with pool.lease() as lease:
+            pool._claim_lost(lease._held_slot.claim, "the test says so")
+            assert lease.lost and not lease.held
+            with pytest.raises(LeaseLost, match="the test says so"):
+                lease.check()
+            appid = lease.appid
+        assert lease.lost
+        with pool.lease() as lease:
+            assert lease.appid != appid
+        assert pool.get_stats().lost == 1
+
+
+# --- fork
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_starts_with_an_empty_pool_and_leaves_the_parent_s_alone(
+    service: Service, client: AppIdClient
+) -> None:
+    with client.pool(PRODUCT) as pool:
+        with pool.lease() as lease:
+            pid = os.fork()
+            if pid == 0:
+                os._exit(_child(pool, lease))
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            lease.check()
+            assert lease.appid in service.in_use(PRODUCT)
+        assert pool.get_stats().idle == 1
+        assert len(service.in_use(PRODUCT)) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_closed_pool_is_closed_in_a_forked_child_too(client: AppIdClient) -> None:
+    pool = client.pool(PRODUCT)
+    pool.close()
+    pid = os.fork()
+    if pid == 0:
+        with contextlib.suppress(PoolClosed):
+            pool.lease(timeout=1).acquire()
+            os._exit(1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _child(pool: LeasePool, parents: Any) -> int:
+    try:
+        assert pool.get_stats().size == 0
+        assert not parents.held
+        parents.release()
+        with pool.lease(timeout=PATIENCE) as mine:
+            assert mine.appid != parents.appid
+        pool.close(timeout=PATIENCE)
+    except BaseException:
+        return 1
+    return 0
