@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
+from . import forking
 from .claims import Claim
 from .clock import SystemTime
 from .errors import (
@@ -165,6 +166,13 @@ class Acquirer:
         self._on_event = on_event
         self._helpers = Helpers("appid-acquire", 32, system)
         self._closing = threading.Event()
+        forking.register(self)
+
+    def _after_fork_in_child(self) -> None:
+        # A thread of the parent that began or ended its wait just then held the event's lock.
+        closing, self._closing = self._closing, threading.Event()
+        if closing.is_set():
+            self._closing.set()
 
     def close(self) -> None:
         """Wake all that wait; they raise `ClientClosed`."""

@@ -464,6 +464,15 @@ _default_lock = threading.Lock()
 _default: AppIdClient | None = None
 
 
+def _after_fork_in_child() -> None:
+    global _default_lock
+    _default_lock = threading.Lock()  # another thread of the parent may have been making the client
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
 def get_default_client() -> AppIdClient:
     """The process's default client, made from the environment at the first call.
 

@@ -282,6 +282,8 @@ class LeaseKeeper:
         """Whether a whole `ttl` of `claim` went by unheard; if so it is lost from now on."""
         if not claim.beating or self.system.monotonic() <= claim.overdue_at:
             return False
+        if claim.pid != os.getpid():
+            return False  # a forked child hears nothing of its parent's heartbeats
         self._lose([claim], "no heartbeat got through for a whole ttl", owe=True)
         return True
 
