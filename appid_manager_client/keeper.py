@@ -96,11 +96,15 @@ class LeaseKeeper:
         """A claim about to be asked for; its record is in the journal before anything is sent."""
         claim = Claim(product_name, ttl=ttl, holder=holder)
         claim.owner = None if owner is None else weakref.ref(owner)
+        self.register(claim, journaled=journaled)
+        return claim
+
+    def register(self, claim: Claim, *, journaled: bool = True) -> None:
+        """Take charge of `claim` before it is asked for: its record is in the journal before anything is sent."""
         if journaled:
             claim.record = self._open_record(claim)
         with self._lock:
             self._claims.add(claim)
-        return claim
 
     def ask(self, claim: Claim, *, force: bool = False) -> Grant | Wait:
         """Send one acquire for `claim`, and write down what came of it before anybody learns of it.
@@ -189,14 +193,14 @@ class LeaseKeeper:
     # --- giving back
 
     def release(self, claim: Claim) -> Outcome:
-        """Give `claim` back now, shielded: no signal, time limit or second thread stops it or does it twice."""
+        """Give `claim` back now, shielded: no signal, time limit or second thread stops it or does it twice.
+
+        An interrupt that comes before a helper has it is the caller's to answer, by `give_up`.
+        """
         try:
             return self._releasers.run_shielded(partial(self.settle, claim), self._release_bound)
         except TimeoutError:
             return Outcome.DEFERRED
-        except BaseException:
-            self._owe_if_held(claim)
-            raise
 
     def begin_release(self, claim: Claim) -> Future[Outcome]:
         """The same for coroutines: a future that nothing cancels."""

@@ -9,6 +9,7 @@ import asyncio
 import os
 import threading
 import warnings
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -230,14 +231,17 @@ class Lease:
 
         Only the first call does anything; what can't be delivered is deferred, not raised.
         """
-        claim = self._take_for_release()
-        if claim is None:
-            return False
         outcome = Outcome.DEFERRED
         try:
+            claim = self._take_for_release()
+            if claim is None:
+                return False
             outcome = self._keeper.release(claim)
-        finally:
-            self._released()
+        except BaseException:
+            # An interrupt can strike as the claim is taken, or before a helper has it: nobody else would give it back.
+            self._give_up_taken()
+            raise
+        self._released()
         return outcome is Outcome.RELEASED
 
     async def release_async(self) -> bool:
@@ -334,11 +338,11 @@ class Lease:
     def __del__(self) -> None:
         # No lock, no network, no join in here: it may run in any thread, in the middle of anything.
         claim = getattr(self, "_claim", None)
-        if claim is None or claim.pid != os.getpid() or self._state is not LeaseState.HELD:
+        if claim is None or claim.pid != os.getpid() or claim.state is not ClaimState.HELD:
             return
-        if claim.state is not ClaimState.HELD:
-            return  # given back when its client was closed
         self._keeper.forget(claim)
+        if self._state is not LeaseState.HELD:
+            return  # interrupts struck while it was given back, and again while that was mended
         warnings.warn(
             f"a lease of {self.product_name} was forgotten while it held {claim.appid}; it is being given back",
             ResourceWarning,
@@ -349,10 +353,14 @@ class Lease:
     # --- transitions
 
     def _open_claim(self) -> Claim:
-        claim = self._keeper.open(
-            self.product_name, ttl=self._options.ttl, holder=self._options.holder, owner=self
+        # Known here before the keeper has it: an interrupt in between leaves it to `_fail`.
+        claim = self._claim = Claim(
+            self.product_name,
+            ttl=self._options.ttl,
+            holder=self._options.holder,
+            owner=weakref.ref(self),
         )
-        self._claim = claim
+        self._keeper.register(claim)
         return claim
 
     def _begin(self) -> None:
@@ -361,9 +369,9 @@ class Lease:
                 raise LeaseInUse(
                     f"this lease of {self.product_name} is {self._state.value} already: make one lease for each block"
                 )
-            self._state = LeaseState.ACQUIRING
             self._claim = None
             self._pid = os.getpid()
+            self._state = LeaseState.ACQUIRING
 
     def _finish(self) -> None:
         with self._lock:
@@ -384,6 +392,15 @@ class Lease:
                 return None
             self._state = LeaseState.RELEASING
             return self._claim
+
+    def _give_up_taken(self) -> None:
+        """Whatever came in between: what was taken for its release goes back, now or in the background."""
+        with self._lock:
+            claim = self._claim if self._state is LeaseState.RELEASING else None
+            if claim is not None:
+                self._state = LeaseState.RELEASED
+        if claim is not None:
+            self._keeper.give_up(claim)
 
     def _take_for_renewal(self) -> Claim:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -72,3 +73,40 @@ class Interrupter:
 
 def _raise(number: int, frame: FrameType | None) -> None:
     raise Interrupt
+
+
+class Striker:
+    """Raises an `Interrupt` at the `nth` moment in its block at which a signal can strike in the code below `root`.
+
+    Python looks for signals when a function begins and when a call of C code returns: the moments that a profiler is
+    told of, too. In the main thread alone; `where` says which it was, and is `None` if there are fewer.
+    """
+
+    def __init__(self, nth: int, root: str) -> None:
+        self._left = nth
+        self._root = root
+        self.where: str | None = None
+
+    def __enter__(self) -> Self:
+        sys.setprofile(self._at)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        sys.setprofile(None)
+
+    def _at(self, frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        # What a __del__ raises goes nowhere.
+        if event not in ("call", "c_return") or code.co_name == "__del__":
+            return
+        if not code.co_filename.startswith(self._root):
+            return
+        self._left -= 1
+        if not self._left:
+            self.where = f"{event} in {code.co_name}, line {frame.f_lineno} of {code.co_filename}"
+            raise Interrupt

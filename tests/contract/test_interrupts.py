@@ -1,0 +1,74 @@
+"""An interrupt at each single moment at which one can strike the main thread, in turn: no AppID is lost by any."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import appid_manager_client
+from appid_manager_client import AppIdClient
+from appid_manager_client.clock import SystemTime
+from tests.contract.test_lease import HastyTime
+from tests.support.field import FieldService
+from tests.support.interrupts import Interrupt, Striker
+from tests.support.machine import TurnedSystem
+from tests.support.ours import OurService
+from tests.support.waiting import wait_until
+
+AnyService = FieldService | OurService
+
+ROOT = str(Path(appid_manager_client.__file__).parent)
+
+
+def _block(client: AppIdClient) -> None:
+    with client.lease("p", ttl=None):
+        pass
+
+
+def _renewed(client: AppIdClient) -> None:
+    with client.lease("p", ttl=None) as lease:
+        lease.renew()
+
+
+@pytest.fixture
+def cheap_collections() -> Iterator[None]:
+    """Each collection looks only at what the test itself made."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.filterwarnings("ignore:a lease of:ResourceWarning")
+@pytest.mark.usefixtures("cheap_collections")
+@pytest.mark.parametrize("use", [_block, _renewed])
+def test_wherever_an_interrupt_strikes_the_appid_is_given_back_and_nothing_stays_owed(
+    any_service: AnyService, use: Callable[[AppIdClient], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    # A renewal waits for the next hour.
+    turned = use is _renewed
+    system: SystemTime = TurnedSystem(followers=(any_service.advance,)) if turned else HastyTime()
+    with AppIdClient(
+        any_service.url, 20, auth_token=any_service.auth_token, system=system
+    ) as client:
+        for moment in range(1, 1000):
+            any_service.init("p", {"a": 1, "b": 1})
+            striker = Striker(moment, ROOT)
+            try:
+                with striker:
+                    use(client)
+            except Interrupt:
+                pass
+            if striker.where is None:
+                break
+            gc.collect()  # what the interrupt's traceback kept alive
+            # Not by the end of the client, which gives back all: while it goes on.
+            wait_until(
+                lambda: not client._keeper._claims and not any_service.in_use(), what=striker.where
+            )
+    assert moment > 50
