@@ -80,6 +80,14 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"appid_on_exhausted must be one of {', '.join(ON_EXHAUSTED)}, not {_on_exhausted(config)!r}"
         )
+    url = _url(config)
+    if url not in (None, LOCAL):
+        from appid_manager_client.config import check_url
+
+        try:
+            check_url(url, "--appid-url" if config.getoption("appid_url") else "appid_url")
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from None
 
 
 def _on_exhausted(config: pytest.Config) -> str:
@@ -99,9 +107,11 @@ def appid_service() -> Iterator[LocalService]:
 
     Needs the extra `server`. Make a fixture of this name to have it otherwise, with shorter hours for example.
     """
-    from appid_manager_client.testing import LocalService
+    with contextlib.ExitStack() as stack:
+        with _in_one_line():
+            from appid_manager_client.testing import LocalService
 
-    with LocalService() as service:
+            service = stack.enter_context(LocalService())
         yield service
 
 
@@ -119,7 +129,9 @@ def appid_client(request: pytest.FixtureRequest) -> Iterator[AppIdClient]:
     if local:
         url = request.getfixturevalue("appid_service").url
         request.config.stash[_local_url] = str(url)
-    with AppIdClient(url) as client, _terminated_like_interrupted():
+    with _in_one_line():
+        made = AppIdClient(url)
+    with made as client, _terminated_like_interrupted():
         if not local:
             _keep_journal(client)
             _reap(client)
@@ -133,7 +145,8 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
     client: AppIdClient = request.getfixturevalue("appid_client")
     node = request.node
     with contextlib.ExitStack() as stack:
-        lease = _acquire(stack, client, wish, request)
+        with _in_one_line():
+            lease = _acquire(stack, client, wish, request)
         properties = {
             "appid": lease.appid,
             "appid_vid": lease.vid,
@@ -180,6 +193,17 @@ def _usage(message: str) -> NoReturn:
 
 
 # --- getting an AppID
+
+
+@contextlib.contextmanager
+def _in_one_line() -> Iterator[None]:
+    """What an error of ours says is all that there is to see: its traceback would show only the library."""
+    from appid_manager_client import AppIdManagerError
+
+    try:
+        yield
+    except AppIdManagerError as error:
+        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
 
 
 def _acquire(

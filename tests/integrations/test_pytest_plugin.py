@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -252,6 +253,32 @@ def test_a_wrong_ini_setting_is_a_usage_error(run: Run) -> None:
     result.stderr.fnmatch_lines(
         ["*appid_on_exhausted must be one of wait, skip, fail, not 'sleep'*"]
     )
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("foo", "*--appid-url must look like http://host:port, not 'foo'"),
+        ("http://me:pa55@host", "*--appid-url must not hold a user name or password*"),
+    ],
+)
+def test_a_wrong_url_is_a_usage_error(run: Run, url: str, said: str) -> None:
+    result = run("def test_one(): pass", f"--appid-url={url}")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([said])
+    result.stderr.no_fnmatch_line("*pa55*")
+
+
+def test_a_service_that_is_not_there_is_one_line(run: Run) -> None:
+    with socket.socket() as taken:  # bound, and nobody listens
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        result = run(
+            "@pytest.mark.appid('stt', timeout=0.2)\ndef test_one(): pass", f"--appid-url={url}"
+        )
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines([f"ServiceUnavailable: {url} (*): connection refused*"])
+    result.stdout.no_fnmatch_line("*.py:*: ServiceUnavailable")
 
 
 # --- when every AppID is taken
@@ -511,6 +538,30 @@ def test_an_installed_package_is_all_that_pytest_needs_to_find_it(
 ) -> None:
     result = pytester.runpytest_subprocess("--markers", timeout=RUN_WITHIN)
     result.stdout.fnmatch_lines(["@pytest.mark.appid(product, *, on_exhausted=None, *"])
+
+
+def test_a_pytest_that_is_too_old_runs_on_without_the_plugin(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile("def test_one(): pass")
+    # As old ones are: 7.4 knows its version, 6.2 does not.
+    for version in ("pytest.version_tuple = (7, 4, 4)", "del pytest.version_tuple"):
+        program = f"import pytest, sys; {version}; sys.exit(pytest.main(sys.argv[1:]))"
+        entry = "appid_manager_client.integrations._pytest_entry"
+        result = pytester.run(sys.executable, "-c", program, "-p", entry, timeout=RUN_WITHIN)
+        result.assert_outcomes(passed=1)
+        result.stdout.fnmatch_lines(
+            ["appid-manager-client: no AppIDs for tests, they need pytest 8*"]
+        )
+
+
+def test_the_plugin_can_be_named_where_it_is_installed_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_one(): pass")
+    pytester.makeconftest("pytest_plugins = ['appid_manager_client.integrations.pytest']")
+    name = "appid_manager_client.integrations.pytest"
+    pytester.runpytest_subprocess(timeout=RUN_WITHIN).assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("-p", name, timeout=RUN_WITHIN).assert_outcomes(passed=1)
 
 
 def test_a_run_without_marks_imports_neither_the_client_nor_what_it_needs(run: Run) -> None:

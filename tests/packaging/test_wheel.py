@@ -147,7 +147,7 @@ def test_pytest_finds_the_plugin_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
         points = archive.read(name).decode()
-    assert "[pytest11]\nappid = appid_manager_client.integrations.pytest" in points
+    assert "[pytest11]\nappid = appid_manager_client.integrations._pytest_entry" in points
 
 
 def test_the_wheel_works_in_an_environment_with_its_two_dependencies_only(
