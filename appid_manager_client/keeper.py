@@ -459,12 +459,13 @@ class LeaseKeeper:
             if claim.state is ClaimState.ENDED:
                 return
             self._end(claim)
-        what = claim.appid or "an unanswered acquire"
+        left = "it stays" if claim.appid else "what it got, if anything, stays"
         where = "in the journal" if claim.record is not None else "in use at the service"
         logger.error(
-            "could not give back %s of %s before the end; it stays %s (%s)",
-            what,
+            "could not give back %s of %s before the end; %s %s (%s)",
+            claim.appid or "an unanswered acquire",
             claim.product_name,
+            left,
             where,
             claim.last_error,
         )

@@ -295,7 +295,9 @@ class Transport:
                 f"{self.base_url} can't serve {call} now ({status}{_said(body)})",
                 service=self.base_url,
                 status=status,
-                maybe_received=status != 429,
+                # 501: what answers knows no such call, and did nothing.
+                maybe_received=status not in (429, 501),
+                retryable=status != 501,
                 retry_after=_retry_after(response.headers),
             )
         if 300 <= status < 400:

@@ -232,6 +232,20 @@ def test_an_internal_error_may_have_acted_and_may_pass() -> None:
     assert "internal_error" in str(error)
 
 
+def test_a_server_that_knows_no_such_call_is_not_asked_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = http_answer(501, b"<h1>Unsupported method</h1>", content_type="text/html")
+    with RawServer(read_request(), send(page)) as server:
+        with client_of(server.url) as client:
+            with pytest.raises(ServiceUnavailable) as caught:
+                client.acquire_appid("p")
+            assert client.pending_releases == ()
+        assert len(server.requests) == 1  # nor told to give anything back
+    assert caught.value.status == 501 and not caught.value.maybe_received
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("status", [200, 202, 404])
 def test_a_web_page_in_place_of_json_says_what_came(call: str, status: int) -> None:
