@@ -18,6 +18,9 @@ from . import forking
 _SLICE = 2.0
 """Seconds after which a wait looks up at the latest: the machine may have been suspended, or a signal may have come
 in the moment before the wait began."""
+# Not the global generator: a program that seeds it would have all its processes strike in the same instants, and
+# would get other numbers for itself. This one has no state to seed, nor to share with a forked child.
+_chance = random.SystemRandom()
 _DRIFT = 100e-6
 _RESOLUTION = 0.001
 HOUR = 3600.0
@@ -69,7 +72,7 @@ class SystemTime:
 
     def uniform(self, low: float, high: float) -> float:
         """A random number between the two, for jitter."""
-        return random.uniform(low, high)
+        return _chance.uniform(low, high)
 
 
 class ServerClock:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable, injection
+from appid_manager_client.clock import SystemTime
 from appid_manager_client.config import check_name
 from appid_manager_client.injection import DEFAULT_PARAMETER, Injection
 from appid_manager_client.lease import DEFAULT_TTL, MAX_HOLDER, LeaseOptions
@@ -89,7 +89,7 @@ class TaskOptions:
 def hop(error: NoAppIdAvailable) -> float:
     """Seconds until a rescheduled task should try again, the jitter after the turn of the hour included."""
     seconds = _UNKNOWN_HOP if error.retry_after is None else error.retry_after
-    return min(seconds, LONGEST_HOP) + random.uniform(0.0, _JITTER)
+    return min(seconds, LONGEST_HOP) + SystemTime().uniform(0.0, _JITTER)
 
 
 def injection_into(body: Callable[..., Any], options: TaskOptions) -> Injection:

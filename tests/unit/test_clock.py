@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import math
+import random
 import threading
 import time
 from pathlib import Path
@@ -42,6 +43,16 @@ class Service:
         heard = math.floor(self.time() * 1000)
         self.system.turn(back)
         clock.observe(heard, sent, self.system.monotonic())
+
+
+def test_jitter_neither_follows_nor_disturbs_the_program_s_own_random_numbers() -> None:
+    drawn = []
+    for _ in range(2):
+        random.seed(7)
+        drawn.append(SystemTime().uniform(0, 1))
+        assert random.random() == random.Random(7).random()
+    assert drawn[0] != drawn[1]
+    assert all(0 <= number <= 1 for number in drawn)
 
 
 def assert_bounded(clock: ServerClock, truth: float) -> None:
