@@ -9,7 +9,12 @@ import hypothesis
 import pytest
 
 from tests.support.field import FieldService
-from tests.support.isolation import block_the_network, clean_environment, nothing_left_running
+from tests.support.isolation import (
+    block_the_network,
+    clean_environment,
+    hear_all_signals,
+    nothing_left_running,
+)
 from tests.support.ours import OurService
 
 pytest_plugins = ["pytester"]
@@ -24,6 +29,7 @@ hypothesis.settings.load_profile("project")
 
 def pytest_configure() -> None:
     block_the_network()
+    hear_all_signals()
 
 
 @pytest.fixture(autouse=True)

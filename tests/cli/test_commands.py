@@ -223,7 +223,7 @@ def test_a_missing_file_for_init_is_named(cli: Cli, tmp_path: Path) -> None:
         (["--url", "ftp://x", "health"], "--url must look like http://host:port, not 'ftp://x'"),
         (["acquire", " "], "product_name is required"),
         (["--token", "", "status"], "--token holds no usable token"),
-        (["--token", " ", "serve"], "--token or APPID_MANAGER_TOKEN: it must not begin or end"),
+        (["--token", " ", "serve"], "--token or APPID_MANAGER_TOKEN: printable ASCII text"),
         (["serve", "--hour-seconds", "0"], "--hour-seconds: a whole number from 1 to 86400"),
     ],
 )

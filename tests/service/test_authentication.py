@@ -5,7 +5,7 @@ import requests
 
 from appid_manager_client.testing import LocalService
 
-TOKEN = "s3cret token"
+TOKEN = "s3cret-token"
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import threading
@@ -30,6 +31,17 @@ def block_the_network() -> None:
     of a name that is given to `connect_ex` itself.
     """
     sys.addaudithook(_audit)
+
+
+def hear_all_signals() -> None:
+    """Undo what nohup, or a background job of a shell, begins with: signals ignored, here and in all children."""
+    for name, handler in [
+        ("SIGINT", signal.default_int_handler),
+        ("SIGQUIT", signal.SIG_DFL),
+        ("SIGHUP", signal.SIG_DFL),
+    ]:
+        if signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, name), handler)
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
