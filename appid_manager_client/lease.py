@@ -238,8 +238,9 @@ class Lease:
                 return False
             outcome = self._keeper.release(claim)
         except BaseException:
-            # An interrupt can strike as the claim is taken, or before a helper has it: nobody else would give it back.
-            self._give_up_taken()
+            # An interrupt can strike before the claim is taken, or before a helper has it: nobody else would give it
+            # back, or only once nothing holds the traceback any more.
+            self._give_up_held()
             raise
         self._released()
         return outcome is Outcome.RELEASED
@@ -393,12 +394,16 @@ class Lease:
             self._state = LeaseState.RELEASING
             return self._claim
 
-    def _give_up_taken(self) -> None:
-        """Whatever came in between: what was taken for its release goes back, now or in the background."""
+    def _give_up_held(self) -> None:
+        """Whatever came in between: what was to be released goes back, now or in the background."""
         with self._lock:
-            claim = self._claim if self._state is LeaseState.RELEASING else None
-            if claim is not None:
-                self._state = LeaseState.RELEASED
+            if self._pid != os.getpid() or self._state not in (
+                LeaseState.HELD,
+                LeaseState.RELEASING,
+            ):
+                return
+            self._state = LeaseState.RELEASED
+            claim = self._claim
         if claim is not None:
             self._keeper.give_up(claim)
 

@@ -72,3 +72,26 @@ def test_wherever_an_interrupt_strikes_the_appid_is_given_back_and_nothing_stays
                 lambda: not client._keeper._claims and not any_service.in_use(), what=striker.where
             )
     assert moment > 50
+
+
+def test_a_release_that_was_struck_goes_on_however_long_its_traceback_is_kept(
+    any_service: AnyService,
+) -> None:
+    kept: list[Interrupt] = []
+    with AppIdClient(
+        any_service.url, 20, auth_token=any_service.auth_token, system=HastyTime()
+    ) as client:
+        # The first moment is before release() has begun.
+        for moment in range(2, 1000):
+            any_service.init("p", {"a": 1})
+            lease = client.lease("p", ttl=None).acquire()
+            striker = Striker(moment, ROOT)
+            try:
+                with striker:
+                    lease.release()
+            except Interrupt as interrupt:
+                kept.append(interrupt)
+            wait_until(lambda: not any_service.in_use(), what=striker.where or "released")
+            if striker.where is None:
+                break
+    assert len(kept) > 5
