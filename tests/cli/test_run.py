@@ -254,7 +254,13 @@ def test_a_command_that_ignores_its_termination_is_killed(service: LocalService)
 def test_without_a_terminal_a_stop_goes_on_to_the_command_alone(
     run: Run, service: LocalService
 ) -> None:
-    ran = run(f"trap 'exit 4' USR1; echo $$; {LOOP}", start_new_session=True)
+    # No shell's loop: while its child is stopped before it became another program, a shell only looks asleep.
+    program = (
+        "import os, signal, sys, time; signal.signal(signal.SIGUSR1, lambda *_: sys.exit(4)); "
+        "parent = os.getppid(); print(os.getpid(), flush=True)\n"
+        "while os.getppid() == parent: time.sleep(0.02)"
+    )
+    ran = run(f"exec {sys.executable} -c '{program}'", start_new_session=True)
     pid = int(_line(ran))
     ran.send_signal(signal.SIGTSTP)
     wait_until(lambda: _state(pid) == "T", what="the command is stopped")
