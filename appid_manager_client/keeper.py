@@ -284,7 +284,7 @@ class LeaseKeeper:
 
     def overdue(self, claim: Claim) -> bool:
         """Whether a whole `ttl` of `claim` went by unheard; if so it is lost from now on."""
-        if not claim.beating or self.system.monotonic() <= claim.overdue_at:
+        if not claim.beating or self.system.monotonic() < claim.overdue_at:
             return False
         if claim.pid != os.getpid():
             return False  # a forked child hears nothing of its parent's heartbeats
@@ -338,7 +338,7 @@ class LeaseKeeper:
                     claim.heard_at = max(claim.heard_at, sent)
         self._lose(lost, "the service says that the lease has ended", owe=False)
         now = self.system.monotonic()
-        overdue = [claim for claim in held if now > claim.overdue_at]
+        overdue = [claim for claim in held if now >= claim.overdue_at]
         self._lose(overdue, "no heartbeat got through for a whole ttl", owe=True)
 
     def _lose(self, claims: list[Claim], reason: str, *, owe: bool) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import gc
 import itertools
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
-from enum import Enum
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -26,150 +25,17 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from appid_manager_client.acquiring import Acquirer
-from appid_manager_client.claims import Claim, ClaimState, Record
-from appid_manager_client.clock import ServerClock
-from appid_manager_client.config import Settings
-from appid_manager_client.errors import AppIdManagerError, RequestTimeout, ServiceUnavailable
+from appid_manager_client.errors import AppIdManagerError
 from appid_manager_client.journal import Journal
-from appid_manager_client.keeper import LeaseKeeper
-from appid_manager_client.lease import Lease, LeaseOptions
+from appid_manager_client.lease import Lease
 from appid_manager_client.reaping import reap
-from appid_manager_client.service import ServiceApi
-from appid_manager_client.transport import Answer, Transport
-from appid_manager_client.waiting import WaitOptions
+from tests.properties.processes import TTL, Fate, Interrupt, Killed, Process
 from tests.support.field import FieldService
+from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
 from tests.support.waiting import wait_until
-from tests.support.machine import TurnedSystem
 
-TTL = 60.0
 APPIDS = [f"a{number}" for number in range(2)]
-
-
-class Fate(Enum):
-    """What becomes of a call."""
-
-    REFUSED = "it never reaches the service"
-    LOST_BEFORE = "it is lost on the way, and nobody can tell"
-    LOST_AFTER = "the service acts, and its answer is lost"
-    LATE = "the caller gives up, and the service acts on it later"
-    SLOW = "its answer takes ten seconds"
-    INTERRUPTED = "a signal strikes after the service acted"
-    KILLED = "the process is killed after the service acted"
-
-
-GENTLE = [Fate.REFUSED, Fate.LOST_BEFORE, Fate.SLOW]
-"""What can befall an acquire on a service without the extensions without an AppID being lost there."""
-
-
-class Interrupt(BaseException):
-    """A signal's exception."""
-
-
-class Killed(BaseException):
-    """The process is gone."""
-
-
-class FatefulTransport(Transport):
-    """A transport whose next calls have fates."""
-
-    def __init__(self, settings: Settings, system: TurnedSystem) -> None:
-        super().__init__(settings, system)
-        self._turned = system
-        self.fates: list[Fate] = []
-        self.late: list[Callable[[], Answer]] = []
-        self.legacy = False
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Mapping[str, Any] | None = None,
-        query: Mapping[str, str] | None = None,
-        authenticated: bool = True,
-    ) -> Answer:
-        def send() -> Answer:
-            return Transport.call(
-                self, method, path, body=body, query=query, authenticated=authenticated
-            )
-
-        fate = self.fates.pop(0) if self.fates else None
-        if self.legacy and (fate is Fate.LATE or (path.endswith("acquire") and fate not in GENTLE)):
-            fate = None  # nothing on this side can mend that there
-        if fate is Fate.REFUSED:
-            raise ServiceUnavailable("refused", maybe_received=False)
-        if fate is Fate.LOST_BEFORE:
-            raise RequestTimeout("lost before")
-        if fate is Fate.LATE:
-            self.late.append(send)
-            raise RequestTimeout("late")
-        answer = send()
-        if fate is Fate.SLOW:
-            self._turned.turn(10)
-        if fate is Fate.LOST_AFTER:
-            raise ServiceUnavailable("lost after")
-        if fate is Fate.INTERRUPTED:
-            raise Interrupt
-        if fate is Fate.KILLED:
-            raise Killed
-        return answer
-
-    def arrive_late(self) -> None:
-        """What was under way reaches the service now."""
-        while self.late:
-            try:
-                self.late.pop(0)()
-            except AppIdManagerError:
-                pass
-
-
-class Process:
-    """One living process: a client's parts, its leases, and a journal that it shares with the others."""
-
-    def __init__(self, url: str, token: str | None, system: TurnedSystem, journal: Journal) -> None:
-        self.system = system
-        self.journal = journal
-        self.transport = FatefulTransport(Settings.resolve(url, auth_token=token), system)
-        self.api = ServiceApi(self.transport, ServerClock(system))
-        self.keeper = LeaseKeeper(self.api, system, open_record=self._record, threaded=False)
-        self.acquirer = Acquirer(self.keeper, system)
-        self.leases: list[Lease] = []
-
-    def _record(self, claim: Claim) -> Record:
-        return self.journal.open(
-            service=self.transport.base_url,
-            product_name=claim.product_name,
-            request_id=claim.request_id,
-        )
-
-    def lease(self, product: str, tries: int) -> None:
-        wait = WaitOptions(max_retries=tries, retry_interval=5)
-        lease = Lease(self.keeper, self.acquirer, product, LeaseOptions(wait, TTL, None, None))
-        lease.acquire()
-        self.leases.append(lease)
-
-    @property
-    def quiet(self) -> bool:
-        """Whether nothing is on the wire."""
-        on_the_wire = (ClaimState.SENDING, ClaimState.SETTLING)
-        return all(claim.state not in on_the_wire for claim in list(self.keeper._claims))
-
-    def die(self) -> None:
-        """As kill -9 leaves it: nothing is sent any more, and the kernel frees the locks."""
-        for claim in list(self.keeper._claims):
-            claim.pid = -1
-            if claim.record is not None:
-                claim.record.leave()
-            claim.state = ClaimState.ENDED
-        self.keeper._claims.clear()
-        self.close()
-
-    def close(self) -> None:
-        self.acquirer.close()
-        self.keeper._releasers.close()
-        self.transport.close()
 
 
 class Leases(RuleBasedStateMachine):
@@ -220,6 +86,13 @@ class Leases(RuleBasedStateMachine):
 
     fates = st.lists(st.sampled_from(Fate), max_size=3)
 
+    trouble = st.sampled_from(
+        [[], [Fate.SLOW], [Fate.LOST_AFTER, Fate.SLOW], [Fate.LOST_BEFORE], [Fate.LATE]]
+    )
+
+    # No sum of waits is a whole ttl: at that very moment either side may be right.
+    lulls = st.sampled_from([0.3, 53.1])
+
     @rule(index=indices, tries=st.integers(0, 3), fates=fates)
     def acquire(self, index: int, tries: int, fates: list[Fate]) -> None:
         self._do(index, lambda process: process.lease(self.product, tries), fates)
@@ -241,6 +114,92 @@ class Leases(RuleBasedStateMachine):
     def tend(self, index: int, fates: list[Fate]) -> None:
         self._do(index, lambda process: process.keeper.tend(), fates)
 
+    # The rules below are stories: faults that only together, in this order, could cost an AppID.
+
+    @rule(index=indices, asking=trouble, beating=trouble, first=lulls, second=lulls)
+    def hold_for_a_while(
+        self, index: int, asking: list[Fate], beating: list[Fate], first: float, second: float
+    ) -> None:
+        """Heartbeats come in time or too late; what is held has to be really held in between."""
+        self.time_passes(3601.0)
+        self.acquire(index, 1, asking)
+        self.time_passes(first)
+        self.every_held_lease_is_held_once_and_really()
+        self._do(index, Process.beat, beating)
+        self.time_passes(second)
+
+    @rule(index=indices)
+    def somebody_else_gives_it_back(self, index: int) -> None:
+        """The next heartbeat, or the release where there are none, has to tell that it was lost."""
+        for lease in [one for one in self.processes[index].leases if one.held][:1]:
+            self.processes[1 - index].api.release(self.product, lease.appid)
+            self._do(index, lambda process: self._hear_of_loss(process, lease), [])
+            assert lease.lost
+
+    def _hear_of_loss(self, process: Process, lease: Lease) -> None:
+        if self.legacy:
+            lease.release()
+        else:
+            self.system.turn(TTL / 3 + 1)
+            process.keeper.tend()
+
+    @rule(index=indices)
+    def release_while_a_heartbeat_is_on_its_way(self, index: int) -> None:
+        process = self.processes[index]
+        for lease in process.leases[:1]:
+            process.transport.before["heartbeat"] = lease.release
+        self._do(index, Process.beat, [])
+        process.transport.before.clear()
+
+    @rule(index=indices)
+    def give_up_on_the_wire(self, index: int) -> None:
+        self._do(index, lambda process: process.give_up_on_the_wire(self.product), [])
+
+    @rule(
+        index=indices, fate=st.sampled_from([*Fate, None]), then=st.sampled_from(["tend", "sweep"])
+    )
+    def give_back_after_the_turn(self, index: int, fate: Fate | None, then: str) -> None:
+        """A release that goes wrong, and what it names is somebody else's when it is tried again."""
+        self.time_passes(3601.0)
+        self.acquire(index, 0, [])
+        self.release(index, [] if fate is None else [fate])
+        self.time_passes(3601.0)
+        for _ in APPIDS:
+            self.acquire(1 - index, 0, [])
+        self.every_held_lease_is_held_once_and_really()
+        if then == "tend":
+            self.tend(index, [])
+        else:
+            self.sweep(index, [])
+
+    @rule(index=indices, fates=fates)
+    def shut(self, index: int, fates: list[Fate]) -> None:
+        """The process comes to its end, and gives back what it can."""
+        process = self.processes[index]
+        process.transport.fates = list(fates)
+        try:
+            process.keeper.close()
+        except (AppIdManagerError, Interrupt, Killed):
+            pass
+        self._replace(index)
+
+    @rule(index=indices, fates=fates)
+    def ask_and_look_at_the_books(self, index: int, fates: list[Fate]) -> None:
+        """Before any ttl could mend it: what is in use is held, once nothing is owed or on its way any more."""
+        self.acquire(index, 0, fates)
+        for process in self.processes:
+            process.transport.arrive_late()
+            for _ in range(20):
+                process.keeper.tend()
+                if not process.keeper.pending:
+                    break
+                self.system.turn(0.3)
+        reap(self.journal, self.processes[0].api)
+        if any(process.keeper.pending for process in self.processes):
+            return
+        held = {lease.appid for each in self.processes for lease in each.leases if lease.held}
+        assert set(self.service.in_use(self.product)) == held
+
     @rule(index=indices, fates=fates)
     def sweep(self, index: int, fates: list[Fate]) -> None:
         self._do(index, lambda process: reap(self.journal, process.api), fates)
@@ -253,7 +212,7 @@ class Leases(RuleBasedStateMachine):
     def kill(self, index: int) -> None:
         self._replace(index)
 
-    @rule(seconds=st.sampled_from([0.3, 19.0, 55.0, 61.0, 3601.0]))
+    @rule(seconds=st.sampled_from([0.3, 19.0, 53.9, 61.0, 3601.0]))
     def time_passes(self, seconds: float) -> None:
         self.system.turn(seconds)
 
@@ -277,6 +236,8 @@ class Leases(RuleBasedStateMachine):
             ]
             assert len(grants) == len(set(grants)), "an AppID was handed out twice in an hour"
             assert self.service.in_use(self.product) == []
+            assert [process.keeper._claims for process in self.processes] == [set()] * 2
+            assert os.listdir(self.journal.directory) == [], "a file of the journal was left"
         finally:
             for process in self.processes:
                 process.close()
