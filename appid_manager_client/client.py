@@ -78,15 +78,12 @@ class AppIdClient:
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
         settings = Settings.resolve(base_url, timeout, auth_token, journal)
         if settings.default_url:
+            withheld = "; the token that is configured is not sent there"
             logger.warning(
                 "no service is configured (base_url, %s): using the built-in default %s%s",
                 URL_VARIABLE,
                 settings.base_url,
-                (
-                    "; the token that is configured is not sent there"
-                    if settings.token_withheld
-                    else ""
-                ),
+                withheld if settings.token_withheld else "",
             )
         self.base_url = settings.base_url
         self.timeout = settings.timeout
