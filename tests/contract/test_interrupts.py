@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.field import FieldService
 from tests.support.interrupts import Interrupt, Striker
 from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 AnyService = FieldService | OurService
 
@@ -95,3 +96,37 @@ def test_a_release_that_was_struck_goes_on_however_long_its_traceback_is_kept(
             if striker.where is None:
                 break
     assert len(kept) > 5
+
+
+def test_two_threads_and_an_interrupt_at_once_release_it_once(any_service: AnyService) -> None:
+    struck = 0
+    with AppIdClient(
+        any_service.url, 20, auth_token=any_service.auth_token, system=HastyTime()
+    ) as client:
+        for moment in range(1, 40):
+            any_service.init("p", {"a": 1})
+            before = len(any_service.calls_of("release"))
+            lease = client.lease("p", ttl=None).acquire()
+            together = threading.Barrier(3)
+
+            def release() -> None:
+                together.wait(PATIENCE)
+                lease.release()
+
+            threads = [threading.Thread(target=release) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            together.wait(PATIENCE)
+            striker = Striker(moment, ROOT)
+            try:
+                with striker:
+                    lease.release()
+            except Interrupt:
+                pass
+            for thread in threads:
+                thread.join(PATIENCE)
+            wait_until(lambda: not any_service.in_use(), what=striker.where or "released")
+            assert len(any_service.calls_of("release")) == before + 1
+            struck += striker.where is not None
+    # Where another thread was first there are few moments.
+    assert struck >= 2
