@@ -6,34 +6,37 @@ client = AppIdClient("http://localhost:5000")
 with client.lease("stt_billing") as lease:
     print(lease.appid, lease.vid)
 
-What a name stands for is imported when it is first used: who only has this package installed, as the users of its
-pytest plugin do, pays nothing for it.
+What a name stands for is imported when it is first used: installing the package costs nothing in
+programs that don't use it (pytest imports it at every start, for its plugin).
 """
 
 from __future__ import annotations
 
-import importlib
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ._lazy import lazily
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .claims import PendingRelease
-    from .client import AppIdClient, get_default_client, set_default_client
-    from .decorator import INJECTED, uses_appid
+    from .client import AppIdClient
+    from .decorator.decorator import uses_appid
+    from .decorator.injection import INJECTED
+    from .default import get_default_client, set_default_client
     from .errors import (
         AppIdConflict,
         AppIdManagerError,
         AppIdNotFound,
         AuthenticationError,
         ClientClosed,
+        Closed,
         ConfigurationError,
         InvalidRequest,
         LeaseInUse,
         LeaseLost,
         LeaseNotHeld,
         NoAppIdAvailable,
+        NoAppIdInTime,
         PoolClosed,
         PoolTimeout,
         ProductMismatch,
@@ -44,13 +47,14 @@ if TYPE_CHECKING:
         TransportError,
     )
     from .events import Event, EventHook, EventKind
-    from .lease import Lease
-    from .models import Acquisition
-    from .pool import LeasePool
-    from .pool_lease import PooledLease
-    from .pool_model import PoolStats
-    from .reaping import Reaped
-    from .termination import release_on_termination
+    from .journal.reaping import Reaped
+    from .lease.claim import PendingRelease
+    from .lease.held import Lease
+    from .pool.lease import PooledLease
+    from .pool.model import PoolStats
+    from .pool.pool import LeasePool
+    from .runtime.signals import release_on_termination
+    from .wire.models import Acquisition
 
 logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
 
@@ -62,6 +66,7 @@ __all__ = [
     "AppIdNotFound",
     "AuthenticationError",
     "ClientClosed",
+    "Closed",
     "ConfigurationError",
     "Event",
     "EventHook",
@@ -74,6 +79,7 @@ __all__ = [
     "LeaseNotHeld",
     "LeasePool",
     "NoAppIdAvailable",
+    "NoAppIdInTime",
     "PendingRelease",
     "PoolClosed",
     "PoolStats",
@@ -93,54 +99,45 @@ __all__ = [
     "uses_appid",
 ]
 
-_HOMES = {
-    "PendingRelease": "claims",
-    "AppIdClient": "client",
-    "get_default_client": "client",
-    "set_default_client": "client",
-    "INJECTED": "decorator",
-    "uses_appid": "decorator",
-    "AppIdConflict": "errors",
-    "AppIdManagerError": "errors",
-    "AppIdNotFound": "errors",
-    "AuthenticationError": "errors",
-    "ClientClosed": "errors",
-    "ConfigurationError": "errors",
-    "InvalidRequest": "errors",
-    "LeaseInUse": "errors",
-    "LeaseLost": "errors",
-    "LeaseNotHeld": "errors",
-    "NoAppIdAvailable": "errors",
-    "PoolClosed": "errors",
-    "PoolTimeout": "errors",
-    "ProductMismatch": "errors",
-    "ProductNotFound": "errors",
-    "ProtocolError": "errors",
-    "RequestTimeout": "errors",
-    "ServiceUnavailable": "errors",
-    "TransportError": "errors",
-    "Event": "events",
-    "EventHook": "events",
-    "EventKind": "events",
-    "Lease": "lease",
-    "Acquisition": "models",
-    "LeasePool": "pool",
-    "PooledLease": "pool_lease",
-    "PoolStats": "pool_model",
-    "Reaped": "reaping",
-    "release_on_termination": "termination",
-}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    # Not what this module itself imports; that is nobody else's.
-    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})
+__getattr__, __dir__ = lazily(
+    __name__,
+    {
+        "Acquisition": "wire.models",
+        "AppIdClient": "client",
+        "AppIdConflict": "errors",
+        "AppIdManagerError": "errors",
+        "AppIdNotFound": "errors",
+        "AuthenticationError": "errors",
+        "ClientClosed": "errors",
+        "Closed": "errors",
+        "ConfigurationError": "errors",
+        "Event": "events",
+        "EventHook": "events",
+        "EventKind": "events",
+        "INJECTED": "decorator.injection",
+        "InvalidRequest": "errors",
+        "Lease": "lease.held",
+        "LeaseInUse": "errors",
+        "LeaseLost": "errors",
+        "LeaseNotHeld": "errors",
+        "LeasePool": "pool.pool",
+        "NoAppIdAvailable": "errors",
+        "NoAppIdInTime": "errors",
+        "PendingRelease": "lease.claim",
+        "PoolClosed": "errors",
+        "PoolStats": "pool.model",
+        "PoolTimeout": "errors",
+        "PooledLease": "pool.lease",
+        "ProductMismatch": "errors",
+        "ProductNotFound": "errors",
+        "ProtocolError": "errors",
+        "Reaped": "journal.reaping",
+        "RequestTimeout": "errors",
+        "ServiceUnavailable": "errors",
+        "TransportError": "errors",
+        "get_default_client": "default",
+        "release_on_termination": "runtime.signals",
+        "set_default_client": "default",
+        "uses_appid": "decorator.decorator",
+    },
+)

@@ -11,29 +11,28 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from . import forking
-from .acquiring import Acquirer, retry
-from .claims import Claim, PendingRelease, Record
-from .clock import ServerClock, SystemTime
-from .config import URL_VARIABLE, Settings, check_name, check_seconds, check_sendable, hidden
-from .errors import (
-    AppIdManagerError,
-    ConfigurationError,
-    InvalidRequest,
-    ServiceUnavailable,
-)
+from .checks import check_appids, check_name, check_seconds, is_numeric
+from .config import URL_VARIABLE, Settings, hidden
+from .errors import AppIdManagerError, ConfigurationError, InvalidRequest, ServiceUnavailable
 from .events import EventHook
-from .journal import Journal, default_directory
-from .keeper import EXIT_TIMEOUT, LeaseKeeper
-from .lease import DEFAULT_TTL, Lease, LeaseOptions
-from .models import Acquisition
-from .pool import LeasePool
-from .pool_model import PoolOptions
-from .reaping import Reaped, reap
-from .service import ServiceApi
-from .settling import RepeatedRelease
-from .transport import SessionFactory, Transport
-from .waiting import WaitOptions
+from .journal.journal import Journal, default_directory
+from .journal.reaping import Reaped, reap
+from .lease.acquirer import Acquirer
+from .lease.claim import Claim, PendingRelease, Record
+from .lease.giveback import RepeatedRelease
+from .lease.held import Lease
+from .lease.keeper import EXIT_TIMEOUT, LeaseKeeper
+from .lease.lease import ClientLease
+from .lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
+from .pool.model import PoolOptions
+from .pool.pool import LeasePool
+from .runtime import forks
+from .runtime.time import SystemTime
+from .wire.api import ServiceApi
+from .wire.clock import ServerClock
+from .wire.models import Acquisition
+from .wire.retry import retry
+from .wire.transport import SessionFactory, Transport
 
 logger = logging.getLogger("appid_manager_client")
 
@@ -61,6 +60,8 @@ class AppIdClient:
     Raises:
         ConfigurationError: a setting can't be used; the message names the argument or the variable.
     """
+
+    __module__ = "appid_manager_client"
 
     def __init__(
         self,
@@ -98,7 +99,7 @@ class AppIdClient:
         if settings.journal:
             self.use_journal(None if settings.journal is True else settings.journal)
         self._start_afresh()
-        forking.register(self)
+        forks.register(self)
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
@@ -106,7 +107,7 @@ class AppIdClient:
         self._granted: dict[tuple[str, str], Claim] = {}
         self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
 
-    def _after_fork_in_child(self) -> None:
+    def after_fork_in_child(self) -> None:
         self._lock = threading.Lock()
 
     # --- the seed's calls
@@ -206,7 +207,7 @@ class AppIdClient:
             AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done, or nobody knows.
         """
         check_name(product_name, "product_name")
-        _check_appids(appids)
+        check_appids(appids)
         try:
             retry(
                 self._system,
@@ -215,7 +216,7 @@ class AppIdClient:
                 may_retry=lambda error: not error.maybe_received,
             )
         except ServiceUnavailable as error:
-            if error.status == 500 and not all(_is_numeric(vid) for vid in appids.values()):
+            if error.status == 500 and not all(is_numeric(vid) for vid in appids.values()):
                 error.args = (f"{error}; services in the field take only vids that are numbers",)
             raise
         return True
@@ -279,7 +280,7 @@ class AppIdClient:
         check_name(product_name, "product_name")
         wait = WaitOptions(max_retries, retry_interval, timeout, min_remaining=min_remaining)
         options = LeaseOptions(wait, ttl, holder, on_lost)
-        return Lease(self._keeper, self._acquirer, product_name, options)
+        return ClientLease(self._keeper, self._acquirer, product_name, options)
 
     def pool(
         self,
@@ -436,57 +437,3 @@ class AppIdClient:
                 appid=appid,
             )
         return None if entry is None else entry.start_time
-
-
-def _check_appids(appids: object) -> None:
-    if not isinstance(appids, Mapping):
-        raise TypeError(f"appids must be a mapping of AppIDs to vids, not {type(appids).__name__}")
-    if not appids:
-        raise ValueError("appids is required: it names no AppID")
-    for appid, vid in appids.items():
-        check_name(appid, "an AppID in appids")
-        if isinstance(vid, bool) or not isinstance(vid, (str, int)):
-            raise TypeError(
-                f"appids[{appid!r}] must be a vid, a str or an int, not {type(vid).__name__}"
-            )
-        if isinstance(vid, str):
-            check_sendable(vid, f"the vid of {appid!r} in appids")
-
-
-def _is_numeric(vid: str | int) -> bool:
-    return isinstance(vid, int) or vid.strip().lstrip("+-").isdecimal()
-
-
-_default_lock = threading.Lock()
-_default: AppIdClient | None = None
-
-
-def _after_fork_in_child() -> None:
-    global _default_lock
-    _default_lock = threading.Lock()  # another thread of the parent may have been making the client
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def get_default_client() -> AppIdClient:
-    """The process's default client, made from the environment at the first call.
-
-    Raises:
-        ConfigurationError: a variable holds what can't be used.
-    """
-    global _default
-    with _default_lock:
-        if _default is None:
-            _default = AppIdClient()
-        return _default
-
-
-def set_default_client(client: AppIdClient | None) -> None:
-    """Make `client` the default; `None` has the next use make one from the environment."""
-    global _default
-    if client is not None and not isinstance(client, AppIdClient):
-        raise TypeError(f"client must be an AppIdClient or None, not {type(client).__name__}")
-    with _default_lock:
-        _default = client

@@ -5,7 +5,6 @@ Every refusal names the argument or the variable and what it held; a token is ne
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -146,48 +145,6 @@ def check_url(url: object, source: str = "base_url") -> str:
     if port == 0 or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
         raise ConfigurationError(f"{source} is no valid URL: {url!r}")
     return url.rstrip("/")
-
-
-def check_seconds(value: object, name: str, *, minimum: float = 0.0) -> float:
-    """A finite number of seconds, at least `minimum`.
-
-    Raises:
-        TypeError: it is no number (a `bool` isn't one).
-        ValueError: it is too small, infinite or NaN.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if not math.isfinite(value) or value < minimum:
-        raise ValueError(f"{name} must be at least {minimum:g} and finite, not {value!r}")
-    return value
-
-
-def check_name(value: object, name: str, *, longest: int | None = None) -> None:
-    """Text that can be sent as the name of something.
-
-    Raises:
-        TypeError: it is no text.
-        ValueError: it is blank, too long, or can't be encoded.
-    """
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    if not value.strip():
-        raise ValueError(f"{name} is required")
-    if longest is not None and len(value) > longest:
-        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
-    check_sendable(value, name)
-
-
-def check_sendable(value: str, name: str) -> None:
-    """Text that can be encoded.
-
-    Raises:
-        ValueError: it holds half a character, as JSON can.
-    """
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError(f"{name} holds characters that can't be sent: {value!r}") from None
 
 
 def _check_timeout(value: Any, source: str) -> float:

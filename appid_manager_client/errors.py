@@ -1,25 +1,56 @@
 """The exception tree. Every error carries its facts as attributes, has one root, and pickles.
 
-Errors say what happened, to which product at which service, and what to do; none ever holds a token.
-Where Python has the same idea (a timeout, a refused connection, a bad value) an error is that too.
+Errors say what happened, to which product at which service, and what to do; none ever holds a
+token. Where Python has the same idea (a timeout, a refused connection, a bad value) an error is
+that too.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import inspect
+from typing import Any, TypedDict, Unpack
+
+
+class Facts(TypedDict, total=False):
+    """What an error can tell. Each class declares its own facts; those of its bases are its too."""
+
+    service: str | None
+    setting: str | None
+    problem: str | None
+    status: int | None
+    code: str | None
+    maybe_received: bool
+    retryable: bool
+    retry_after: float | None
+    product_name: str | None
+    appid: str | None
+    attempts: int
+    waited: float
+    available_at: float | None
 
 
 class AppIdManagerError(Exception):
-    """The root of every error that this package raises, apart from `ValueError` and `TypeError` for wrong arguments.
+    """The root of every error of this package, but for `ValueError` and `TypeError` of arguments.
 
     Attributes:
         service: the base URL of the service that was asked, or `None` where none was.
     """
 
-    def __init__(self, message: str, *, service: str | None = None) -> None:
-        # One message only: with two arguments an OSError in the family would take them for errno and strerror.
+    service: str | None = None
+
+    def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
+        # One message only: an OSError in the family takes two arguments for errno and strerror.
         super().__init__(message)
-        self.service = service
+        unknown = facts.keys() - self.facts()
+        if unknown:
+            raise TypeError(f"{type(self).__name__} has no fact {', '.join(sorted(unknown))}")
+        vars(self).update(facts)
+
+    @classmethod
+    def facts(cls) -> frozenset[str]:
+        """The names of the attributes that an error of this class has beside its message."""
+        declared = (inspect.get_annotations(base) for base in cls.__mro__)
+        return frozenset(name for annotations in declared for name in annotations)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
@@ -35,35 +66,40 @@ def _restore(
 
 
 class ConfigurationError(AppIdManagerError, ValueError):
-    """A setting can't be used. The message names the argument, variable or file, and what it held."""
+    """A setting can't be used, or something is missing from the installation.
+
+    Attributes:
+        setting: the name of the argument, variable or file that the message is about, or `None`
+            where it is about no single one.
+        problem: the message without that name, or `None`.
+    """
+
+    setting: str | None = None
+    problem: str | None = None
+
+
+def unusable(setting: str, problem: str, *, service: str | None = None) -> ConfigurationError:
+    """The error for one setting; `problem` goes on where the setting's name ends ("must be ...")."""
+    return ConfigurationError(
+        f"{setting} {problem}", setting=setting, problem=problem, service=service
+    )
 
 
 class TransportError(AppIdManagerError):
-    """No usable answer came: the service could not be reached, broke off, or said that it can't serve now.
+    """No usable answer came: the service could not be reached, broke off, or can't serve now.
 
     Attributes:
-        maybe_received: whether the service may have got the request, and acted on it. `False` means
-            that it certainly did not, so that anything can be tried again without a second effect.
+        maybe_received: whether the service may have got the request, and acted on it. `False`
+            means that it certainly did not: anything can be tried again without a second effect.
         retryable: whether another try of the same request can help.
         status: the HTTP status of the answer, or `None` where none came.
         retry_after: how many seconds the service asked to wait (`Retry-After`), or `None`.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        maybe_received: bool = True,
-        retryable: bool = True,
-        status: int | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.maybe_received = maybe_received
-        self.retryable = retryable
-        self.status = status
-        self.retry_after = retry_after
+    maybe_received: bool = True
+    retryable: bool = True
+    status: int | None = None
+    retry_after: float | None = None
 
 
 class ServiceUnavailable(TransportError, ConnectionError):
@@ -81,41 +117,27 @@ class AuthenticationError(AppIdManagerError):
         status: 401 or 403.
     """
 
-    def __init__(
-        self, message: str, *, service: str | None = None, status: int | None = None
-    ) -> None:
-        super().__init__(message, service=service)
-        self.status = status
+    status: int | None = None
 
 
 class InvalidRequest(AppIdManagerError):
     """The service understood the request and refused it (4xx). Another try would be refused again.
 
     Attributes:
-        code: the service's code for the reason, such as `"product_mismatch"` (see the wire contract).
+        code: the service's code for the reason, such as `"product_mismatch"` (see the wire
+            contract).
         status: the HTTP status, or `None` where the client knew without asking.
         product_name, appid: what the request was about, where it named them.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        code: str | None = None,
-        status: int | None = None,
-        product_name: str | None = None,
-        appid: str | None = None,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.code = code
-        self.status = status
-        self.product_name = product_name
-        self.appid = appid
+    code: str | None = None
+    status: int | None = None
+    product_name: str | None = None
+    appid: str | None = None
 
 
 class ProductNotFound(InvalidRequest, LookupError):
-    """No such product was ever initialised at this service. A typo, or `init_product` has not run yet."""
+    """The service knows no such product: a typo, or `init_product` has not run yet."""
 
 
 class AppIdNotFound(InvalidRequest, LookupError):
@@ -138,49 +160,40 @@ class ProtocolError(AppIdManagerError):
         maybe_received: whether the service may have acted on the request (see `TransportError`).
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        status: int | None = None,
-        maybe_received: bool = True,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.status = status
-        self.maybe_received = maybe_received
+    status: int | None = None
+    maybe_received: bool = True
 
 
-class NoAppIdAvailable(AppIdManagerError, TimeoutError):
-    """Every AppID of the product is in use or used up for this hour, and the wait for one is over.
+class NoAppIdInTime(AppIdManagerError, TimeoutError):
+    """No AppID became free in time: the base of `NoAppIdAvailable` and `PoolTimeout`.
 
     Attributes:
         product_name: the product that was asked for.
-        attempts: how many tries were made.
         waited: how long the call took, in seconds.
         available_at: the earliest moment at which another try can succeed, in seconds since the
             Unix epoch on the service's clock, or `None` where it isn't known.
-        retry_after: how many seconds from now (when the error was raised) that is, the uncertainty about the
-            service's clock included, or `None`.
+        retry_after: how many seconds from now (when the error was raised) that is, the
+            uncertainty about the service's clock included, or `None`.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        product_name: str | None = None,
-        attempts: int = 0,
-        waited: float = 0.0,
-        available_at: float | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.product_name = product_name
-        self.attempts = attempts
-        self.waited = waited
-        self.available_at = available_at
-        self.retry_after = retry_after
+    product_name: str | None = None
+    waited: float = 0.0
+    available_at: float | None = None
+    retry_after: float | None = None
+
+
+class NoAppIdAvailable(NoAppIdInTime):
+    """Every AppID of the product is in use, or used up for this hour, and the wait is over.
+
+    Attributes:
+        attempts: how many tries were made.
+    """
+
+    attempts: int = 0
+
+
+class PoolTimeout(NoAppIdInTime):
+    """No lease of the pool became free in time."""
 
 
 class LeaseLost(AppIdManagerError):
@@ -190,17 +203,8 @@ class LeaseLost(AppIdManagerError):
         product_name, appid: what was held.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        product_name: str | None = None,
-        appid: str | None = None,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.product_name = product_name
-        self.appid = appid
+    product_name: str | None = None
+    appid: str | None = None
 
 
 class LeaseNotHeld(AppIdManagerError):
@@ -211,33 +215,13 @@ class LeaseInUse(AppIdManagerError):
     """The lease holds, or waits for, an AppID already: one lease serves one block at a time."""
 
 
-class ClientClosed(AppIdManagerError):
+class Closed(AppIdManagerError):
+    """No more AppIDs are given out here: the base of `ClientClosed` and `PoolClosed`."""
+
+
+class ClientClosed(Closed):
     """The client was closed; it asks for no more AppIDs."""
 
 
-class PoolTimeout(AppIdManagerError, TimeoutError):
-    """No lease of the pool became free in time.
-
-    Attributes:
-        product_name: the pool's product.
-        waited: how long the checkout waited, in seconds.
-        available_at: as in `NoAppIdAvailable`.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        service: str | None = None,
-        product_name: str | None = None,
-        waited: float = 0.0,
-        available_at: float | None = None,
-    ) -> None:
-        super().__init__(message, service=service)
-        self.product_name = product_name
-        self.waited = waited
-        self.available_at = available_at
-
-
-class PoolClosed(AppIdManagerError):
+class PoolClosed(Closed):
     """The pool was closed; it hands out no more leases."""

@@ -9,7 +9,7 @@ import uuid
 
 from appid_manager_client.server.hours import make_hours
 from appid_manager_client.server.operations import Acquire, Granted, Init, Release
-from appid_manager_client.server.store import Store
+from appid_manager_client.server.store.store import Store
 from benchmarks._report import at_most
 
 _SMALL, _LARGE = 1_000, 100_000

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable, injection
-from appid_manager_client.clock import SystemTime
-from appid_manager_client.config import check_name
-from appid_manager_client.injection import DEFAULT_PARAMETER, Injection
-from appid_manager_client.lease import DEFAULT_TTL, MAX_HOLDER, LeaseOptions
-from appid_manager_client.waiting import WaitOptions
+from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable
+from appid_manager_client.checks import check_name
+from appid_manager_client.decorator import injection
+from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, Injection
+from appid_manager_client.lease.options import DEFAULT_TTL, MAX_HOLDER, LeaseOptions, WaitOptions
+from appid_manager_client.runtime.time import SystemTime
 
 from ._sweeping import journaled_default_client
 

@@ -22,8 +22,8 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
 )
-from appid_manager_client.injection import DEFAULT_PARAMETER, visible_signature
-from appid_manager_client.lease import DEFAULT_TTL
+from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, visible_signature
+from appid_manager_client.lease.options import DEFAULT_TTL
 
 from ._options import Product, TaskOptions, hop, injection_into
 from ._sweeping import Sweeper, journaled_default_client, warn_without_journal

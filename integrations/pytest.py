@@ -166,7 +166,7 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
 
 
 def _wish(request: pytest.FixtureRequest) -> Wish:
-    from appid_manager_client.decorator import ClientOptions
+    from appid_manager_client.decorator.decorator import ClientOptions
 
     marker = request.node.get_closest_marker("appid")
     if marker is None:
@@ -351,7 +351,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def _journal_exists() -> bool:
     from appid_manager_client import ConfigurationError
-    from appid_manager_client.journal import default_directory
+    from appid_manager_client.journal.journal import default_directory
 
     try:
         return bool(os.environ.get("APPID_MANAGER_JOURNAL")) or default_directory().is_dir()

@@ -26,8 +26,8 @@ from appid_manager_client import (
     get_default_client,
 )
 from appid_manager_client.config import JOURNAL_VARIABLE
-from appid_manager_client.injection import DEFAULT_PARAMETER, visible_signature
-from appid_manager_client.lease import DEFAULT_TTL
+from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, visible_signature
+from appid_manager_client.lease.options import DEFAULT_TTL
 
 from ._options import Product, TaskOptions, hop, injection_into
 from ._sweeping import journaled_default_client, sweep, warn_without_journal

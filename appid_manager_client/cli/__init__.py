@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import AppIdManagerError, ServiceUnavailable
-from ..termination import release_on_termination
+from ..runtime.signals import release_on_termination
 from . import commands
 from .exits import SIGNAL_BASE, ExitCode, UsageError, code_for
 from .output import PROGRAM, complain, complain_json
@@ -25,13 +25,13 @@ _BROKEN_PIPE = SIGNAL_BASE + 13
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from .running import run  # needs what only POSIX systems have
+    from .run import run
 
     return run(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from .demo import demo  # needs the extra `server`, which the other commands do without
+    from .demo import demo
 
     return demo(arguments)
 

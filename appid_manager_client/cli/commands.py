@@ -14,17 +14,18 @@ import time
 from typing import Any
 
 from ..client import AppIdClient
-from ..clock import ServerClock, SystemTime
 from ..config import TOKEN_VARIABLE, Settings, check_url
 from ..errors import ConfigurationError, ProductNotFound, ProtocolError, TransportError
 from ..events import EventHook
-from ..models import Acquisition
-from ..reaping import Reaped
-from ..service import ServiceApi
-from ..transport import Transport
+from ..journal.reaping import Reaped
+from ..runtime.time import SystemTime
+from ..wire.api import ServiceApi
+from ..wire.clock import ServerClock
+from ..wire.models import Acquisition
+from ..wire.transport import Transport
+from .appids_file import read_appids
 from .exits import ExitCode, UsageError
 from .output import Countdown, complain, duration, moment, printable, say, say_json, table
-from .reading import read_appids
 
 logger = logging.getLogger("appid_manager_client")
 

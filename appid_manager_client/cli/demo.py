@@ -15,10 +15,10 @@ from functools import partial
 from typing import Any
 
 from ..client import AppIdClient
-from ..decorator import INJECTED, uses_appid
+from ..decorator.decorator import INJECTED, uses_appid
 from ..errors import AppIdManagerError, ClientClosed
 from ..events import Event, EventKind
-from ..lease import Lease
+from ..lease.held import Lease
 from ..testing import LocalService
 from .exits import ExitCode
 from .output import say, say_json, table

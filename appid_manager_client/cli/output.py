@@ -15,8 +15,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from ..clock import SystemTime
 from ..events import Event, EventKind
+from ..runtime.time import SystemTime
 
 PROGRAM = "appid-manager"
 _LAST_WORDS = 2.0

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from .._version import __version__
 from ..config import DEFAULT_BASE_URL, DEFAULT_TIMEOUT
-from ..lease import DEFAULT_TTL
+from ..lease.options import DEFAULT_TTL
 from .exits import MEANINGS, ExitCode
 from .output import PROGRAM, complain
 

@@ -139,3 +139,21 @@ def describe(error: Exception) -> str:
     """A failure for the log: its kind and the database's own words, without the statement and its values."""
     original = getattr(error, "orig", None) or error
     return f"{type(error).__name__}: {original}"
+
+
+class BadRequest(Exception):
+    """A request that can't be carried out; carries the answer."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code)
+        self.refused = refused
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which leases to show: the newest `limit` of those that fit; `since` is the earliest start."""
+
+    product: str | None = None
+    appid: str | None = None
+    since: int | None = None
+    limit: int = 100

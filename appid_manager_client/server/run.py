@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import importlib.util
@@ -16,12 +17,12 @@ from typing import Any
 import uvicorn
 
 from ..errors import ConfigurationError
-from .app import make_app
+from .clock import SystemClock
 from .hours import make_hours
-from .parsing import protocol_class
+from .http.app import make_app
+from .http.h11_protocol import SlowProtocol
 from .settings import ServiceSettings
-from .store import Store
-from .timekeeping import SystemClock
+from .store.store import Store
 
 logger = logging.getLogger("appid_manager_client.server")
 
@@ -142,3 +143,12 @@ class Server(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
+
+
+def protocol_class() -> type[asyncio.Protocol]:
+    """httptools where it is installed, as it is three times as fast; h11 otherwise."""
+    if importlib.util.find_spec("httptools") is None:
+        return SlowProtocol
+    from .http.httptools_protocol import FastProtocol
+
+    return FastProtocol

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 
+from appid_manager_client.integrations.celery import appid_options
 from celery import Celery
 
 from appid_manager_client import INJECTED, Lease
-from appid_manager_client.integrations.celery import appid_options
 
 BROKER = os.environ.get("BROKER_URL", "redis://localhost:6379/0")
 

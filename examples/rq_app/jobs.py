@@ -7,8 +7,9 @@ The AppID service's address comes from `APPID_MANAGER_URL`.
 
 from __future__ import annotations
 
-from appid_manager_client import INJECTED, Lease
 from appid_manager_client.integrations.rq import appid_job
+
+from appid_manager_client import INJECTED, Lease
 
 
 # When every AppID of the hour is used, the job comes again in the next one; its worker does other work meanwhile.

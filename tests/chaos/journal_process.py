@@ -13,7 +13,7 @@ import time
 import uuid
 from pathlib import Path
 
-from appid_manager_client.journal import Journal, JournalEntry
+from appid_manager_client.journal.journal import Journal, JournalEntry
 
 SERVICE = "http://127.0.0.1:5000"
 

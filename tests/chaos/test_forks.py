@@ -41,9 +41,9 @@ def test_a_child_can_wait_although_a_thread_of_its_parent_was_just_about_to(
 
 
 DEFAULT = """
-import appid_manager_client.client as module
+import appid_manager_client.default as module
 # As a thread of the parent holds it, while it makes the default client.
-with module._default_lock:
+with module._default.lock:
     child_says(lambda: get_default_client().get_status("p"))
 """
 
@@ -58,7 +58,7 @@ def test_a_child_can_have_the_default_client_although_its_parent_was_just_making
 
 
 OVERDUE = """
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 class Skipping(SystemTime):
     ahead = 0.0
     def monotonic(self):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from appid_manager_client import journal as journal_module
-from appid_manager_client.journal import Journal, JournalRecord
+from appid_manager_client.journal import journal as journal_module
+from appid_manager_client.journal.journal import Journal, JournalRecord
 from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from appid_manager_client import (
     ProductNotFound,
     ServiceUnavailable,
 )
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem

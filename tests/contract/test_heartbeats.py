@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from appid_manager_client import AppIdClient, Lease, LeaseLost
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem

@@ -12,7 +12,7 @@ import pytest
 
 import appid_manager_client
 from appid_manager_client import AppIdClient
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 from tests.contract.test_lease import HastyTime
 from tests.support.field import FieldService
 from tests.support.interrupts import Interrupt, Striker

@@ -26,7 +26,7 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
 )
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.interrupts import Interrupt, Interrupter
@@ -258,7 +258,7 @@ def test_a_forgotten_lease_warns_and_is_given_back(
         del lease
         gc.collect()
     assert [warning.category for warning in caught] == [ResourceWarning]
-    assert "forgotten while it held a" in str(caught[0].message)
+    assert "garbage-collected while it held a" in str(caught[0].message)
     wait_until(lambda: not any_service.in_use())
 
 

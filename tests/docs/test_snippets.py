@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from appid_manager_client import AppIdClient, set_default_client, termination
+from appid_manager_client import AppIdClient, set_default_client
+from appid_manager_client.runtime import signals
 from appid_manager_client.testing import LocalService
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +54,7 @@ def _signal_handlers_kept() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        termination._installed.clear()
+        signals._installed.clear()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

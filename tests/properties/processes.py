@@ -11,17 +11,17 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
-from appid_manager_client.acquiring import Acquirer
-from appid_manager_client.claims import Claim, ClaimState, Record
-from appid_manager_client.clock import ServerClock
 from appid_manager_client.config import Settings
 from appid_manager_client.errors import AppIdManagerError, RequestTimeout, ServiceUnavailable
-from appid_manager_client.journal import Journal
-from appid_manager_client.keeper import LeaseKeeper
-from appid_manager_client.lease import Lease, LeaseOptions
-from appid_manager_client.service import ServiceApi
-from appid_manager_client.transport import Answer, Transport
-from appid_manager_client.waiting import WaitOptions
+from appid_manager_client.journal.journal import Journal
+from appid_manager_client.lease.acquirer import Acquirer
+from appid_manager_client.lease.claim import Claim, ClaimState, Record
+from appid_manager_client.lease.held import Lease
+from appid_manager_client.lease.keeper import LeaseKeeper
+from appid_manager_client.lease.options import LeaseOptions, WaitOptions
+from appid_manager_client.wire.api import ServiceApi
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.transport import Answer, Transport
 from tests.support.machine import TurnedSystem
 from tests.support.waiting import PATIENCE
 

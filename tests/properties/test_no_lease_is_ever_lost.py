@@ -26,9 +26,9 @@ from hypothesis.stateful import (
 )
 
 from appid_manager_client.errors import AppIdManagerError
-from appid_manager_client.journal import Journal
-from appid_manager_client.lease import Lease
-from appid_manager_client.reaping import reap
+from appid_manager_client.journal.journal import Journal
+from appid_manager_client.journal.reaping import reap
+from appid_manager_client.lease.held import Lease
 from tests.properties.processes import TTL, Fate, Interrupt, Killed, Process
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem

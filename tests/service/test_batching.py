@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from appid_manager_client.server.batching import Batcher
 from appid_manager_client.server.operations import Sweep, Swept
+from appid_manager_client.server.store.batching import Batcher
 
 
 class Recorder:

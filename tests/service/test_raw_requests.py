@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appid_manager_client.server.fastparsing import FastProtocol
-from appid_manager_client.server.parsing import SlowProtocol
+from appid_manager_client.server.http.h11_protocol import SlowProtocol
+from appid_manager_client.server.http.httptools_protocol import FastProtocol
 from appid_manager_client.testing import LocalService
 from tests.service.conftest import Api
 

@@ -6,7 +6,7 @@ import pytest
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server import ServiceSettings, serve
-from appid_manager_client.server.timekeeping import SystemClock
+from appid_manager_client.server.clock import SystemClock
 
 
 @pytest.mark.parametrize(

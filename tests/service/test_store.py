@@ -15,6 +15,7 @@ from appid_manager_client.server.operations import (
     Exhausted,
     Granted,
     Heartbeat,
+    HistoryQuery,
     Init,
     Refused,
     Release,
@@ -22,8 +23,7 @@ from appid_manager_client.server.operations import (
     Renewed,
     Sweep,
 )
-from appid_manager_client.server.reading import HistoryQuery
-from appid_manager_client.server.store import Store
+from appid_manager_client.server.store.store import Store
 
 HOUR_MS = 100_000
 DAY_MS = 24 * 3600 * 1000

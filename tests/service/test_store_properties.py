@@ -25,7 +25,7 @@ from appid_manager_client.server.operations import (
     Released,
     Sweep,
 )
-from appid_manager_client.server.store import Store
+from appid_manager_client.server.store.store import Store
 
 HOUR = 100
 NEVER = -1

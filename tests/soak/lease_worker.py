@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from appid_manager_client import AppIdClient, AppIdManagerError
-from appid_manager_client.claims import ClaimState
 from appid_manager_client.events import Event
+from appid_manager_client.lease.claim import ClaimState
 from tests.support.waiting import wait_until
 
 PRODUCT = "soak"

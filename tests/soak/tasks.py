@@ -7,11 +7,11 @@ import signal
 import time
 
 import redis
+from appid_manager_client.integrations import _options
+from appid_manager_client.integrations.celery import appid_options
 from celery import Celery
 
 from appid_manager_client import INJECTED, Lease
-from appid_manager_client.integrations import _options
-from appid_manager_client.integrations.celery import appid_options
 from tests.soak.plan import PRODUCT, fails, is_killed
 
 _options.PATIENCE = 0.5  # the hours are short

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 
-from appid_manager_client.clock import SystemTime
+from appid_manager_client.runtime.time import SystemTime
 
 
 class TurnedSystem(SystemTime):

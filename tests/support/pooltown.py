@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from appid_manager_client.pool_lease import PooledLease
+from appid_manager_client.pool.lease import PooledLease
 from tests.support.poolworld import Caller, Lent, World
 
 HOUR = 3600.0

@@ -17,16 +17,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from appid_manager_client.clock import ServerClock, SystemTime
 from appid_manager_client.errors import ServiceUnavailable
-from appid_manager_client.helpers import Helpers
-from appid_manager_client.keeper import LeaseKeeper
-from appid_manager_client.pool import LeasePool
-from appid_manager_client.pool_lease import PooledLease
-from appid_manager_client.pool_model import PoolOptions
-from appid_manager_client.pool_waiters import Waiter
-from appid_manager_client.service import ServiceApi
-from appid_manager_client.transport import Answer
+from appid_manager_client.lease.keeper import LeaseKeeper
+from appid_manager_client.pool.lease import PooledLease
+from appid_manager_client.pool.model import PoolOptions
+from appid_manager_client.pool.pool import LeasePool
+from appid_manager_client.pool.queue import Waiter
+from appid_manager_client.runtime.executor import Helpers
+from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.wire.api import ServiceApi
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.transport import Answer
 
 PRODUCT = "p"
 EPOCH = 1_700_000_000.0

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from appid_manager_client import AppIdClient, ProtocolError
-from appid_manager_client.clock import ServerClock
 from appid_manager_client.config import Settings
-from appid_manager_client.service import ServiceApi
-from appid_manager_client.transport import Transport
+from appid_manager_client.wire.api import ServiceApi
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.transport import Transport
 from tests.support.calls import CALLS
 from tests.support.machine import TurnedSystem
 from tests.support.rawserver import RawServer, http_answer, read_request, send

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appid_manager_client import clock
-from appid_manager_client.clock import ServerClock, SystemTime
+from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.wire import clock
+from appid_manager_client.wire.clock import ServerClock
 from tests.support.machine import TurnedSystem
 
 EPOCH = 1_700_000_000.0

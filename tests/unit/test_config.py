@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appid_manager_client import AppIdClient
-from appid_manager_client.config import Settings, Token, check_seconds, check_url
+from appid_manager_client.checks import check_seconds
+from appid_manager_client.config import Settings, Token, check_url
 from appid_manager_client.errors import ConfigurationError
 from tests.support.secrets import TOKEN, assert_hidden
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
@@ -21,15 +22,15 @@ CLASSES = [
 
 def made(cls: type[AppIdManagerError]) -> AppIdManagerError:
     """An error with a value other than the default in every field."""
-    facts: dict[str, object] = {}
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            if isinstance(parameter.default, bool):
-                facts[name] = not parameter.default
-            elif isinstance(parameter.default, (int, float)):
-                facts[name] = 17
-            else:
-                facts[name] = f"some {name}"
+    facts: Any = {}
+    for name in cls.facts():
+        default = getattr(cls, name)
+        if isinstance(default, bool):
+            facts[name] = not default
+        elif isinstance(default, (int, float)):
+            facts[name] = 17
+        else:
+            facts[name] = f"some {name}"
     return cls("it went wrong", **facts)
 
 
@@ -73,6 +74,10 @@ def test_an_error_has_one_message_and_no_errno(cls: type[AppIdManagerError]) -> 
         ("AppIdNotFound", errors.InvalidRequest),
         ("ProductMismatch", errors.InvalidRequest),
         ("AppIdConflict", errors.InvalidRequest),
+        ("NoAppIdAvailable", errors.NoAppIdInTime),
+        ("PoolTimeout", errors.NoAppIdInTime),
+        ("ClientClosed", errors.Closed),
+        ("PoolClosed", errors.Closed),
         ("RequestTimeout", errors.TransportError),
         ("ServiceUnavailable", errors.TransportError),
     ],
@@ -89,6 +94,17 @@ def test_every_error_has_the_root_and_is_exported() -> None:
 def test_an_authentication_error_is_no_transport_error_that_a_loop_would_retry() -> None:
     assert not issubclass(errors.AuthenticationError, errors.TransportError)
     assert not issubclass(errors.ProtocolError, errors.TransportError)
+
+
+def test_a_fact_that_a_class_does_not_have_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="LeaseInUse has no fact attempts, waited"):
+        errors.LeaseInUse("held already", waited=1.0, attempts=3)
+
+
+def test_a_setting_that_cannot_be_used_is_named_and_its_problem_told_apart() -> None:
+    error = errors.unusable("timeout", "must be more than 0, not -1")
+    assert str(error) == "timeout must be more than 0, not -1"
+    assert (error.setting, error.problem) == ("timeout", "must be more than 0, not -1")
 
 
 def test_a_subclass_of_a_user_pickles_too() -> None:

@@ -27,7 +27,7 @@ from appid_manager_client.errors import (
     ServiceUnavailable,
     TransportError,
 )
-from appid_manager_client.transport import _retry_after
+from appid_manager_client.wire.transport import _retry_after
 from tests.support.calls import CALLS
 from tests.support.machine import TurnedSystem
 from tests.support.rawserver import (
@@ -143,7 +143,7 @@ def test_a_chunked_answer_that_breaks_off_is_no_answer(chunks: bytes) -> None:
 
 
 def test_an_answer_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("appid_manager_client.transport.MAX_ANSWER", 1024 * 1024)
+    monkeypatch.setattr("appid_manager_client.wire.transport.MAX_ANSWER", 1024 * 1024)
     with answering(send(http_answer(200, b"", length=None)), endless()) as url:
         error = failure_of(client_of(url))
     assert isinstance(error, ProtocolError)
@@ -295,7 +295,7 @@ def test_gzip_is_read_and_garbage_that_says_it_is_gzip_is_a_protocol_error() -> 
 def test_a_small_answer_that_unpacks_without_end_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.transport.MAX_ANSWER", 1024 * 1024)
+    monkeypatch.setattr("appid_manager_client.wire.transport.MAX_ANSWER", 1024 * 1024)
     bomb = gzip.compress(b" " * 20_000_000)
     with answering(send(http_answer(200, bomb, headers=[("Content-Encoding", "gzip")]))) as url:
         error = failure_of(client_of(url))
@@ -389,7 +389,7 @@ def test_a_redirect_is_not_followed_and_the_token_stays_here(
 def test_a_redirect_whose_body_has_no_end_is_given_up(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.transport.MAX_ANSWER", 1024 * 1024)
+    monkeypatch.setattr("appid_manager_client.wire.transport.MAX_ANSWER", 1024 * 1024)
     head = http_answer(302, b"", length=None, headers=[("Location", "http://127.0.0.1:9/")])
     with answering(send(head), endless()) as server_url:
         url, options = via(way, server_url, monkeypatch)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from appid_manager_client.clock import ServerClock, SystemTime
 from appid_manager_client.config import Settings
-from appid_manager_client.models import Grant
-from appid_manager_client.service import ServiceApi
-from appid_manager_client.transport import Transport
+from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.wire.api import ServiceApi
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.models import Grant
+from appid_manager_client.wire.transport import Transport
 
 HOUR_END = 1_700_002_800.0
 

@@ -15,10 +15,15 @@ from typing import Any
 
 import pytest
 
-from appid_manager_client import journal as journal_module
 from appid_manager_client.errors import ConfigurationError
-from appid_manager_client.journal import Journal, JournalEntry, JournalRecord, default_directory
-from appid_manager_client.lockedfile import LockedFile
+from appid_manager_client.journal import journal as journal_module
+from appid_manager_client.journal.journal import (
+    Journal,
+    JournalEntry,
+    JournalRecord,
+    default_directory,
+)
+from appid_manager_client.journal.lockedfile import LockedFile
 
 SERVICE = "http://127.0.0.1:5000"
 OTHER_SERVICE = "http://127.0.0.1:5001"

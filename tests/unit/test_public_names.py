@@ -17,7 +17,7 @@ def names_for_type_checkers() -> set[str]:
     return {
         alias.asname or alias.name
         for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.level == 1
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module != "_lazy"
         for alias in node.names
     }
 

@@ -9,11 +9,7 @@ from typing import Any
 import pytest
 
 from appid_manager_client import AppIdClient
-from appid_manager_client.errors import (
-    AppIdManagerError,
-    RequestTimeout,
-    ServiceUnavailable,
-)
+from appid_manager_client.errors import AppIdManagerError, RequestTimeout, ServiceUnavailable
 from tests.support.calls import CALLS
 from tests.support.machine import TurnedSystem
 from tests.support.rawserver import RawServer, Step, drip, http_answer, read_request, send

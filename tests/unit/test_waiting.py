@@ -11,21 +11,20 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from appid_manager_client.clock import ServerClock
 from appid_manager_client.errors import (
     AppIdManagerError,
     NoAppIdAvailable,
     RequestTimeout,
     ServiceUnavailable,
 )
-from appid_manager_client.models import Wait
-from appid_manager_client.waiting import (
+from appid_manager_client.lease.options import WaitOptions
+from appid_manager_client.lease.waiting import BOUNDARY_JITTER, AcquirePlan
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.models import Wait
+from appid_manager_client.wire.retry import (
     BACKOFF_START,
-    BOUNDARY_JITTER,
     MAX_RETRY_AFTER,
     MIN_PAUSE,
-    AcquirePlan,
-    WaitOptions,
     backoff,
     describe,
 )

@@ -8,12 +8,12 @@ import sys
 from typing import Any
 
 import redis
+from appid_manager_client.integrations import _options
+from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from appid_manager_client import INJECTED, AppIdClient, Lease, uses_appid
-from appid_manager_client.integrations import _options
-from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from tests.integrations.queues.workers import announce, await_word
 
 app = Celery("tests", broker=os.environ["BROKER"], backend=os.environ["BROKER"])

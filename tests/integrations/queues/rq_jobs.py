@@ -9,12 +9,12 @@ import time
 from typing import Any
 
 import redis
+from appid_manager_client.integrations import _options
+from appid_manager_client.integrations.rq import appid_job
 from rq import Retry, get_current_job
 from rq.timeouts import JobTimeoutException
 
 from appid_manager_client import INJECTED, AppIdClient, Lease, uses_appid
-from appid_manager_client.integrations import _options
-from appid_manager_client.integrations.rq import appid_job
 from tests.integrations.queues.workers import announce, await_word
 
 _options.PATIENCE = 0.5  # the hours of the tests are shorter than what it is otherwise

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from appid_manager_client.integrations.celery import WAITING_FOR_APPID
 from celery import chain, group
 from celery.states import REVOKED
 
-from appid_manager_client.integrations.celery import WAITING_FOR_APPID
 from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 

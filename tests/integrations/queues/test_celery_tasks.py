@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from celery import Celery
 
 from appid_manager_client import (
@@ -20,7 +21,6 @@ from appid_manager_client import (
     set_default_client,
     uses_appid,
 )
-from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from appid_manager_client.testing import LocalService
 
 from .conftest import NewProduct

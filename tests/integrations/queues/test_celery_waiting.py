@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from appid_manager_client.integrations.celery import WAITING_FOR_APPID
 from celery.states import PENDING
 
 from appid_manager_client import (
@@ -15,7 +16,6 @@ from appid_manager_client import (
     NoAppIdAvailable,
     ProductNotFound,
 )
-from appid_manager_client.integrations.celery import WAITING_FOR_APPID
 from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from appid_manager_client.integrations._options import LONGEST_HOP, hop
 from kombu.transport import redis as kombu_redis
 
 from appid_manager_client import NoAppIdAvailable
-from appid_manager_client.integrations._options import LONGEST_HOP, hop
 
 JITTER = 0.5
 

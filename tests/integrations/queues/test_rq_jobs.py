@@ -10,15 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-
-from appid_manager_client import (
-    INJECTED,
-    AppIdClient,
-    Lease,
-    NoAppIdAvailable,
-    set_default_client,
-)
 from appid_manager_client.integrations.rq import appid_job
+
+from appid_manager_client import INJECTED, AppIdClient, Lease, NoAppIdAvailable, set_default_client
 from appid_manager_client.testing import LocalService
 
 from .conftest import NewProduct

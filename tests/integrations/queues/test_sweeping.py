@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from appid_manager_client import AppIdClient, ServiceUnavailable, set_default_client
 from appid_manager_client.integrations import _sweeping
 from appid_manager_client.integrations._sweeping import (
     Sweeper,
@@ -19,6 +17,8 @@ from appid_manager_client.integrations._sweeping import (
     sweep,
     warn_without_journal,
 )
+
+from appid_manager_client import AppIdClient, ServiceUnavailable, set_default_client
 from tests.support.waiting import PATIENCE, wait_until
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from appid_manager_client import INJECTED, uses_appid
 
-from .ledger import LedgerLease, pool as ledger
+from .ledger import LedgerLease
+from .ledger import pool as ledger
 
 
 @uses_appid(pool=ledger)

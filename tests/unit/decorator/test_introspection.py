@@ -9,7 +9,7 @@ import weakref
 import pytest
 
 from appid_manager_client import INJECTED, uses_appid
-from appid_manager_client.lease import Lease
+from appid_manager_client.lease.held import Lease
 
 from .ledger import pool as ledger
 

@@ -185,7 +185,7 @@ def test_a_maintenance_thread_that_died_is_started_again(
 def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 3600.0)
     with client.pool(PRODUCT, max_size=1) as pool, pool.lease():
         with monkeypatch.context() as patched:
             patched.setattr(threading, "excepthook", lambda args: None)
@@ -201,7 +201,7 @@ def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_starte
 def test_who_waits_has_a_maintenance_thread_that_died_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 0.1)
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     died = threading.Event()
 
@@ -223,7 +223,7 @@ def test_who_waits_has_a_maintenance_thread_that_died_started_again(
 def test_a_machine_without_a_thread_to_spare_serves_who_waits_when_it_has_one_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 0.1)
     start, refused = threading.Thread.start, threading.Event()
 
     def no_more(thread: threading.Thread) -> None:
@@ -268,7 +268,7 @@ def test_a_surprise_in_a_helper_reaches_the_waiter(
 def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease() as lease:
-            pool._claim_lost(lease._held_slot.claim, "the test says so")
+            pool.claim_lost(lease._held_slot.claim, "the test says so")
             assert lease.lost and not lease.held
             with pytest.raises(LeaseLost, match="the test says so"):
                 lease.check()

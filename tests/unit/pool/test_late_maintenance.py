@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from appid_manager_client.errors import PoolTimeout
-from appid_manager_client.pool import LeasePool
+from appid_manager_client.pool.pool import LeasePool
 from tests.support.poolworld import Caller, World
 
 MARGIN = 5.0

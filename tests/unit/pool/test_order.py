@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from appid_manager_client import AppIdClient, LeasePool, PoolTimeout
-from appid_manager_client.pool_waiters import Waiter
+from appid_manager_client.pool.queue import Waiter
 from tests.support.field import FieldService
 from tests.support.ours import OurService
 from tests.support.poolworld import Caller, World

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from appid_manager_client.claims import PendingRelease
 from appid_manager_client.errors import (
     InvalidRequest,
     LeaseInUse,
@@ -14,7 +13,8 @@ from appid_manager_client.errors import (
     PoolTimeout,
     ServiceUnavailable,
 )
-from appid_manager_client.pool import LeasePool
+from appid_manager_client.lease.claim import PendingRelease
+from appid_manager_client.pool.pool import LeasePool
 from tests.support.poolworld import Caller, World
 
 HOUR = 3600.0

@@ -18,7 +18,7 @@ from appid_manager_client import (
     ProductNotFound,
 )
 from appid_manager_client.errors import LeaseNotHeld
-from appid_manager_client.pool_lease import PooledLease
+from appid_manager_client.pool.lease import PooledLease
 from tests.support.faults import Fault
 from tests.support.interrupts import Interrupt, Interrupter
 from tests.support.ours import OurService

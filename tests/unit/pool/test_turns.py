@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from appid_manager_client.clock import ServerClock
 from appid_manager_client.errors import ServiceUnavailable
-from appid_manager_client.models import Wait
-from appid_manager_client.pool import LeasePool
-from appid_manager_client.pool_asking import Asking
+from appid_manager_client.pool.demand import Asking
+from appid_manager_client.pool.pool import LeasePool
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.models import Wait
 from tests.support.poolworld import Caller, World
 
 MakeWorld = Callable[..., World]

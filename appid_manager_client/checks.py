@@ -1,0 +1,77 @@
+"""Checks of arguments: each returns or raises, and every message names the argument and the fix.
+
+What comes from settings and the environment is checked in `config.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+
+def check_seconds(value: object, name: str, *, minimum: float = 0.0) -> float:
+    """Return `value` if it is a finite number of seconds, at least `minimum`.
+
+    Raises:
+        TypeError: it is not a number (a `bool` does not count as one).
+        ValueError: it is too small, infinite or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if not math.isfinite(value) or value < minimum:
+        raise ValueError(f"{name} must be at least {minimum:g} and finite, not {value!r}")
+    return value
+
+
+def check_name(value: object, name: str, *, longest: int | None = None) -> None:
+    """Check text that is sent as the name of something.
+
+    Raises:
+        TypeError: it is not text.
+        ValueError: it is blank, too long, or cannot be encoded.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{name} is required")
+    if longest is not None and len(value) > longest:
+        raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
+    check_sendable(value, name)
+
+
+def check_sendable(value: str, name: str) -> None:
+    """Check that text can be encoded.
+
+    Raises:
+        ValueError: it holds half a character (a lone surrogate), as JSON can.
+    """
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} holds characters that can't be sent: {value!r}") from None
+
+
+def check_appids(appids: object) -> None:
+    """Check a mapping of AppIDs to vids, as `init_product` takes it.
+
+    Raises:
+        TypeError: it is not a mapping, or a vid is neither a `str` nor an `int`.
+        ValueError: it is empty, or a name in it cannot be sent.
+    """
+    if not isinstance(appids, Mapping):
+        raise TypeError(f"appids must be a mapping of AppIDs to vids, not {type(appids).__name__}")
+    if not appids:
+        raise ValueError("appids is required: it names no AppID")
+    for appid, vid in appids.items():
+        check_name(appid, "an AppID in appids")
+        if isinstance(vid, bool) or not isinstance(vid, (str, int)):
+            raise TypeError(
+                f"appids[{appid!r}] must be a vid, a str or an int, not {type(vid).__name__}"
+            )
+        if isinstance(vid, str):
+            check_sendable(vid, f"the vid of {appid!r} in appids")
+
+
+def is_numeric(vid: str | int) -> bool:
+    """Return whether a vid is a number: field services store only those."""
+    return isinstance(vid, int) or vid.strip().lstrip("+-").isdecimal()

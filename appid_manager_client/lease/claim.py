@@ -1,0 +1,128 @@
+"""One claim on an AppID, from before the acquire is sent until the service confirmed that it ended.
+
+Data only: every transition is made by the keeper, under its lock.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+import weakref
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Protocol
+
+from ..wire.models import Grant
+
+
+class ClaimState(Enum):
+    """Where a claim stands."""
+
+    OPEN = auto()
+    """Nothing granted as far as is known, nothing on the wire."""
+    SENDING = auto()
+    """An acquire is on the wire."""
+    HELD = auto()
+    """Granted, and held by a lease."""
+    SETTLING = auto()
+    """A release is on the wire."""
+    OWED = auto()
+    """To be given back by the keeper, in the background."""
+    ENDED = auto()
+    """Nothing is owed any more."""
+
+
+class Outcome(Enum):
+    """How giving a claim back went."""
+
+    RELEASED = auto()
+    NOT_HELD = auto()
+    """The service says that it is not ours, and this was the first try: it was lost before."""
+    DEFERRED = auto()
+    """Not delivered; the keeper goes on trying."""
+    NOTHING = auto()
+    """There was nothing to do: it has ended, is being given back by another thread, or is a parent process's."""
+
+
+class Record(Protocol):
+    """What the journal keeps of a claim, for others to find if this process dies."""
+
+    def granted(
+        self, *, appid: str, vid: str | int, start_time: int, lease_id: str | None
+    ) -> object:
+        """Write down what was granted."""
+
+    def close(self) -> None:
+        """Nothing is owed any more: remove the record."""
+
+    def leave(self) -> None:
+        """This process can't deliver it: let another one find the record."""
+
+
+class Owner(Protocol):
+    """Who wants to be told that a claim was lost."""
+
+    def claim_lost(self, claim: Claim, reason: str) -> None:
+        """The claim ended before it was given back."""
+
+
+@dataclass(eq=False, slots=True)
+class Claim:
+    """See the module. Times are moments on the monotonic clock, in seconds."""
+
+    product_name: str
+    ttl: float | None = None
+    holder: str | None = None
+    record: Record | None = None
+    owner: weakref.ref[Owner] | None = None
+    request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    pid: int = field(default_factory=os.getpid)
+    state: ClaimState = ClaimState.OPEN
+    abandoned: bool = False
+    """Nobody waits for the acquire that is on the wire: what it gets is given back."""
+    doubts: list[tuple[float, float]] = field(default_factory=list)
+    """When acquires were sent and broke off whose answers never came."""
+    grant: Grant | None = None
+    granted_at: float = 0.0
+    heard_at: float = 0.0
+    """When the last request was *sent* to which the service answered that the lease lives."""
+    attempts: int = 0
+    """Releases tried so far without an answer."""
+    next_try: float = 0.0
+    owed_since: float = 0.0
+    last_error: str = ""
+
+    @property
+    def appid(self) -> str | None:
+        """The AppID, if one was granted."""
+        return None if self.grant is None else self.grant.appid
+
+    @property
+    def beating(self) -> bool:
+        """Whether heartbeats keep this claim alive."""
+        return self.ttl is not None and self.grant is not None and self.grant.lease_id is not None
+
+    @property
+    def overdue_at(self) -> float:
+        """When a whole `ttl` will have gone by unheard."""
+        return self.heard_at + (self.ttl or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRelease:
+    """Something that is owed to the service and retried in the background.
+
+    Attributes:
+        product_name, appid: what it is; `appid` is `None` for an acquire whose answer never came.
+        seconds: for how long it has been owed.
+        attempts: how often it was tried.
+        last_error: why the last try failed.
+    """
+
+    __module__ = "appid_manager_client"
+
+    product_name: str
+    appid: str | None
+    seconds: float
+    attempts: int
+    last_error: str

@@ -1,0 +1,225 @@
+"""What every lease has in common: the public type `Lease`, its states, and what it tells of its AppID.
+
+How an AppID is got and given back is for the kinds of lease: `lease/lease.py` has those of a
+client, `pool/lease.py` those of a pool.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from abc import ABC, abstractmethod
+from enum import Enum
+from types import TracebackType
+from typing import Self
+
+from ..errors import LeaseLost, LeaseNotHeld
+from ..wire.clock import ServerClock
+from ..wire.models import Grant
+from .claim import Claim
+
+
+class LeaseState(Enum):
+    """Where a lease stands."""
+
+    NEW = "new"
+    ACQUIRING = "acquiring"
+    HELD = "held"
+    RELEASING = "releasing"
+    RELEASED = "released"
+    LOST = "lost"
+
+
+class Lease(ABC):
+    """An AppID of one product, for the time of a `with` or `async with` block.
+
+    `AppIdClient.lease()` and `LeasePool.lease()` make them, and `uses_appid` hands them to the
+    functions that it decorates. The block starts with an AppID or not at all. Its end gives the
+    AppID back exactly once, on return and on every exception, and never masks the body's own
+    exception. `acquire()` and `release()` do the same by hand. A lease can be used again after
+    it was given back.
+
+        with client.lease("stt_billing") as lease:
+            transcribe(lease.appid, lease.vid)
+    """
+
+    __module__ = "appid_manager_client"
+    __slots__ = ()
+
+    # --- what the kinds of lease supply
+
+    @property
+    @abstractmethod
+    def product_name(self) -> str:
+        """The product."""
+
+    @property
+    @abstractmethod
+    def hour_end(self) -> float | None:
+        """When the hour of the grant ends: seconds since the Unix epoch on the service's clock."""
+
+    @property
+    @abstractmethod
+    def lost(self) -> bool:
+        """Whether the AppID ended before it was given back.
+
+        It is lost when the service says so, or when no heartbeat got through for a whole `ttl`.
+        """
+
+    @property
+    @abstractmethod
+    def held(self) -> bool:
+        """Whether this process may use the AppID now, as far as is known."""
+
+    @abstractmethod
+    def acquire(self) -> Self:
+        """Get an AppID, waiting as the lease's options say. Returns self."""
+
+    @abstractmethod
+    async def acquire_async(self) -> Self:
+        """`acquire()` for coroutines: the wait holds no thread."""
+
+    @abstractmethod
+    def release(self) -> bool:
+        """Give the AppID back. Only the first call does anything."""
+
+    @abstractmethod
+    async def release_async(self) -> bool:
+        """`release()` for coroutines."""
+
+    @abstractmethod
+    def renew(self, *, within: float | None = None, timeout: float | None = None) -> bool:
+        """Give this AppID back and take a fresh one, of the next hour: for long jobs."""
+
+    @abstractmethod
+    async def renew_async(
+        self, *, within: float | None = None, timeout: float | None = None
+    ) -> bool:
+        """`renew()` for coroutines."""
+
+    @property
+    @abstractmethod
+    def _lease_state(self) -> LeaseState: ...
+
+    @property
+    @abstractmethod
+    def _held_claim(self) -> Claim | None:
+        """The latest claim, also after it ended; `None` before the first grant."""
+
+    @property
+    @abstractmethod
+    def _service(self) -> tuple[str, ServerClock]:
+        """The base URL of the service, and its clock."""
+
+    @abstractmethod
+    def _why_not_held(self) -> str:
+        """Why a lease that once held an AppID of this process holds it no more."""
+
+    # --- what they tell
+
+    @property
+    def appid(self) -> str:
+        """The AppID. Known after the release, too, for logs.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+        """
+        return self._grant.appid
+
+    @property
+    def vid(self) -> str | int:
+        """The AppID's vid, as the service gave it."""
+        return self._grant.vid
+
+    @property
+    def start_time(self) -> int:
+        """When it was granted: milliseconds since the Unix epoch on the service's clock."""
+        return self._grant.start_time
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that are certainly left of its hour on the service's clock; 0 after the hour.
+
+        An AppID that is given back later than that is burned for the next hour, too.
+        """
+        hour_end = self.hour_end
+        if hour_end is None:
+            return 0.0
+        _, clock = self._service
+        return max(0.0, clock.seconds_before(hour_end))
+
+    @property
+    def released(self) -> bool:
+        """Whether it was given back, or its release goes on in the background."""
+        return self._lease_state in (LeaseState.RELEASING, LeaseState.RELEASED)
+
+    def check(self) -> None:
+        """Make sure that the AppID may still be used, without asking the service.
+
+        Cheap enough for every step of a job.
+
+        Raises:
+            LeaseLost: it may not; stop using it.
+        """
+        if self.held:
+            return
+        grant = self._grant
+        claim = self._held_claim
+        if claim is not None and claim.pid != os.getpid():
+            why = "it belongs to the parent process"
+        else:
+            why = self._why_not_held()
+        service, _ = self._service
+        raise LeaseLost(
+            f"{grant.appid} of {self.product_name} is not held any more: {why}",
+            service=service,
+            product_name=self.product_name,
+            appid=grant.appid,
+        )
+
+    def __repr__(self) -> str:
+        claim = self._held_claim
+        appid = f" {claim.appid}" if claim is not None and claim.appid else ""
+        state = self._lease_state.value
+        return f"<{type(self).__name__} of {self.product_name!r}{appid} {state}>"
+
+    def __enter__(self) -> Self:
+        return self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    async def __aenter__(self) -> Self:
+        return await self.acquire_async()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.release_async()
+
+    @property
+    def _grant(self) -> Grant:
+        claim = self._held_claim
+        if claim is None or claim.grant is None:
+            raise LeaseNotHeld(
+                f"this lease of {self.product_name} holds no AppID: "
+                "enter it with 'with', or call acquire()"
+            )
+        return claim.grant
+
+    def _warn_forgotten(self, appid: str | None) -> None:
+        warnings.warn(
+            f"a lease of {self.product_name} was garbage-collected while it held {appid}; "
+            "the AppID is being given back",
+            ResourceWarning,
+            source=self,
+            stacklevel=3,
+        )

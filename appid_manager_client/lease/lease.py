@@ -1,0 +1,330 @@
+"""A client's lease: one AppID, got on entry, given back exactly once on exit.
+
+The lease is what the user sees of a claim. How one is got stands in `acquirer.py`; giving it back
+is the keeper's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from dataclasses import replace
+from functools import partial
+from typing import Self
+
+from ..errors import LeaseInUse, LeaseLost
+from ..runtime import forks
+from ..wire.clock import ServerClock
+from .acquirer import Acquirer
+from .claim import Claim, ClaimState, Outcome
+from .held import Lease, LeaseState
+from .keeper import LeaseKeeper
+from .options import LeaseOptions, WaitOptions
+
+
+class ClientLease(Lease):
+    """A lease of a client, with an AppID of its own. Made by `AppIdClient.lease()`.
+
+    A release that can't be delivered is retried in the background.
+    """
+
+    def __init__(
+        self, keeper: LeaseKeeper, acquirer: Acquirer, product_name: str, options: LeaseOptions
+    ) -> None:
+        self._keeper = keeper
+        self._acquirer = acquirer
+        self._options = options
+        self._product_name = product_name
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        # Guarded by _lock:
+        self._state = LeaseState.NEW
+        self._claim: Claim | None = None
+        self._loss = ""
+        forks.register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Make the lock anew: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+    # --- what it is
+
+    @property
+    def product_name(self) -> str:
+        """The product."""
+        return self._product_name
+
+    @property
+    def hour_end(self) -> float | None:
+        """When the hour of the grant ends: seconds since the Unix epoch on the service's clock.
+
+        A service without the extensions is asked for its time and hours, at most once an hour.
+
+        Raises:
+            TransportError: it could not be asked.
+        """
+        grant = self._grant
+        if grant.hour_end_ms is None:
+            self._keeper.api.learn_hours(self._product_name)
+        return self._keeper.api.hour_end_of(grant)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the AppID ended before it was given back.
+
+        It is lost when the service says so, or when no heartbeat got through for a whole `ttl`.
+        """
+        claim = self._claim
+        if self._state is LeaseState.HELD and claim is not None:
+            self._keeper.overdue(claim)
+        return self._state is LeaseState.LOST
+
+    @property
+    def held(self) -> bool:
+        """Whether this process may use the AppID now, as far as is known."""
+        if self.lost or self._state is not LeaseState.HELD or self._pid != os.getpid():
+            return False
+        # A client that was closed has given back what its leases held.
+        return self._claim is not None and self._claim.state is ClaimState.HELD
+
+    @property
+    def _lease_state(self) -> LeaseState:
+        return self._state
+
+    @property
+    def _held_claim(self) -> Claim | None:
+        return self._claim
+
+    @property
+    def _service(self) -> tuple[str, ServerClock]:
+        return self._keeper.api.base_url, self._keeper.api.clock
+
+    def _why_not_held(self) -> str:
+        if self._state is LeaseState.LOST:
+            return self._loss
+        if self._state is LeaseState.HELD:
+            return "its client was closed"
+        return "it was given back"
+
+    # --- getting and giving back
+
+    def acquire(self) -> Self:
+        """Get an AppID, waiting as the lease's options say. Returns self.
+
+        Raises:
+            NoAppIdAvailable: the wait is over.
+            ProductNotFound, AuthenticationError, TransportError, ProtocolError: there's no point in waiting.
+            LeaseInUse: it holds, or waits for, an AppID already.
+        """
+        self._begin()
+        try:
+            self._acquirer.acquire(
+                self._product_name, self._options.wait, self._open_claim, shielded=True
+            )
+            self._finish()
+        except BaseException:
+            self._fail()
+            raise
+        return self
+
+    async def acquire_async(self) -> Self:
+        """`acquire()` for coroutines: the wait holds no thread, and a cancelled one gives back what it got."""
+        self._begin()
+        try:
+            await self._acquirer.acquire_async(
+                self._product_name, self._options.wait, self._open_claim
+            )
+            self._finish()
+        except BaseException:
+            self._fail()
+            raise
+        return self
+
+    def release(self) -> bool:
+        """Give the AppID back. Says whether the service confirmed that here and now.
+
+        Only the first call does anything; what can't be delivered is deferred, not raised.
+        """
+        outcome = Outcome.DEFERRED
+        try:
+            claim = self._take_for_release()
+            if claim is None:
+                return False
+            outcome = self._keeper.release(claim)
+        except BaseException:
+            # An interrupt can strike before the claim is taken, or before a helper has it: nobody else would give it
+            # back, or only once nothing holds the traceback any more.
+            self._give_up_held()
+            raise
+        self._released()
+        return outcome is Outcome.RELEASED
+
+    async def release_async(self) -> bool:
+        """`release()` for coroutines. Cancelling it doesn't stop it: the release goes on to its end."""
+        claim = self._take_for_release()
+        if claim is None:
+            return False
+        future = asyncio.wrap_future(self._keeper.begin_release(claim))
+        cancelled: asyncio.CancelledError | None = None
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except asyncio.CancelledError as error:
+                if cancelled is not None:
+                    break
+                cancelled = error
+        outcome = future.result() if future.done() else Outcome.DEFERRED
+        self._released()
+        if cancelled is not None:
+            raise cancelled
+        return outcome is Outcome.RELEASED
+
+    def renew(self, *, within: float | None = None, timeout: float | None = None) -> bool:
+        """Give this AppID back and take a fresh one, for the next hour: for jobs that are longer than an hour.
+
+        The holder chooses the moment, so that no AppID is in use while the hour turns. With this hour still
+        running, the wait for the next one is part of the call.
+
+        Args:
+            within: only if at most these seconds are left of the lease's hour (or it is over); otherwise nothing
+                happens, so that a job can call it at each of its steps. `None`: in any case.
+            timeout: seconds that getting the new AppID may take; `None`: as the lease's options say.
+
+        Returns:
+            Whether there is a new AppID.
+
+        Raises:
+            LeaseLost: it was lost, or given back.
+            NoAppIdAvailable, TransportError, ...: as `acquire()`; the lease holds nothing then.
+        """
+        self.check()
+        if within is not None and self.remaining > within:
+            return False
+        options = self._renewal_options(self.hour_end, timeout)
+        try:
+            self._keeper.release(self._take_for_renewal())
+            self._acquirer.acquire(self._product_name, options, self._open_claim, shielded=True)
+            self._finish()
+        except BaseException:
+            self._fail()
+            raise
+        return True
+
+    async def renew_async(
+        self, *, within: float | None = None, timeout: float | None = None
+    ) -> bool:
+        """`renew()` for coroutines."""
+        self.check()
+        hour_end = await self._acquirer.call_async(lambda: self.hour_end)
+        if within is not None and self.remaining > within:
+            return False
+        options = self._renewal_options(hour_end, timeout)
+        try:
+            await asyncio.wrap_future(self._keeper.begin_release(self._take_for_renewal()))
+            await self._acquirer.acquire_async(self._product_name, options, self._open_claim)
+            self._finish()
+        except BaseException:
+            self._fail()
+            raise
+        return True
+
+    def __del__(self) -> None:
+        # No lock, no network, no join in here: it may run in any thread, in the middle of anything.
+        claim = getattr(self, "_claim", None)
+        if claim is None or claim.pid != os.getpid() or claim.state is not ClaimState.HELD:
+            return
+        self._keeper.forget(claim)
+        if self._state is not LeaseState.HELD:
+            return  # interrupts struck while it was given back, and again while that was mended
+        self._warn_forgotten(claim.appid)
+
+    # --- transitions
+
+    def _open_claim(self) -> Claim:
+        # Known here before the keeper has it: an interrupt in between leaves it to `_fail`.
+        claim = self._claim = Claim(
+            self._product_name,
+            ttl=self._options.ttl,
+            holder=self._options.holder,
+            owner=weakref.ref(self),
+        )
+        self._keeper.register(claim)
+        return claim
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._state not in (LeaseState.NEW, LeaseState.RELEASED, LeaseState.LOST):
+                raise LeaseInUse(
+                    f"this lease of {self._product_name} is {self._state.value} already: make one lease for each block"
+                )
+            self._claim = None
+            self._pid = os.getpid()
+            self._state = LeaseState.ACQUIRING
+
+    def _finish(self) -> None:
+        with self._lock:
+            self._state = LeaseState.HELD
+
+    def _fail(self) -> None:
+        with self._lock:
+            claim = self._claim
+            if self._state in (LeaseState.ACQUIRING, LeaseState.HELD):
+                self._state = LeaseState.RELEASED
+        if claim is not None:
+            self._keeper.give_up(claim)
+
+    def _take_for_release(self) -> Claim | None:
+        """The claim, for the one caller that may give it back."""
+        with self._lock:
+            if self._state is not LeaseState.HELD or self._pid != os.getpid():
+                return None
+            self._state = LeaseState.RELEASING
+            return self._claim
+
+    def _give_up_held(self) -> None:
+        """Whatever came in between: what was to be released goes back, now or in the background."""
+        with self._lock:
+            if self._pid != os.getpid() or self._state not in (
+                LeaseState.HELD,
+                LeaseState.RELEASING,
+            ):
+                return
+            self._state = LeaseState.RELEASED
+            claim = self._claim
+        if claim is not None:
+            self._keeper.give_up(claim)
+
+    def _take_for_renewal(self) -> Claim:
+        with self._lock:
+            if self._state is LeaseState.HELD and self._claim is not None:
+                self._state = LeaseState.ACQUIRING
+                return self._claim
+        raise LeaseLost(
+            f"the lease of {self._product_name} was given back by another thread during its renewal",
+            service=self._keeper.api.base_url,
+            product_name=self._product_name,
+        )
+
+    def _released(self) -> None:
+        with self._lock:
+            if self._state is LeaseState.RELEASING:
+                self._state = LeaseState.RELEASED
+
+    def claim_lost(self, claim: Claim, reason: str) -> None:
+        with self._lock:
+            if claim is not self._claim or self._state not in (
+                LeaseState.HELD,
+                LeaseState.RELEASING,
+            ):
+                return
+            self._state = LeaseState.LOST
+            self._loss = reason
+        on_lost = self._options.on_lost
+        if on_lost is not None:
+            self._keeper.run_aside(partial(on_lost, self), f"on_lost of {self!r}")
+
+    def _renewal_options(self, hour_end: float | None, timeout: float | None) -> WaitOptions:
+        options = replace(self._options.wait, not_before=hour_end)
+        return options if timeout is None else replace(options, timeout=timeout)

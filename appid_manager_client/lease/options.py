@@ -1,0 +1,72 @@
+"""What a lease, and the wait for it, were asked for: checked once, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..checks import check_name, check_seconds
+from ..wire.clock import HOUR
+from .held import Lease
+
+DEFAULT_TTL = 60.0
+"""Seconds without a heartbeat after which an extended service ends a lease by itself."""
+
+
+MAX_HOLDER = 200
+"""Characters that the text about a holder may have (wire contract, "Extensions")."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitOptions:
+    """How an acquire waits.
+
+    Attributes:
+        max_retries: how many tries follow the first one (seed: 60).
+        retry_interval: seconds between polls while every AppID is taken (seed: 60); also the longest backoff.
+        timeout: seconds that the whole call may take; `None`: no bound but `max_retries`; 0: one try, no waiting.
+        force: take an AppID that was already used in this hour.
+        min_remaining: seconds that must be left of the hour; with less, wait for the next hour.
+        not_before: don't ask before this moment, in seconds since the Unix epoch on the service's clock.
+    """
+
+    max_retries: int = 60
+    retry_interval: float = 60
+    timeout: float | None = None
+    force: bool = False
+    min_remaining: float = 0.0
+    not_before: float | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int):
+            raise TypeError(f"max_retries must be an int, not {type(self.max_retries).__name__}")
+        if self.max_retries < 0:
+            raise ValueError(f"max_retries must not be negative, not {self.max_retries}")
+        check_seconds(self.retry_interval, "retry_interval")
+        if self.timeout is not None:
+            check_seconds(self.timeout, "timeout")
+        if not isinstance(self.force, bool):
+            raise TypeError(f"force must be a bool, not {type(self.force).__name__}")
+        if check_seconds(self.min_remaining, "min_remaining") >= HOUR:
+            raise ValueError(
+                f"min_remaining must be less than an hour ({HOUR:g} s), not {self.min_remaining:g}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseOptions:
+    """What `client.lease(...)` was asked for; see there."""
+
+    wait: WaitOptions = WaitOptions()
+    ttl: float | None = DEFAULT_TTL
+    holder: str | None = None
+    on_lost: Callable[[Lease], object] | None = None
+
+    def __post_init__(self) -> None:
+        ttl, on_lost = self.ttl, self.on_lost
+        if ttl is not None and not 1 <= check_seconds(ttl, "ttl") <= 3600:
+            raise ValueError(f"ttl must be between 1 and 3600 seconds, not {ttl!r}")
+        if self.holder is not None:
+            check_name(self.holder, "holder", longest=MAX_HOLDER)
+        if on_lost is not None and not callable(on_lost):
+            raise TypeError(f"on_lost must be callable, not {type(on_lost).__name__}")

@@ -1,0 +1,197 @@
+"""When to try again: a plan without I/O. It is told what happened, and says how long to pause or raises.
+
+Apart from `init`, nothing becomes free in the middle of an hour (wire contract, "The rule of the hour"): the plan polls
+at `retry_interval`, as the seed has it, and wakes besides exactly when the service's hour turns.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from ..errors import NoAppIdAvailable, TransportError
+from ..runtime.time import SystemTime
+from ..wire.clock import ServerClock
+from ..wire.models import Wait
+from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, backoff, describe
+from .options import WaitOptions
+
+BOUNDARY_JITTER = 0.05
+_LEAST_RETRY_AFTER = 0.5
+_LAST_TRY_MARGIN = 0.5
+
+
+class AcquirePlan:
+    """The plan of one acquire: counts its tries, knows its deadline, and decides each pause."""
+
+    def __init__(
+        self,
+        product_name: str,
+        service: str,
+        options: WaitOptions,
+        clock: ServerClock,
+        system: SystemTime,
+    ) -> None:
+        self.options = options
+        self._product_name = product_name
+        self._service = service
+        self._clock = clock
+        self._system = system
+        self._started = system.monotonic()
+        self._asked = self._started
+        self._tries = 0
+        self._failures = 0
+        self.reason = ""
+        """What the pause that was decided last is for, in words."""
+        self.available_at: float | None = None
+        """The moment on the service's clock for which it waits, in epoch seconds; `None` if that isn't known."""
+
+    def begin_try(self) -> None:
+        """Count a try that is about to be sent, and keep when that was."""
+        self._tries += 1
+        self._asked = self._system.monotonic()
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds until the call's deadline, for what is on the wire; `None` where nothing bounds it."""
+        if not self.options.timeout:
+            return None
+        return max(0.0, self._started + self.options.timeout - self._system.monotonic())
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no try is left."""
+        return self._tries > self.options.max_retries
+
+    @property
+    def needs_hours(self) -> bool:
+        """Whether the service's hours have to be known before the first try."""
+        return bool(self.options.min_remaining) or self.options.not_before is not None
+
+    def until_fresh_hour(self, hour_end: float | None) -> float | None:
+        """Seconds to wait before an AppID is of use; `None` if it is now.
+
+        That is until `not_before`, and until the next hour if less than `min_remaining` is left of this one.
+
+        Raises:
+            ValueError: `min_remaining` is as long as an hour.
+            NoAppIdAvailable: the next hour starts after the deadline.
+        """
+        not_before = self.options.not_before
+        if not_before is not None and self._clock.seconds_until(not_before) > 0:
+            return self._pause_until(not_before, "the hour has not turned yet")
+        needed = self.options.min_remaining
+        if not needed or hour_end is None:
+            return None
+        if needed >= self._clock.hour_length:
+            raise ValueError(
+                f"min_remaining must be less than an hour ({self._clock.hour_length:g} s), not {needed:g}"
+            )
+        if self._clock.seconds_before(hour_end) >= needed:
+            return None
+        return self._pause_until(hour_end, f"less than {needed:g} s are left of this hour")
+
+    def after_wait(self, wait: Wait) -> float:
+        """Seconds to pause after a 202.
+
+        Raises:
+            NoAppIdAvailable: no try is left, or nothing can be free before the deadline.
+        """
+        self._failures = 0
+        available_at = self._available_at(wait)
+        what = "is used up for this hour" if wait.reason == "no_available" else "is in use"
+        if self.exhausted:
+            raise self._exhausted(f"every AppID {what}", available_at)
+        if available_at is not None:
+            boundary = self._pause_until(available_at, f"every AppID {what}")
+            return max(MIN_PAUSE, min(self.options.retry_interval, boundary))
+        pause = self.options.retry_interval
+        if not self.options.force:
+            pause = min(pause, max(_LEAST_RETRY_AFTER, min(wait.retry_after, MAX_RETRY_AFTER)))
+        shortened = self._before_deadline(max(MIN_PAUSE, pause))
+        if shortened is None:
+            raise self._exhausted(f"every AppID {what}", available_at)
+        self.reason, self.available_at = f"every AppID {what}", None
+        return shortened
+
+    def after_error(self, error: TransportError) -> float:
+        """Seconds to back off after a failure that another try may mend.
+
+        Raises:
+            TransportError: `error` itself, or one like it that says what was tried.
+        """
+        self._failures += 1
+        pause: float | None = None
+        if error.retryable and not self.exhausted:
+            pause = backoff(self._system, self._failures, self.options.retry_interval)
+            if error.retry_after is not None:
+                pause = max(pause, min(error.retry_after, MAX_RETRY_AFTER))
+            pause = self._before_deadline(pause)
+        if pause is None:
+            raise describe(error, self._tries, self.waited)
+        self.reason, self.available_at = str(error), None
+        return pause
+
+    def out_of_time(self) -> NoAppIdAvailable:
+        """The error for a deadline that came while a try was on the wire."""
+        return self._exhausted("the service has not answered yet", None)
+
+    @property
+    def waited(self) -> float:
+        """Seconds since the call began."""
+        return self._system.monotonic() - self._started
+
+    def _available_at(self, wait: Wait) -> float | None:
+        """The earliest moment for which waiting makes sense, on the service's clock; `None` if unknown."""
+        if self.options.force:
+            return None
+        if wait.available_at_ms is not None:
+            return wait.available_at_ms / 1000
+        # The hour that the try fell into, not the present one: it may have turned since, and then it's time already.
+        return self._clock.hour_end_after(self._clock.earliest(self._asked))
+
+    def _pause_until(self, moment: float, why: str) -> float:
+        """Never a millisecond early on the service's clock, and a little late so that not all come at once."""
+        pause = self._clock.seconds_until(moment)
+        left = self._left()
+        jitter = BOUNDARY_JITTER
+        if left is not None:
+            # A try without a moment for its answer would only burn what it gets.
+            if max(pause, MIN_PAUSE) > left - MIN_PAUSE:
+                raise self._exhausted(why, moment)
+            jitter = min(jitter, (left - pause) / 2)
+        self.reason, self.available_at = why, moment
+        return max(MIN_PAUSE, pause + self._system.uniform(0, jitter))
+
+    def _before_deadline(self, pause: float) -> float | None:
+        """The pause, shortened so that the last try still has a moment; `None` if no try fits any more."""
+        left = self._left()
+        if left is None or pause <= left - _LAST_TRY_MARGIN:
+            return pause
+        shortened = left - _LAST_TRY_MARGIN
+        return shortened if shortened >= MIN_PAUSE else None
+
+    def _left(self) -> float | None:
+        if self.options.timeout is None:
+            return None
+        return self._started + self.options.timeout - self._system.monotonic()
+
+    def _exhausted(self, why: str, available_at: float | None) -> NoAppIdAvailable:
+        tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
+        message = (
+            f"no AppID of product {self._product_name!r} at {self._service}: {why}; gave up after {tries} "
+            f"in {self.waited:.1f} s"
+        )
+        retry_after = None
+        if available_at is not None:
+            retry_after = max(0.0, self._clock.seconds_until(available_at))
+            moment = datetime.fromtimestamp(available_at, timezone.utc)
+            message += f"; the next can be free at {moment:%Y-%m-%d %H:%M:%S} UTC"
+        return NoAppIdAvailable(
+            message,
+            service=self._service,
+            product_name=self._product_name,
+            attempts=self._tries,
+            waited=self.waited,
+            available_at=available_at,
+            retry_after=retry_after,
+        )

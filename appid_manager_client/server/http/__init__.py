@@ -1,0 +1,1 @@
+"""HTTP: requests into operations, outcomes into answers, and who may come in."""

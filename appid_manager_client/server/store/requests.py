@@ -1,0 +1,49 @@
+"""The memory of request ids: which lease a request got, for as long as its id is remembered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import bindparam, select, update
+
+from .tables import leases
+from .transaction import Moment, chunks
+
+# How long the id of a request is remembered after its lease ended.
+REQUEST_MEMORY_MS = 24 * 3600 * 1000
+
+
+_REQUESTED = select(
+    leases.c.id,
+    leases.c.request_id,
+    leases.c.lease_id,
+    leases.c.product,
+    leases.c.appid,
+    leases.c.vid,
+    leases.c.start,
+    leases.c.stop,
+    leases.c.ended,
+    leases.c.expires,
+).where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
+
+
+_FORGET = (
+    update(leases).where(leases.c.id.in_(bindparam("rows", expanding=True))).values(request_id=None)
+)
+
+
+def find_requests(moment: Moment, request_ids: Iterable[str]) -> dict[str, Any]:
+    """The leases that these requests got, by request id; ids whose time of memory is over are forgotten here."""
+    found: dict[str, Any] = {}
+    forgotten: list[int] = []
+    oldest = moment.now - REQUEST_MEMORY_MS
+    for ids in chunks(request_ids):
+        for row in moment.connection.execute(_REQUESTED, {"ids": ids}):
+            if row.stop is not None and row.stop <= oldest:
+                forgotten.append(row.id)
+            else:
+                found[row.request_id] = row
+    for rows in chunks(forgotten):
+        moment.connection.execute(_FORGET, {"rows": rows})
+    return found
