@@ -24,7 +24,7 @@ from ..errors import (
 )
 from ..events import Event, EventHook, EventKind, emit
 from ..runtime import forks
-from ..runtime.executor import Helpers
+from ..runtime.executor import Executor
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
 from ..wire.models import Grant
@@ -163,7 +163,7 @@ class Acquirer:
         self._keeper = keeper
         self._system = system
         self._on_event = on_event
-        self._helpers = Helpers("appid-acquire", 32, system)
+        self._executor = Executor("appid-acquire", 32, system)
         self._closing = threading.Event()
         forks.register(self)
 
@@ -176,7 +176,7 @@ class Acquirer:
     def close(self) -> None:
         """Wake all that wait; they raise `ClientClosed`."""
         self._closing.set()
-        self._helpers.close()
+        self._executor.close()
 
     def acquire(
         self,
@@ -188,7 +188,7 @@ class Acquirer:
     ) -> Claim:
         """Get an AppID, waiting as `options` say.
 
-        `shielded` calls run in a helper thread, so that no interrupt can lose what an answer brings.
+        `shielded` calls run in a thread of the executor, so that no interrupt can lose what an answer brings.
         """
         steps = self._begin(product_name, options, open_claim)
         try:
@@ -228,7 +228,7 @@ class Acquirer:
 
     async def call_async(self, work: Callable[[], T]) -> T:
         """Do `work`, which talks to the service, without holding up the event loop."""
-        return await asyncio.wrap_future(self._helpers.submit(work))
+        return await asyncio.wrap_future(self._executor.submit(work))
 
     def _begin(
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
@@ -246,7 +246,7 @@ class Acquirer:
         if step.patience is None and not shielded:
             result = step.work()
         else:
-            future = self._helpers.submit(step.work)
+            future = self._executor.submit(step.work)
             if not wait([future], step.patience).done:
                 raise step.late()
             result = future.result()
@@ -262,7 +262,7 @@ class Acquirer:
                 await self._system.sleep(min(left, _CLOSING_LOOK))
                 self.check_open()
             return None
-        future = asyncio.wrap_future(self._helpers.submit(step.work))
+        future = asyncio.wrap_future(self._executor.submit(step.work))
         try:
             if not (await asyncio.wait([future], timeout=step.patience))[0]:
                 raise step.late()

@@ -26,7 +26,7 @@ from ..errors import (
 )
 from ..events import Event, EventHook, EventKind
 from ..runtime import forks
-from ..runtime.executor import Helpers
+from ..runtime.executor import Executor
 from ..runtime.time import SystemTime
 from ..runtime.worker import Worker
 from ..wire.api import ServiceApi
@@ -67,7 +67,7 @@ class LeaseKeeper:
         self._worker: Worker[None] = Worker(
             f"appid-keeper {api.base_url}", self._round, system, idle=lambda: not self._claims
         )
-        self._releasers = Helpers("appid-release", 16, system)
+        self._releasers = Executor("appid-release", 16, system)
         self._start_afresh()
         forks.register(self)
         _keepers.add(self)

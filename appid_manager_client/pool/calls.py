@@ -1,4 +1,4 @@
-"""The calls that a pool makes, on helper threads: what each is made of, and how it went. No decisions."""
+"""The calls that a pool makes, on threads of its executor: what each is made of, and how it went. No decisions."""
 
 from __future__ import annotations
 

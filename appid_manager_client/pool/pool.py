@@ -21,7 +21,7 @@ from ..checks import check_seconds
 from ..lease.claim import Claim
 from ..lease.keeper import EXIT_TIMEOUT, LeaseKeeper
 from ..runtime import forks
-from ..runtime.executor import Helpers
+from ..runtime.executor import Executor
 from ..runtime.worker import Worker
 from .calls import Asked, PoolCalls, as_error
 from .lease import PooledLease
@@ -54,7 +54,7 @@ class LeasePool:
         product_name: str,
         options: PoolOptions,
         *,
-        helpers: Helpers | None = None,
+        executor: Executor | None = None,
         threaded: bool = True,
     ) -> None:
         self.product_name = product_name
@@ -63,7 +63,7 @@ class LeasePool:
         self._calls = PoolCalls(keeper, product_name, options)
         self._system = keeper.system
         self._monotonic = keeper.system.monotonic
-        self._helpers = helpers or Helpers("appid-pool", _HELPERS, keeper.system)
+        self._executor = executor or Executor("appid-pool", _HELPERS, keeper.system)
         self._threaded = threaded
         self._start_afresh()
         forks.register(self)
@@ -339,7 +339,7 @@ class LeasePool:
         self._quiet.set()
         if empty:
             # Not before: without helpers, who brings back the last lease would have to wait for the service.
-            self._helpers.close()
+            self._executor.close()
         return None
 
     def _carry_out(self, todo: Todo) -> None:
@@ -364,7 +364,7 @@ class LeasePool:
             self._wake()
 
         try:
-            future = self._helpers.submit(work)
+            future = self._executor.submit(work)
         except Exception as error:
             future = Future()
             future.set_exception(error)

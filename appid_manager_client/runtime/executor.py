@@ -1,6 +1,7 @@
-"""Threads that carry a call to its end, whoever stops waiting for it.
+"""Runs calls on threads of its own, so that each call ends whoever stops waiting for it.
 
-Signals, time limits and cancelled tasks strike the thread or coroutine that waits; the call goes on in a helper.
+Signals, time limits and cancelled tasks interrupt the thread or coroutine that waits; the call
+itself goes on in a thread of the executor. What the call does is for its caller.
 """
 
 from __future__ import annotations
@@ -19,47 +20,60 @@ T = TypeVar("T")
 _INTERRUPTS_ENDURED = 3
 
 
-class Helpers:
-    """A bounded set of helper threads, started on demand, anew in a forked child."""
+class Executor:
+    """A bounded set of threads, started on demand, and made anew in a forked child.
+
+    Args:
+        name: the prefix of the threads' names; it says whose they are.
+        limit: the largest number of threads. Calls beyond it are queued.
+        system: the clock.
+    """
 
     def __init__(self, name: str, limit: int, system: SystemTime) -> None:
         self._system = system
         self._name = name
         self._limit = limit
         self._lock = threading.Lock()
-        self._executor: ThreadPoolExecutor | None = None  # guarded by _lock
+        # Guarded by _lock: the threads, their process, and whether there may be any.
+        self._threads: ThreadPoolExecutor | None = None
         self._pid = 0
         self._closed = False
         forks.register(self)
 
     def after_fork_in_child(self) -> None:
+        """Forget the threads: they are the parent's."""
         self._lock = threading.Lock()
-        self._executor = None
+        self._threads = None
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Have `work` done by a helper; inline after `close()`, and while the interpreter shuts down."""
-        executor = self._running()
-        if executor is None:
-            return _done_inline(work)
-        try:
-            return executor.submit(work)
-        except RuntimeError:
-            return _done_inline(work)
+        """Call `work` on a thread of the executor.
 
-    def _running(self) -> ThreadPoolExecutor | None:
-        """The executor of this process, or `None` after `close()`: its threads would have nobody to end them."""
+        After `close()`, and while the interpreter shuts down, it is called here, before this
+        method returns: no thread can be started then.
+        """
+        threads = self._started()
+        if threads is None:
+            return _done_here(work)
+        try:
+            return threads.submit(work)
+        except RuntimeError:
+            return _done_here(work)
+
+    def _started(self) -> ThreadPoolExecutor | None:
+        """The threads of this process, or `None` after `close()`: nobody would end new ones."""
         with self._lock:
             if self._closed:
                 return None
-            if self._executor is None or self._pid != os.getpid():
-                self._executor = ThreadPoolExecutor(self._limit, thread_name_prefix=self._name)
+            if self._threads is None or self._pid != os.getpid():
+                self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix=self._name)
                 self._pid = os.getpid()
-            return self._executor
+            return self._threads
 
     def run_shielded(self, work: Callable[[], T], bound: float) -> T:
-        """Do `work`, and don't come back before it is done, or `bound` seconds have passed.
+        """Call `work`, and return only when it is done or `bound` seconds have passed.
 
-        An interrupt (a signal's exception, a task's time limit) is raised only then; the third one at once.
+        An interrupt (the exception of a signal or of a task's time limit) that strikes meanwhile
+        is raised afterwards. The third interrupt is raised at once.
 
         Raises:
             TimeoutError: the bound has passed; the work goes on.
@@ -80,15 +94,15 @@ class Helpers:
         return future.result(0)
 
     def close(self) -> None:
-        """Let the helpers end when their work is done; doesn't wait for them."""
+        """Have the threads end when their work is done. Does not wait for them."""
         with self._lock:
             self._closed = True
-            executor, self._executor = self._executor, None
-        if executor is not None and self._pid == os.getpid():
-            executor.shutdown(wait=False)
+            threads, self._threads = self._threads, None
+        if threads is not None and self._pid == os.getpid():
+            threads.shutdown(wait=False)
 
 
-def _done_inline(work: Callable[[], T]) -> Future[T]:
+def _done_here(work: Callable[[], T]) -> Future[T]:
     future: Future[T] = Future()
     try:
         future.set_result(work())

@@ -23,7 +23,7 @@ from appid_manager_client.pool.lease import PooledLease
 from appid_manager_client.pool.model import PoolOptions
 from appid_manager_client.pool.pool import LeasePool
 from appid_manager_client.pool.queue import Waiter
-from appid_manager_client.runtime.executor import Helpers
+from appid_manager_client.runtime.executor import Executor
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
@@ -283,7 +283,7 @@ class SimulatedWire:
         return Answer(status, answer, sent, time.now)
 
 
-class World(Helpers):
+class World(Executor):
     """See the module. It stands in for the pool's helper threads, too."""
 
     def __init__(
@@ -402,7 +402,7 @@ class World(Helpers):
             self.keeper,
             PRODUCT,
             PoolOptions(**{"ttl": None, **options}),
-            helpers=self,
+            executor=self,
             threaded=False,
         )
         self._pools.append(pool)
