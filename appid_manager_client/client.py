@@ -1,4 +1,4 @@
-"""The face of the library: puts the parts together, checks arguments, and keeps the default client."""
+"""The face of the library: puts the parts together, checks arguments, and hands calls on."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from typing import Any
 
 from .checks import check_appids, check_name, check_seconds, is_numeric
 from .config import URL_VARIABLE, Settings, hidden
-from .errors import AppIdManagerError, ConfigurationError, InvalidRequest, ServiceUnavailable
+from .errors import AppIdManagerError, ConfigurationError, ServiceUnavailable
 from .events import EventHook
 from .journal.journal import Journal, default_directory
 from .journal.reaping import Reaped, reap
 from .lease.acquirer import Acquirer
 from .lease.claim import Claim, PendingRelease, Record
-from .lease.giveback import RepeatedRelease
 from .lease.held import Lease
 from .lease.keeper import EXIT_TIMEOUT, LeaseKeeper
 from .lease.lease import ClientLease
 from .lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
+from .lease.unmanaged import LONGEST_BACKOFF, UnmanagedAppIds
 from .pool.model import PoolOptions
 from .pool.pool import LeasePool
 from .runtime import forks
@@ -36,8 +36,6 @@ from .wire.transport import SessionFactory, Transport
 
 logger = logging.getLogger("appid_manager_client")
 
-_CALL_BACKOFF = 5.0
-
 
 class AppIdClient:
     """A client of one AppID service. Safe for many threads, and across `fork`.
@@ -47,18 +45,19 @@ class AppIdClient:
             print(lease.appid, lease.vid)
 
     Args:
-        base_url: the service; default `APPID_MANAGER_URL`, else the seed's built-in address.
-        timeout: seconds that connecting, waiting for an answer, and reading it may each take; default
-            `APPID_MANAGER_TIMEOUT`, else 5.
-        auth_token: sent as `X-API-Key`, and never to the built-in address; default `APPID_MANAGER_TOKEN`.
-        journal: a directory in which other processes of this host find what a killed one held, `True` for the
-            user's state directory; default `APPID_MANAGER_JOURNAL`, else none.
-        session_factory: called once per process for the `requests.Session` to send through, for those who need
-            adapters, hooks or a proxy of their own.
+        base_url: the service; default `APPID_MANAGER_URL`, else the documented built-in address.
+        timeout: seconds that connecting, waiting for an answer, and reading it may each take;
+            default `APPID_MANAGER_TIMEOUT`, else 5.
+        auth_token: sent as `X-API-Key`, and never to the built-in address; default
+            `APPID_MANAGER_TOKEN`.
+        journal: a directory in which other processes of this host find what a killed one held;
+            `True` for the user's state directory; default `APPID_MANAGER_JOURNAL`, else none.
+        session_factory: called once per process for the `requests.Session` to send through, for
+            those who need adapters, hooks or a proxy of their own.
         on_event: called with an `Event` for everything that happens to a lease.
 
     Raises:
-        ConfigurationError: a setting can't be used; the message names the argument or the variable.
+        ConfigurationError: a setting can't be used; the message names the argument or variable.
     """
 
     __module__ = "appid_manager_client"
@@ -98,19 +97,17 @@ class AppIdClient:
         self._acquirer = Acquirer(self._keeper, self._system, on_event)
         if settings.journal:
             self.use_journal(None if settings.journal is True else settings.journal)
-        self._start_afresh()
+        self._unmanaged = UnmanagedAppIds(self._keeper, self._acquirer, self._system)
+        self._lock = threading.Lock()
+        # Guarded by _lock: the pools that are in use somewhere.
+        self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
         forks.register(self)
 
-    def _start_afresh(self) -> None:
-        self._lock = threading.Lock()
-        # Guarded by _lock: what acquire_appid gave, and the pools that are in use somewhere.
-        self._granted: dict[tuple[str, str], Claim] = {}
-        self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
-
     def after_fork_in_child(self) -> None:
+        """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    # --- the seed's calls
+    # --- the documented calls
 
     def acquire_appid(
         self,
@@ -121,17 +118,19 @@ class AppIdClient:
         timeout: float | None = None,
         force: bool = False,
     ) -> Acquisition:
-        """Acquire an available AppID; it is in use until `release_appid`. A `lease` gives it back by itself.
+        """Acquire an available AppID; it is in use until `release_appid`.
 
-        While every AppID is taken, polls every `retry_interval` seconds, and exactly when the service's hour turns:
-        that is when AppIDs become free. A service that can't be reached is tried again with growing pauses.
+        A `lease` gives it back by itself. While every AppID is taken, this polls every
+        `retry_interval` seconds, and exactly when the service's hour turns, as AppIDs become free
+        then. A service that can't be reached is tried again with growing pauses.
 
         Args:
             product_name: the product.
             max_retries: how many tries follow the first.
             retry_interval: seconds between polls.
-            timeout: seconds that the whole call may take; `None`: as long as there are tries; 0: one try, no waiting.
-                When nothing can be free before it ends, the error comes at once, and says when.
+            timeout: seconds that the whole call may take; `None`: as long as there are tries; 0:
+                one try, no waiting. When nothing can be free before it ends, the error comes at
+                once, and says when.
             force: take an AppID although it was used in this hour.
 
         Returns:
@@ -145,58 +144,37 @@ class AppIdClient:
         """
         check_name(product_name, "product_name")
         options = WaitOptions(max_retries, retry_interval, timeout, force)
-
-        def open_claim() -> Claim:
-            return self._keeper.open(product_name, journaled=False)
-
-        claim = self._acquire(product_name, options, open_claim)
-        grant = claim.grant
-        assert grant is not None
-        with self._lock:
-            self._granted[product_name, grant.appid] = claim
-        self._keeper.hand_over(claim)
-        return Acquisition(grant.appid, grant.vid, grant.start_time, grant.product_name)
+        return self._unmanaged.acquire(product_name, options)
 
     def release_appid(self, appid: str, product_name: str) -> bool:
         """Release an AppID. A failure that may pass is tried again up to three times.
 
         Returns:
-            `True` when this call released it, `False` when the service says that it was released already (or that
-            somebody else has it by now).
+            `True` when this call released it, `False` when the service says that it was released
+            already (or that somebody else has it by now).
 
         Raises:
             ValueError, TypeError: an argument is wrong; nothing was sent.
-            AppIdNotFound, ProductMismatch, InvalidRequest: the service refused it; `code` says why.
+            AppIdNotFound, ProductMismatch, InvalidRequest: the service refused it; `code` says
+                why.
             AuthenticationError, TransportError, ProtocolError: no usable answer.
         """
         check_name(appid, "appid")
         check_name(product_name, "product_name")
-        key = (product_name, appid)
-        with self._lock:
-            claim = self._granted.get(key)
-            if claim is not None and self._api.was_reset(product_name, claim.granted_at):
-                del self._granted[key]  # of unknown origin from now on
-                claim = None
-        if claim is not None and claim.grant is not None:
-            start_time: int | None = claim.grant.start_time
-        else:
-            start_time = self._look_before_release(product_name, appid)
-        release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
-        released = retry(self._system, release.send, longest=_CALL_BACKOFF)
-        with self._lock:
-            if self._granted.get(key) is claim:
-                self._granted.pop(key, None)
-        return released
+        return self._unmanaged.release(appid, product_name)
 
     def init_product(
         self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
     ) -> bool:
-        """Initialize or reset the AppIDs of a product. Forgets what is in use and what was used this hour.
+        """Initialize or reset the AppIDs of a product.
+
+        This forgets what is in use and what was used in this hour, unless `keep_state` is set.
 
         Args:
             product_name: the product.
-            appids: `{appid: vid}`. Services in the field take only vids that are numbers.
-            keep_state: keep what is known of this hour's use (only services with the extensions; others reset).
+            appids: `{appid: vid}`. Field services take only vids that are numbers.
+            keep_state: keep what is known of this hour's use. Only services with the extensions
+                can; others reset.
 
         Returns:
             `True`.
@@ -204,7 +182,8 @@ class AppIdClient:
         Raises:
             ValueError, TypeError: an argument is wrong; nothing was sent.
             AppIdConflict: an AppID belongs to another product; nothing was changed.
-            AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done, or nobody knows.
+            AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done,
+                or nobody knows.
         """
         check_name(product_name, "product_name")
         check_appids(appids)
@@ -212,17 +191,17 @@ class AppIdClient:
             retry(
                 self._system,
                 lambda attempt: self._api.init(product_name, appids, keep_state=keep_state),
-                longest=_CALL_BACKOFF,
+                longest=LONGEST_BACKOFF,
                 may_retry=lambda error: not error.maybe_received,
             )
         except ServiceUnavailable as error:
             if error.status == 500 and not all(is_numeric(vid) for vid in appids.values()):
-                error.args = (f"{error}; services in the field take only vids that are numbers",)
+                error.args = (f"{error}; field services take only vids that are numbers",)
             raise
         return True
 
     def get_status(self, product_name: str | None = None) -> dict[str, Any]:
-        """AppID status and statistics, as the service sends them, of one product or of all.
+        """Get the status and statistics of one product or of all, as the service sends them.
 
         Raises:
             ValueError, TypeError: an argument is wrong; nothing was sent.
@@ -233,11 +212,11 @@ class AppIdClient:
         return retry(
             self._system,
             lambda attempt: self._api.status_body(product_name),
-            longest=_CALL_BACKOFF,
+            longest=LONGEST_BACKOFF,
         )
 
     def health_check(self) -> bool:
-        """Whether the service is there and well. Never raises; the reason for a `False` goes to the log."""
+        """Check whether the service is well. Never raises; the log says why it is not."""
         try:
             self._api.health()
         except AppIdManagerError as error:
@@ -262,15 +241,15 @@ class AppIdClient:
         holder: str | None = None,
         on_lost: Callable[[Lease], object] | None = None,
     ) -> Lease:
-        """A lease, to be entered with `with` or `async with`: an AppID that is always given back.
+        """Make a lease, to be entered with `with` or `async with`; it is always given back.
 
         Args:
             product_name: the product.
             timeout, max_retries, retry_interval: as in `acquire_appid`.
-            min_remaining: seconds that must be left of the hour when the block starts; with less, the lease waits for
-                the next hour. Less than an hour.
-            ttl: seconds (1 to 3600) after which a service with the extensions ends the lease if this process is
-                gone; heartbeats keep it alive. `None`: it lasts until it is released.
+            min_remaining: seconds that must be left of the hour when the block starts; with less,
+                the lease waits for the next hour. Less than an hour.
+            ttl: seconds (1 to 3600) after which a service with the extensions ends the lease if
+                this process is gone; heartbeats keep it alive. `None`: it lasts until released.
             holder: who holds it, for people who read the status; at most 200 characters.
             on_lost: called with the lease, on another thread, when it turns out to be lost.
 
@@ -295,18 +274,23 @@ class AppIdClient:
         ttl: float | None = DEFAULT_TTL,
         holder: str | None = None,
     ) -> LeasePool:
-        """A pool of leases, for code that needs AppIDs often: one AppID serves many checkouts within its hour.
+        """Make a pool of leases: one AppID serves many checkouts within its hour.
+
+        For code that needs AppIDs often.
 
         Args:
             product_name: the product.
-            min_size: AppIDs to hold in every hour, even if nobody uses them: each costs one of the hour's AppIDs.
+            min_size: AppIDs to hold in every hour, even if nobody uses them: each costs one of
+                the hour's AppIDs.
             max_size: AppIDs to hold at the most.
-            max_uses: checkouts that one AppID serves within its hour; 1 for strict isolation, `None` for no bound.
-            renew_margin: seconds before the hour turns at which idle AppIDs are given back, and checkouts begin to
-                wait for the next hour. At most a tenth of the hour is taken.
+            max_uses: checkouts that one AppID serves within its hour; 1 for strict isolation,
+                `None` for no bound.
+            renew_margin: seconds before the hour turns at which idle AppIDs are given back, and
+                checkouts begin to wait for the next hour. At most a tenth of the hour.
             timeout: seconds that a checkout waits; `None`: without bound.
-            on_error: what happens to an AppID whose `with` block raised: `"release"` gives it back to the service
-                and has another one take its place when needed; `"keep"` goes on using it.
+            on_error: what happens to an AppID whose `with` block raised: `"release"` gives it
+                back to the service, and another one takes its place when needed; `"keep"` goes
+                on using it.
             ttl, holder: as in `lease`.
 
         Raises:
@@ -323,11 +307,11 @@ class AppIdClient:
         return pool
 
     def use_journal(self, directory: str | os.PathLike[str] | None = None) -> None:
-        """Keep a journal of all leases from now on, so that what a killed process held can be given back by `reap`.
+        """Keep a journal of all leases from now on, in which `reap` finds what a killed one held.
 
         Args:
-            directory: on a local file system; shared by any number of processes of this user. `None`: the user's
-                state directory.
+            directory: on a local file system; any number of processes of this user share it.
+                `None`: the user's state directory.
 
         Raises:
             ConfigurationError: it can't be written, or the system has no `flock`.
@@ -340,36 +324,41 @@ class AppIdClient:
         return None if self._journal is None else self._journal.directory
 
     def reap(self) -> tuple[Reaped, ...]:
-        """Give back what processes of this host held, at this client's service, when they were killed.
+        """Give back what killed processes of this host held at this client's service.
 
-        The journal tells who is dead: the kernel frees the lock on a lease's file together with its process. The
-        service is asked whether it still shows the same grant; on a service without the extensions, looking and
-        releasing are two calls, so that somebody else's release and acquire could fall in between.
+        The journal tells who is dead: the kernel frees the lock on a lease's file together with
+        its process. The service is asked whether it still shows the same grant. On a service
+        without the extensions, looking and releasing are two calls, so that somebody else's
+        release and acquire could fall in between.
 
         Returns:
-            What was found; each says whether it was given back or not held any more.
+            What was found; each says whether it was given back, or not held any more.
 
         Raises:
             ConfigurationError: the client keeps no journal.
-            AppIdManagerError: the service could not be asked; what is left stays in the journal for the next time.
+            AppIdManagerError: the service could not be asked; what is left stays in the journal
+                for the next time.
         """
         if self._journal is None:
             raise ConfigurationError(
-                "this client keeps no journal: pass journal=, set APPID_MANAGER_JOURNAL, or call use_journal()",
+                "this client keeps no journal: pass journal=, set APPID_MANAGER_JOURNAL, or call "
+                "use_journal()",
+                setting="journal",
                 service=self.base_url,
             )
         return reap(self._journal, self._api)
 
     @property
     def pending_releases(self) -> tuple[PendingRelease, ...]:
-        """What could not be given back yet, and is retried in the background."""
+        """The releases that could not be delivered yet, and are retried in the background."""
         return self._keeper.pending
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> None:
-        """Give back all leases that are still held, wake all that wait for one, and close the connections.
+        """Give back all leases, wake all that wait for one, and close the connections.
 
-        Takes about `timeout` seconds at the most. What can't be delivered by then is logged, and stays in the
-        journal if there is one. AppIDs from `acquire_appid` are the caller's own, and stay in use.
+        Takes about `timeout` seconds at the most. What can't be delivered by then is logged, and
+        stays in the journal if there is one. AppIDs from `acquire_appid` are the caller's own,
+        and stay in use.
         """
         deadline = self._system.monotonic() + check_seconds(timeout, "timeout")
         self._acquirer.close()
@@ -398,13 +387,9 @@ class AppIdClient:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(
-            "an AppIdClient can't be pickled: it holds connections and leases of one process. Make one in each process"
+            "an AppIdClient can't be pickled: it holds connections and leases of one process. "
+            "Make one in each process"
         )
-
-    def _acquire(
-        self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
-    ) -> Claim:
-        return self._acquirer.acquire(product_name, options, open_claim, shielded=False)
 
     def _open_record(self, claim: Claim) -> Record | None:
         if self._journal is None:
@@ -415,25 +400,3 @@ class AppIdClient:
             request_id=claim.request_id,
             holder=claim.holder,
         )
-
-    def _look_before_release(self, product_name: str, appid: str) -> int | None:
-        """A service in the field loses an AppID for ever that is released without ever having been acquired.
-
-        So an AppID that this client did not acquire is looked up first, unless the service is known to refuse it.
-        """
-        if self._api.extended:
-            return None
-        entry = retry(
-            self._system,
-            lambda attempt: self._api.status(product_name),
-            longest=_CALL_BACKOFF,
-        ).find(appid, product_name)
-        if entry is not None and entry.start_time is None:
-            raise InvalidRequest(
-                f"{appid!r} of {product_name!r} at {self.base_url} was never acquired, so it can't be released",
-                service=self.base_url,
-                code="not_leased",
-                product_name=product_name,
-                appid=appid,
-            )
-        return None if entry is None else entry.start_time

@@ -40,7 +40,7 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
     for entry in journal.abandoned(api.base_url):
         record = entry.record
         try:
-            outcome = giveback.deliver(api, _claim_of(record), look_first=True)
+            outcome = giveback.release_if_held(api, _claim_of(record))
         except InvalidRequest as error:
             # What this service has against one entry must not keep it from the others.
             logger.warning(

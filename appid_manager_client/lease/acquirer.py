@@ -1,157 +1,31 @@
-"""The loops that follow the plan: what an acquire does is written once, and driven by a thread or by a coroutine.
+"""Performs acquires: on threads and in coroutines, until the client is closed.
 
-An acquire that nobody waits for any more (timeout, interrupt, cancelled task) is given up to the keeper.
+What an acquire does stands in `steps.py`, when it tries again in `waiting.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from concurrent.futures import wait
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import (
-    AppIdManagerError,
-    ClientClosed,
-    InvalidRequest,
-    NoAppIdAvailable,
-    ProductNotFound,
-    TransportError,
-)
-from ..events import Event, EventHook, EventKind, emit
+from ..errors import ClientClosed
+from ..events import EventHook
 from ..runtime import forks
 from ..runtime.executor import Executor
 from ..runtime.time import SystemTime
-from ..wire.api import ServiceApi
-from ..wire.models import Grant
-from ..wire.retry import MIN_PAUSE
 from .claim import Claim
 from .keeper import LeaseKeeper
 from .options import WaitOptions
+from .steps import AcquireSteps, Call, Pause, Steps
 from .waiting import AcquirePlan
 
 T = TypeVar("T")
 
-logger = logging.getLogger("appid_manager_client")
-
 _CLOSING_LOOK = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """Do `work`, which talks to the service. After `patience` seconds, raise `late()` instead of waiting on."""
-
-    work: Callable[[], Any]
-    patience: float | None
-    late: Callable[[], AppIdManagerError]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Do nothing for some seconds."""
-
-    seconds: float
-
-
-Steps = Generator[Call | Pause, Any, Claim]
-
-
-def _steps(
-    keeper: LeaseKeeper,
-    plan: AcquirePlan,
-    product_name: str,
-    open_claim: Callable[[], Claim],
-    on_event: EventHook | None,
-) -> Steps:
-    """What an acquire does, in order; gives the claim that was granted."""
-    api = keeper.api
-
-    def call(work: Callable[[], Any]) -> Call:
-        return Call(work, plan.patience, plan.out_of_time)
-
-    def pause(seconds: float) -> Pause:
-        moment = plan.available_at
-        left = seconds if moment is None else max(seconds, api.clock.seconds_until(moment))
-        kind = EventKind.WAITING
-        emit(on_event, Event(kind, api.base_url, product_name, None, left, plan.reason, moment))
-        logger.info("waiting %.1f s for an AppID of %s: %s", left, product_name, plan.reason)
-        return Pause(seconds)
-
-    claim = open_claim()
-    consulted = False
-    try:
-        while True:
-            yield from _fresh_hour(api, plan, product_name, call, pause)
-            plan.begin_try()
-            try:
-                outcome = yield call(partial(keeper.ask, claim, force=plan.options.force))
-            except TransportError as error:
-                yield pause(plan.after_error(error))
-                continue
-            except InvalidRequest as error:
-                if error.code != "request_ended" or plan.exhausted:
-                    raise
-                # An answer was lost, and what it brought has ended since: only a new request gets a new grant.
-                keeper.give_up(claim)
-                claim = open_claim()
-                yield Pause(MIN_PAUSE)
-                continue
-            if isinstance(outcome, Grant):
-                if plan.until_fresh_hour(api.clock.hour_end()) is None:
-                    keeper.emit(EventKind.ACQUIRED, claim, plan.waited)
-                    return claim
-                yield call(partial(keeper.settle, claim))
-                claim = open_claim()
-                continue
-            if not api.extended and not (consulted and api.clock.hour_known):
-                try:
-                    yield call(partial(consult_status, api, product_name))
-                    consulted = True
-                except TransportError:
-                    pass  # the plan goes by what the 202 said
-            yield pause(plan.after_wait(outcome))
-    except BaseException as error:
-        keeper.give_up(claim)
-        if isinstance(error, NoAppIdAvailable):
-            keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)
-        raise
-
-
-def _fresh_hour(
-    api: ServiceApi,
-    plan: AcquirePlan,
-    product_name: str,
-    call: Callable[[Callable[[], Any]], Call],
-    pause: Callable[[float], Pause],
-) -> Generator[Call | Pause, Any, None]:
-    """Wait for `not_before`, and for the next hour while less than `min_remaining` is left of this one."""
-    while plan.needs_hours:
-        try:
-            yield call(partial(api.learn_hours, product_name))
-        except TransportError as error:
-            plan.begin_try()
-            yield pause(plan.after_error(error))
-            continue
-        seconds = plan.until_fresh_hour(api.clock.hour_end())
-        if seconds is None:
-            return
-        yield pause(seconds)
-
-
-def consult_status(api: ServiceApi, product_name: str) -> None:
-    """What a legacy service's 202 leaves open: whether the product exists, and when the hour turns."""
-    api.learn_time()
-    if api.status(product_name).total == 0:
-        raise ProductNotFound(
-            f"{api.base_url} knows no product {product_name!r}: check the name, or run init_product first",
-            service=api.base_url,
-            code="product_not_found",
-            product_name=product_name,
-        )
+"""Seconds after which a coroutine that waits looks whether the client was closed."""
 
 
 class Acquirer:
@@ -168,7 +42,7 @@ class Acquirer:
         forks.register(self)
 
     def after_fork_in_child(self) -> None:
-        # A thread of the parent that began or ended its wait just then held the event's lock.
+        """Make the event anew: a thread of the parent may have held its lock."""
         closing, self._closing = self._closing, threading.Event()
         if closing.is_set():
             self._closing.set()
@@ -188,7 +62,7 @@ class Acquirer:
     ) -> Claim:
         """Get an AppID, waiting as `options` say.
 
-        `shielded` calls run in a thread of the executor, so that no interrupt can lose what an answer brings.
+        `shielded` calls run on the executor, so that no interrupt can lose what an answer brings.
         """
         steps = self._begin(product_name, options, open_claim)
         try:
@@ -236,7 +110,7 @@ class Acquirer:
         self.check_open()
         api = self._keeper.api
         plan = AcquirePlan(product_name, api.base_url, options, api.clock, self._system)
-        return _steps(self._keeper, plan, product_name, open_claim, self._on_event)
+        return AcquireSteps(self._keeper, plan, product_name, open_claim, self._on_event).run()
 
     def _perform(self, step: Call | Pause, shielded: bool) -> Any:
         self.check_open()
@@ -250,7 +124,7 @@ class Acquirer:
             if not wait([future], step.patience).done:
                 raise step.late()
             result = future.result()
-        # What came after the end was left, or given back, by the closing keeper: nobody may use it.
+        # What came after the end was given back, or left, by the closing keeper: it isn't ours.
         self.check_open()
         return result
 
@@ -269,7 +143,7 @@ class Acquirer:
             self.check_open()
             return future.result()
         finally:
-            # What runs, runs on; but no loop is to be told of it that may be closed by then.
+            # The call runs on, but must not tell a loop that may be closed by then.
             future.cancel()
 
     def check_open(self) -> None:

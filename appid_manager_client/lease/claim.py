@@ -1,6 +1,6 @@
-"""One claim on an AppID, from before the acquire is sent until the service confirmed that it ended.
+"""One claim on an AppID: from before the acquire is sent until the service confirmed its end.
 
-Data only: every transition is made by the keeper, under its lock.
+Data only. Every change of a claim's state is made in `ledger.py`.
 """
 
 from __future__ import annotations
@@ -19,29 +19,32 @@ class ClaimState(Enum):
     """Where a claim stands."""
 
     OPEN = auto()
-    """Nothing granted as far as is known, nothing on the wire."""
+    """Nothing was granted, as far as is known, and no acquire is on the wire."""
     SENDING = auto()
     """An acquire is on the wire."""
     HELD = auto()
     """Granted, and held by a lease."""
-    SETTLING = auto()
+    RELEASING = auto()
     """A release is on the wire."""
     OWED = auto()
-    """To be given back by the keeper, in the background."""
+    """To be released by the keeper, in the background."""
     ENDED = auto()
-    """Nothing is owed any more."""
+    """Nothing is left to do."""
 
 
 class Outcome(Enum):
-    """How giving a claim back went."""
+    """How the release of a claim went."""
 
     RELEASED = auto()
     NOT_HELD = auto()
-    """The service says that it is not ours, and this was the first try: it was lost before."""
+    """This was the first try, and the service says that it is not ours: it was lost before."""
     DEFERRED = auto()
     """Not delivered; the keeper goes on trying."""
     NOTHING = auto()
-    """There was nothing to do: it has ended, is being given back by another thread, or is a parent process's."""
+    """There was nothing to do.
+
+    The claim has ended, another thread releases it, or it belongs to the parent process.
+    """
 
 
 class Record(Protocol):
@@ -53,14 +56,14 @@ class Record(Protocol):
         """Write down what was granted."""
 
     def close(self) -> None:
-        """Nothing is owed any more: remove the record."""
+        """Remove the record: nothing is owed to the service any more."""
 
     def leave(self) -> None:
-        """This process can't deliver it: let another one find the record."""
+        """Keep the record for other processes: this one can't deliver the release."""
 
 
 class Owner(Protocol):
-    """Who wants to be told that a claim was lost."""
+    """Whoever wants to be told that a claim was lost."""
 
     def claim_lost(self, claim: Claim, reason: str) -> None:
         """The claim ended before it was given back."""
@@ -68,7 +71,7 @@ class Owner(Protocol):
 
 @dataclass(eq=False, slots=True)
 class Claim:
-    """See the module. Times are moments on the monotonic clock, in seconds."""
+    """See the module. Times are seconds on the monotonic clock."""
 
     product_name: str
     ttl: float | None = None
@@ -80,14 +83,14 @@ class Claim:
     state: ClaimState = ClaimState.OPEN
     abandoned: bool = False
     """Nobody waits for the acquire that is on the wire: what it gets is given back."""
-    doubts: list[tuple[float, float]] = field(default_factory=list)
-    """When acquires were sent and broke off whose answers never came."""
+    unanswered: list[tuple[float, float]] = field(default_factory=list)
+    """For each acquire whose answer never came: when it was sent, and when it broke off."""
     grant: Grant | None = None
     granted_at: float = 0.0
     heard_at: float = 0.0
     """When the last request was *sent* to which the service answered that the lease lives."""
     attempts: int = 0
-    """Releases tried so far without an answer."""
+    """How many releases were tried without an answer."""
     next_try: float = 0.0
     owed_since: float = 0.0
     last_error: str = ""
@@ -104,16 +107,16 @@ class Claim:
 
     @property
     def overdue_at(self) -> float:
-        """When a whole `ttl` will have gone by unheard."""
+        """When a whole `ttl` will have passed without a confirmed heartbeat."""
         return self.heard_at + (self.ttl or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingRelease:
-    """Something that is owed to the service and retried in the background.
+    """A release that is owed to the service, and retried in the background.
 
     Attributes:
-        product_name, appid: what it is; `appid` is `None` for an acquire whose answer never came.
+        product_name, appid: what it is; `appid` is `None` for an acquire without an answer.
         seconds: for how long it has been owed.
         attempts: how often it was tried.
         last_error: why the last try failed.

@@ -1,11 +1,22 @@
-"""How one claim is given back: which call, and what its answer means. No state and no waiting of its own."""
+"""How a claim is given back: which call is sent, and what its answer means.
+
+No state of claims and no waiting: when a release is tried again is for the keeper, or for the
+caller of `RepeatedRelease`.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
 
-from ..errors import AppIdManagerError, InvalidRequest, ProductNotFound, TransportError
+from ..errors import (
+    AppIdManagerError,
+    AuthenticationError,
+    InvalidRequest,
+    ProductNotFound,
+    ProtocolError,
+    TransportError,
+)
 from ..wire.api import NOT_HELD, ServiceApi
 from ..wire.models import AppIdState
 from .claim import Claim, Outcome
@@ -13,18 +24,61 @@ from .claim import Claim, Outcome
 logger = logging.getLogger("appid_manager_client")
 
 
-def deliver(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
-    """Give `claim` back with one call: `RELEASED`, or `NOT_HELD` when the service says that it isn't ours (any more).
+def give_back(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
+    """Release what `claim` got, or give up its acquire if the answer never came.
 
-    `look_first`: on a legacy service, only after its status showed that the AppID is still in use since our grant. To
-    be set for everything but the first release by the holder itself.
+    Args:
+        first: this is the first release, sent by the holder itself. Otherwise a field service is
+            asked first whether the AppID is still in use since our grant.
+
+    Returns:
+        `RELEASED`, or `NOT_HELD` when the service says that it is not ours (any more).
 
     Raises:
-        AppIdManagerError: it isn't known to have arrived; try again.
+        AppIdManagerError: the release isn't known to have arrived; try again.
     """
+    if claim.grant is None:
+        _abandon(api, claim)
+        # Either something was given back, or there was nothing to give back.
+        return Outcome.RELEASED
+    look_first = not first or api.was_reset(claim.product_name, claim.granted_at)
+    outcome = _release(api, claim, look_first=look_first)
+    if outcome is Outcome.NOT_HELD and not first:
+        # An earlier try arrived, and its answer was lost.
+        return Outcome.RELEASED
+    return outcome
+
+
+def release_if_held(api: ServiceApi, claim: Claim) -> Outcome:
+    """Release what another process was granted, if the service still shows that grant.
+
+    Returns:
+        `RELEASED`, or `NOT_HELD`.
+
+    Raises:
+        AppIdManagerError: the release isn't known to have arrived; try again.
+    """
+    if claim.grant is None:
+        return _abandon(api, claim)
+    return _release(api, claim, look_first=True)
+
+
+def is_pointless(api: ServiceApi, claim: Claim, error: AppIdManagerError) -> bool:
+    """Whether to stop giving up an acquire that has no answer.
+
+    So it is when what answers refuses the token, or never was an AppID service.
+    """
+    return (
+        claim.grant is None
+        and claim.record is None
+        and not api.extended
+        and isinstance(error, (AuthenticationError, ProtocolError))
+    )
+
+
+def _release(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
     grant = claim.grant
-    if grant is None:
-        return _deliver_doubt(api, claim)
+    assert grant is not None
     if (
         look_first
         and grant.lease_id is None
@@ -43,9 +97,11 @@ def deliver(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
 
 
 class RepeatedRelease:
-    """A release that is sent again while failures may pass, and what its answer means by then.
+    """A release that is sent again after failures that may pass, and what its answer means then.
 
-    `claim` is the grant that is given back, where it is known; `start_time` what a legacy service showed of it before.
+    Args:
+        claim: the grant that is given back, where it is known.
+        start_time: the start of the grant, as a field service showed it before the first try.
     """
 
     def __init__(
@@ -64,7 +120,7 @@ class RepeatedRelease:
         self._in_doubt = False  # an earlier try may have arrived, and its answer was lost
 
     def send(self, attempt: int) -> bool:
-        """Whether this or an earlier try released it; `False`: somebody else did.
+        """Return whether this or an earlier try released it; `False`: somebody else did.
 
         Raises:
             AppIdManagerError: it was refused, or isn't known to have arrived.
@@ -81,7 +137,7 @@ class RepeatedRelease:
             self._in_doubt = self._in_doubt or error.maybe_received
             raise
         except InvalidRequest as error:
-            # What was never known to be held here may be a typo, however often it was sent.
+            # An AppID that was never known to be held here may be a typo, however often it is sent.
             if self._in_doubt and self._claim is not None and error.code in NOT_HELD:
                 return True
             if error.code in ("already_released", "lease_mismatch"):
@@ -91,9 +147,10 @@ class RepeatedRelease:
 
 
 def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) -> bool:
-    """Whether a legacy service still shows the AppID in use since the moment of our own grant.
+    """Whether a field service still shows the AppID in use since our own grant.
 
-    Looking and releasing are two calls there: a limit of those services that nothing on this side can lift.
+    Looking and releasing are two calls there: somebody else's release and acquire can fall in
+    between, and nothing on this side can prevent that.
     """
     entry = api.status(product_name).find(appid, product_name)
     return (
@@ -103,8 +160,8 @@ def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) 
     )
 
 
-def _deliver_doubt(api: ServiceApi, claim: Claim) -> Outcome:
-    """An acquire whose answer never came: an extended service forgets it by its id, a legacy one can't."""
+def _abandon(api: ServiceApi, claim: Claim) -> Outcome:
+    """Give up an acquire by its request id; a field service can't, and the log names candidates."""
     try:
         released = api.abandon(claim.product_name, claim.request_id)
     except ProductNotFound:
@@ -113,22 +170,22 @@ def _deliver_doubt(api: ServiceApi, claim: Claim) -> Outcome:
         if error.code != "missing_appid":
             raise
         api.extended = False
-        warn_of_candidates(api, claim.product_name, claim.doubts)
+        warn_of_candidates(api, claim.product_name, claim.unanswered)
         return Outcome.NOT_HELD
     return Outcome.NOT_HELD if released.appid is None else Outcome.RELEASED
 
 
 def warn_of_candidates(
-    api: ServiceApi, product_name: str, doubts: Sequence[tuple[float, float]]
+    api: ServiceApi, product_name: str, unanswered: Sequence[tuple[float, float]]
 ) -> None:
-    """Say which AppIDs a legacy service may have handed out in answers that never came."""
+    """Log which AppIDs a field service may have handed out in answers that never came."""
     try:
         entries = api.status(product_name).appids
     except AppIdManagerError:
         entries = ()
     spans = [
         (api.clock.earliest(sent) * 1000, api.clock.latest(broken) * 1000)
-        for sent, broken in doubts
+        for sent, broken in unanswered
     ]
     candidates = [
         entry.appid
@@ -138,8 +195,8 @@ def warn_of_candidates(
         and any(low <= entry.start_time <= high for low, high in spans)
     ]
     logger.warning(
-        "the answer to an acquire of %s at %s was lost; this service can't tell what it handed out, so an AppID "
-        "may stay in use until somebody releases it (candidates: %s)",
+        "the answer to an acquire of %s at %s was lost; this service can't tell what it handed "
+        "out, so an AppID may stay in use until somebody releases it (candidates: %s)",
         product_name,
         api.base_url,
         ", ".join(candidates) or "none found",

@@ -1,4 +1,4 @@
-"""What every lease has in common: the public type `Lease`, its states, and what it tells of its AppID.
+"""What every lease has in common: the public type `Lease`, its states, and what it tells.
 
 How an AppID is got and given back is for the kinds of lease: `lease/lease.py` has those of a
 client, `pool/lease.py` those of a pool.

@@ -16,6 +16,7 @@ from typing import Self
 
 from ..errors import LeaseInUse, LeaseLost
 from ..runtime import forks
+from ..runtime.executor import call_aside
 from ..wire.clock import ServerClock
 from .acquirer import Acquirer
 from .claim import Claim, ClaimState, Outcome
@@ -115,7 +116,8 @@ class ClientLease(Lease):
 
         Raises:
             NoAppIdAvailable: the wait is over.
-            ProductNotFound, AuthenticationError, TransportError, ProtocolError: there's no point in waiting.
+            ProductNotFound, AuthenticationError, TransportError, ProtocolError: waiting would not
+                help.
             LeaseInUse: it holds, or waits for, an AppID already.
         """
         self._begin()
@@ -130,7 +132,10 @@ class ClientLease(Lease):
         return self
 
     async def acquire_async(self) -> Self:
-        """`acquire()` for coroutines: the wait holds no thread, and a cancelled one gives back what it got."""
+        """`acquire()` for coroutines: the wait holds no thread.
+
+        A task that is cancelled meanwhile gives back what it got.
+        """
         self._begin()
         try:
             await self._acquirer.acquire_async(
@@ -143,9 +148,10 @@ class ClientLease(Lease):
         return self
 
     def release(self) -> bool:
-        """Give the AppID back. Says whether the service confirmed that here and now.
+        """Give the AppID back. Returns whether the service confirmed that here and now.
 
-        Only the first call does anything; what can't be delivered is deferred, not raised.
+        Only the first call does anything. A release that can't be delivered is retried in the
+        background, not raised.
         """
         outcome = Outcome.DEFERRED
         try:
@@ -154,15 +160,15 @@ class ClientLease(Lease):
                 return False
             outcome = self._keeper.release(claim)
         except BaseException:
-            # An interrupt can strike before the claim is taken, or before a helper has it: nobody else would give it
-            # back, or only once nothing holds the traceback any more.
+            # An interrupt can strike before the claim is taken, or before the executor has it.
+            # Nobody else would give it back, or only once nothing holds the traceback any more.
             self._give_up_held()
             raise
         self._released()
         return outcome is Outcome.RELEASED
 
     async def release_async(self) -> bool:
-        """`release()` for coroutines. Cancelling it doesn't stop it: the release goes on to its end."""
+        """`release()` for coroutines. Cancelling it doesn't stop the release."""
         claim = self._take_for_release()
         if claim is None:
             return False
@@ -182,15 +188,17 @@ class ClientLease(Lease):
         return outcome is Outcome.RELEASED
 
     def renew(self, *, within: float | None = None, timeout: float | None = None) -> bool:
-        """Give this AppID back and take a fresh one, for the next hour: for jobs that are longer than an hour.
+        """Give this AppID back and take a fresh one of the next hour: for jobs of several hours.
 
-        The holder chooses the moment, so that no AppID is in use while the hour turns. With this hour still
-        running, the wait for the next one is part of the call.
+        The holder chooses when, so that no AppID is in use while the hour turns. While this hour
+        still runs, the wait for the next one is part of the call.
 
         Args:
-            within: only if at most these seconds are left of the lease's hour (or it is over); otherwise nothing
-                happens, so that a job can call it at each of its steps. `None`: in any case.
-            timeout: seconds that getting the new AppID may take; `None`: as the lease's options say.
+            within: renew only if at most these seconds are left of the lease's hour (or it is
+                over); otherwise do nothing. A job can so call it at each of its steps. `None`:
+                renew in any case.
+            timeout: seconds that getting the new AppID may take; `None`: as the lease's options
+                say.
 
         Returns:
             Whether there is a new AppID.
@@ -231,19 +239,19 @@ class ClientLease(Lease):
         return True
 
     def __del__(self) -> None:
-        # No lock, no network, no join in here: it may run in any thread, in the middle of anything.
+        # No lock, no network, no join in here: it may run in any thread, at any point.
         claim = getattr(self, "_claim", None)
         if claim is None or claim.pid != os.getpid() or claim.state is not ClaimState.HELD:
             return
         self._keeper.forget(claim)
         if self._state is not LeaseState.HELD:
-            return  # interrupts struck while it was given back, and again while that was mended
+            return  # interrupts struck during its release, and again while that was mended
         self._warn_forgotten(claim.appid)
 
     # --- transitions
 
     def _open_claim(self) -> Claim:
-        # Known here before the keeper has it: an interrupt in between leaves it to `_fail`.
+        # Known here before the keeper has it: after an interrupt in between, `_fail` ends it.
         claim = self._claim = Claim(
             self._product_name,
             ttl=self._options.ttl,
@@ -257,7 +265,8 @@ class ClientLease(Lease):
         with self._lock:
             if self._state not in (LeaseState.NEW, LeaseState.RELEASED, LeaseState.LOST):
                 raise LeaseInUse(
-                    f"this lease of {self._product_name} is {self._state.value} already: make one lease for each block"
+                    f"this lease of {self._product_name} is {self._state.value} already: "
+                    "make one lease for each block"
                 )
             self._claim = None
             self._pid = os.getpid()
@@ -284,7 +293,7 @@ class ClientLease(Lease):
             return self._claim
 
     def _give_up_held(self) -> None:
-        """Whatever came in between: what was to be released goes back, now or in the background."""
+        """After an interrupt: what was to be released goes back, now or in the background."""
         with self._lock:
             if self._pid != os.getpid() or self._state not in (
                 LeaseState.HELD,
@@ -302,7 +311,8 @@ class ClientLease(Lease):
                 self._state = LeaseState.ACQUIRING
                 return self._claim
         raise LeaseLost(
-            f"the lease of {self._product_name} was given back by another thread during its renewal",
+            f"the lease of {self._product_name} was given back by another thread during its "
+            "renewal",
             service=self._keeper.api.base_url,
             product_name=self._product_name,
         )
@@ -313,6 +323,7 @@ class ClientLease(Lease):
                 self._state = LeaseState.RELEASED
 
     def claim_lost(self, claim: Claim, reason: str) -> None:
+        """The keeper says that the claim ended before it was given back."""
         with self._lock:
             if claim is not self._claim or self._state not in (
                 LeaseState.HELD,
@@ -323,7 +334,7 @@ class ClientLease(Lease):
             self._loss = reason
         on_lost = self._options.on_lost
         if on_lost is not None:
-            self._keeper.run_aside(partial(on_lost, self), f"on_lost of {self!r}")
+            call_aside(partial(on_lost, self), f"on_lost of {self!r}")
 
     def _renewal_options(self, hour_end: float | None, timeout: float | None) -> WaitOptions:
         options = replace(self._options.wait, not_before=hour_end)

@@ -12,9 +12,8 @@ from .held import Lease
 DEFAULT_TTL = 60.0
 """Seconds without a heartbeat after which an extended service ends a lease by itself."""
 
-
 MAX_HOLDER = 200
-"""Characters that the text about a holder may have (wire contract, "Extensions")."""
+"""The most characters of the text about a holder (wire contract, "Extensions")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +21,15 @@ class WaitOptions:
     """How an acquire waits.
 
     Attributes:
-        max_retries: how many tries follow the first one (seed: 60).
-        retry_interval: seconds between polls while every AppID is taken (seed: 60); also the longest backoff.
-        timeout: seconds that the whole call may take; `None`: no bound but `max_retries`; 0: one try, no waiting.
+        max_retries: how many tries follow the first one (documented default: 60).
+        retry_interval: seconds between polls while every AppID is taken (documented default: 60);
+            also the longest backoff.
+        timeout: seconds that the whole call may take; `None`: no bound but `max_retries`; 0: one
+            try, no waiting.
         force: take an AppID that was already used in this hour.
         min_remaining: seconds that must be left of the hour; with less, wait for the next hour.
-        not_before: don't ask before this moment, in seconds since the Unix epoch on the service's clock.
+        not_before: don't ask before this time, in seconds since the Unix epoch on the service's
+            clock.
     """
 
     max_retries: int = 60

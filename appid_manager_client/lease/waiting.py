@@ -1,7 +1,8 @@
-"""When to try again: a plan without I/O. It is told what happened, and says how long to pause or raises.
+"""When an acquire is tried again: a plan without I/O.
 
-Apart from `init`, nothing becomes free in the middle of an hour (wire contract, "The rule of the hour"): the plan polls
-at `retry_interval`, as the seed has it, and wakes besides exactly when the service's hour turns.
+It is told what happened, and returns how long to pause, or raises. Apart from `init`, nothing
+becomes free in the middle of an hour (wire contract, "The rule of the hour"). So the plan polls at
+`retry_interval`, as documented, and wakes besides exactly when the service's hour turns.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ class AcquirePlan:
         self.reason = ""
         """What the pause that was decided last is for, in words."""
         self.available_at: float | None = None
-        """The moment on the service's clock for which it waits, in epoch seconds; `None` if that isn't known."""
+        """The time on the service's clock that it waits for (epoch seconds); `None`: unknown."""
 
     def begin_try(self) -> None:
-        """Count a try that is about to be sent, and keep when that was."""
+        """Count a try that is about to be sent, and note the time."""
         self._tries += 1
         self._asked = self._system.monotonic()
 
     @property
     def patience(self) -> float | None:
-        """Seconds until the call's deadline, for what is on the wire; `None` where nothing bounds it."""
+        """Seconds until the deadline, for a call on the wire; `None` where there is none."""
         if not self.options.timeout:
             return None
         return max(0.0, self._started + self.options.timeout - self._system.monotonic())
@@ -70,7 +71,8 @@ class AcquirePlan:
     def until_fresh_hour(self, hour_end: float | None) -> float | None:
         """Seconds to wait before an AppID is of use; `None` if it is now.
 
-        That is until `not_before`, and until the next hour if less than `min_remaining` is left of this one.
+        That is until `not_before`, and until the next hour if less than `min_remaining` is left
+        of this one.
 
         Raises:
             ValueError: `min_remaining` is as long as an hour.
@@ -84,7 +86,8 @@ class AcquirePlan:
             return None
         if needed >= self._clock.hour_length:
             raise ValueError(
-                f"min_remaining must be less than an hour ({self._clock.hour_length:g} s), not {needed:g}"
+                f"min_remaining must be less than an hour ({self._clock.hour_length:g} s), "
+                f"not {needed:g}"
             )
         if self._clock.seconds_before(hour_end) >= needed:
             return None
@@ -141,21 +144,24 @@ class AcquirePlan:
         return self._system.monotonic() - self._started
 
     def _available_at(self, wait: Wait) -> float | None:
-        """The earliest moment for which waiting makes sense, on the service's clock; `None` if unknown."""
+        """The earliest time worth waiting for, on the service's clock; `None` if unknown."""
         if self.options.force:
             return None
         if wait.available_at_ms is not None:
             return wait.available_at_ms / 1000
-        # The hour that the try fell into, not the present one: it may have turned since, and then it's time already.
+        # The hour that the try fell into: the hour may have turned since, and the wait is over.
         return self._clock.hour_end_after(self._clock.earliest(self._asked))
 
     def _pause_until(self, moment: float, why: str) -> float:
-        """Never a millisecond early on the service's clock, and a little late so that not all come at once."""
+        """Seconds until `moment` on the service's clock, never a millisecond early.
+
+        And a little late, so that not all who wait come at once.
+        """
         pause = self._clock.seconds_until(moment)
         left = self._left()
         jitter = BOUNDARY_JITTER
         if left is not None:
-            # A try without a moment for its answer would only burn what it gets.
+            # A try that has no time for its answer would only burn what it gets.
             if max(pause, MIN_PAUSE) > left - MIN_PAUSE:
                 raise self._exhausted(why, moment)
             jitter = min(jitter, (left - pause) / 2)
@@ -163,7 +169,7 @@ class AcquirePlan:
         return max(MIN_PAUSE, pause + self._system.uniform(0, jitter))
 
     def _before_deadline(self, pause: float) -> float | None:
-        """The pause, shortened so that the last try still has a moment; `None` if no try fits any more."""
+        """The pause, shortened so that a last try has time; `None` if no try fits any more."""
         left = self._left()
         if left is None or pause <= left - _LAST_TRY_MARGIN:
             return pause
@@ -178,8 +184,8 @@ class AcquirePlan:
     def _exhausted(self, why: str, available_at: float | None) -> NoAppIdAvailable:
         tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
         message = (
-            f"no AppID of product {self._product_name!r} at {self._service}: {why}; gave up after {tries} "
-            f"in {self.waited:.1f} s"
+            f"no AppID of product {self._product_name!r} at {self._service}: {why}; "
+            f"gave up after {tries} in {self.waited:.1f} s"
         )
         retry_after = None
         if available_at is not None:

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from ..errors import AppIdManagerError, TransportError
 from ..events import EventKind
-from ..lease.acquirer import consult_status
+from ..lease.steps import consult_status
 from ..lease.claim import Claim, Owner
 from ..lease.keeper import LeaseKeeper
 from ..wire.models import Grant, Wait

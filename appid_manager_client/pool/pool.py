@@ -346,7 +346,7 @@ class LeasePool:
         for waiter in todo.tell:
             self._tell(waiter)
         for slot in todo.give_back:
-            self._begin(partial(self._keeper.settle, slot.claim), self._settled, slot)
+            self._begin(partial(self._keeper.try_release, slot.claim), self._settled, slot)
         for claim in todo.give_up:
             self._keeper.give_up(claim)
         for wanted in todo.ask:

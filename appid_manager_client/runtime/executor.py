@@ -6,6 +6,7 @@ itself goes on in a thread of the executor. What the call does is for its caller
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from . import forks
 from .time import SystemTime
 
 T = TypeVar("T")
+
+logger = logging.getLogger("appid_manager_client")
 
 _INTERRUPTS_ENDURED = 3
 
@@ -109,3 +112,22 @@ def _done_here(work: Callable[[], T]) -> Future[T]:
     except BaseException as error:
         future.set_exception(error)
     return future
+
+
+def call_aside(callback: Callable[[], object], what: str) -> None:
+    """Call a user's callback on a thread of its own; what it raises is logged.
+
+    Not on an executor: its threads are bounded, needed for calls to the service, and waited for
+    at the end of the process.
+    """
+
+    def run() -> None:
+        try:
+            callback()
+        except Exception:
+            logger.exception("%s failed", what)
+
+    try:
+        threading.Thread(target=run, name="appid-callback", daemon=True).start()
+    except RuntimeError:
+        logger.warning("%s was not called: no thread can be started any more", what)

@@ -88,7 +88,7 @@ def test_a_child_that_outlives_its_parents_ttl_calls_no_lease_of_the_parents_los
         with _program(CHILD + OVERDUE, service) as program:
             assert program.expect("child", timeout=40) == ["0"]
             assert program.wait() == 0, program.story
-            assert "lost a1 of p" not in program.story
+            assert "lost AppID a1 (product p)" not in program.story
         assert service.in_use("p") == []
 
 

@@ -206,7 +206,7 @@ def test_the_exit_with_a_service_that_hangs_is_bounded(field_service: FieldServi
             program.tell()
         with field_service.hold("release"):
             assert program.wait(timeout=30) == 0
-        assert program.story.count("could not give back") >= 1
+        assert program.story.count("could not be given back") >= 1
 
 
 FORK = """

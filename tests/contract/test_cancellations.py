@@ -88,5 +88,5 @@ def test_at_whichever_await_a_task_is_cancelled_the_appid_is_given_back(
             if not struck:
                 break
             gc.collect()
-            wait_until(lambda: not client._keeper._claims and not any_service.in_use())
+            wait_until(lambda: client._keeper.idle and not any_service.in_use())
     assert 3 < nth < 999

@@ -69,9 +69,7 @@ def test_wherever_an_interrupt_strikes_the_appid_is_given_back_and_nothing_stays
                 break
             gc.collect()  # what the interrupt's traceback kept alive
             # Not by the end of the client, which gives back all: while it goes on.
-            wait_until(
-                lambda: not client._keeper._claims and not any_service.in_use(), what=striker.where
-            )
+            wait_until(lambda: client._keeper.idle and not any_service.in_use(), what=striker.where)
     assert moment > 50
 
 

@@ -204,7 +204,7 @@ def test_a_release_that_can_t_be_delivered_is_deferred_and_masks_nothing(
     assert lease.released
     wait_until(lambda: not any_service.in_use(), what="the deferred release is delivered")
     wait_until(lambda: not client.pending_releases)
-    assert "could not give back a of p yet" in caplog.text
+    assert "release of AppID a (product p) failed; retrying in the background" in caplog.text
 
 
 def test_what_is_owed_while_the_service_is_down_is_shown_and_delivered_when_it_is_back(
@@ -244,7 +244,7 @@ def test_a_release_that_hears_that_the_appid_is_not_ours_marks_the_lease_lost(
             assert other.release_appid("a", "p")
     wait_until(lambda: told)
     assert lease.lost and told == [lease]
-    assert "lost a of p" in caplog.text
+    assert "lost AppID a (product p)" in caplog.text
     with pytest.raises(LeaseLost):
         lease.check()
 

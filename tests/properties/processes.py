@@ -18,11 +18,13 @@ from appid_manager_client.lease.acquirer import Acquirer
 from appid_manager_client.lease.claim import Claim, ClaimState, Record
 from appid_manager_client.lease.held import Lease
 from appid_manager_client.lease.keeper import LeaseKeeper
+from appid_manager_client.lease.lease import ClientLease
 from appid_manager_client.lease.options import LeaseOptions, WaitOptions
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.transport import Answer, Transport
 from tests.support.machine import TurnedSystem
+from tests.support.threadless import IdleWorker, InlineExecutor
 from tests.support.waiting import PATIENCE
 
 TTL = 60.0
@@ -131,11 +133,19 @@ class Process:
         self.journal = journal
         self.transport = FatefulTransport(Settings.resolve(url, auth_token=token), system)
         self.api = ServiceApi(self.transport, ServerClock(system))
-        self.keeper = LeaseKeeper(self.api, system, open_record=self._record, threaded=False)
+        self.claims: list[Claim] = []
+        self.keeper = LeaseKeeper(
+            self.api,
+            system,
+            open_record=self._record,
+            executor=InlineExecutor(system),
+            worker=IdleWorker(system),
+        )
         self.acquirer = Acquirer(self.keeper, system)
         self.leases: list[Lease] = []
 
     def _record(self, claim: Claim) -> Record:
+        self.claims.append(claim)
         return self.journal.open(
             service=self.transport.base_url,
             product_name=claim.product_name,
@@ -172,30 +182,27 @@ class Process:
 
     def _new_lease(self, product: str, tries: int) -> Lease:
         wait = WaitOptions(max_retries=tries, retry_interval=5)
-        return Lease(self.keeper, self.acquirer, product, LeaseOptions(wait, TTL, None, None))
+        return ClientLease(self.keeper, self.acquirer, product, LeaseOptions(wait, TTL, None, None))
 
     def beat(self) -> None:
         """Do what the keeper's thread does when it is due."""
-        self.system.turn(self.keeper._seconds_to_next() or 0)
-        self.keeper.tend()
+        self.system.turn(self.keeper.run_once() or 0)
+        self.keeper.run_once()
 
     @property
     def quiet(self) -> bool:
         """Whether nothing is on the wire."""
-        on_the_wire = (ClaimState.SENDING, ClaimState.SETTLING)
-        return all(claim.state not in on_the_wire for claim in list(self.keeper._claims))
+        on_the_wire = (ClaimState.SENDING, ClaimState.RELEASING)
+        return all(claim.state not in on_the_wire for claim in self.claims)
 
     def die(self) -> None:
         """As kill -9 leaves it: nothing is sent any more, and the kernel frees the locks."""
-        for claim in list(self.keeper._claims):
+        for claim in self.claims:
             claim.pid = -1
             if claim.record is not None:
                 claim.record.leave()
-            claim.state = ClaimState.ENDED
-        self.keeper._claims.clear()
         self.close()
 
     def close(self) -> None:
         self.acquirer.close()
-        self.keeper._releasers.close()
         self.transport.close()

@@ -112,7 +112,7 @@ class Leases(RuleBasedStateMachine):
 
     @rule(index=indices, fates=fates)
     def tend(self, index: int, fates: list[Fate]) -> None:
-        self._do(index, lambda process: process.keeper.tend(), fates)
+        self._do(index, lambda process: process.keeper.run_once(), fates)
 
     # The rules below are stories: faults that only together, in this order, could cost an AppID.
 
@@ -141,7 +141,7 @@ class Leases(RuleBasedStateMachine):
             lease.release()
         else:
             self.system.turn(TTL / 3 + 1)
-            process.keeper.tend()
+            process.keeper.run_once()
 
     @rule(index=indices)
     def release_while_a_heartbeat_is_on_its_way(self, index: int) -> None:
@@ -190,7 +190,7 @@ class Leases(RuleBasedStateMachine):
         for process in self.processes:
             process.transport.arrive_late()
             for _ in range(20):
-                process.keeper.tend()
+                process.keeper.run_once()
                 if not process.keeper.pending:
                     break
                 self.system.turn(0.3)
@@ -236,7 +236,7 @@ class Leases(RuleBasedStateMachine):
             ]
             assert len(grants) == len(set(grants)), "an AppID was handed out twice in an hour"
             assert self.service.in_use(self.product) == []
-            assert [process.keeper._claims for process in self.processes] == [set()] * 2
+            assert all(process.keeper.idle for process in self.processes)
             assert os.listdir(self.journal.directory) == [], "a file of the journal was left"
         finally:
             for process in self.processes:
@@ -251,7 +251,7 @@ class Leases(RuleBasedStateMachine):
             for lease in process.leases:
                 lease.release()
             for _ in range(200):
-                pause = process.keeper.tend()
+                pause = process.keeper.run_once()
                 if pause is None:
                     break
                 self.system.turn(pause)

@@ -28,6 +28,7 @@ from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.transport import Answer
+from tests.support.threadless import IdleWorker, InlineExecutor
 
 PRODUCT = "p"
 EPOCH = 1_700_000_000.0
@@ -309,7 +310,12 @@ class World(Executor):
         )
         self.clock = ServerClock(self.time)
         self.api = ServiceApi(self.wire, self.clock)  # type: ignore[arg-type]
-        self.keeper = LeaseKeeper(self.api, self.time, threaded=False)
+        self.keeper = LeaseKeeper(
+            self.api,
+            self.time,
+            executor=InlineExecutor(self.time),
+            worker=IdleWorker(self.time),
+        )
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
         self._pools: list[LeasePool] = []
@@ -386,7 +392,7 @@ class World(Executor):
             self.after(0.01, self._keep)
 
     def _keep(self) -> None:
-        pause = self.keeper.tend()
+        pause = self.keeper.run_once()
         self._keeping = bool(self.keeper.pending) and pause is not None
         if self._keeping:
             self.after(max(0.01, pause or 0.0), self._keep)

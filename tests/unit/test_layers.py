@@ -27,7 +27,7 @@ ORDER = {
     "runtime": "forks time executor worker signals",
     "wire": "models failures deadlines transport clock retry api",
     "journal": "lockedfile journal reaping",
-    "lease": "claim held options heartbeat giveback keeper waiting acquirer lease",
+    "lease": "claim held options ledger heartbeat giveback reports keeper waiting steps acquirer unmanaged lease",
     "pool": "model hour demand calls lease queue slots refusals plan pool",
     "decorator": "injection wrappers decorator",
     "server": "hours clock settings operations store http run __init__",

@@ -438,7 +438,7 @@ def test_a_lease_that_was_lost_is_not_handed_out_again(world_at: MakeWorld) -> N
     lent = world.service.log[0]
     world.service.end(lent, world.service_ms())
     world.time.now += 25
-    world.keeper.tend()
+    world.keeper.run_once()
     assert caller.lease.lost and not caller.lease.held
     caller.give_back()
     world.run(1.0)

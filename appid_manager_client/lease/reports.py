@@ -1,0 +1,70 @@
+"""What the log and the client's event hook are told of claims. Decides nothing."""
+
+from __future__ import annotations
+
+import logging
+
+from .. import events
+from ..errors import AppIdManagerError
+from ..events import Event, EventHook, EventKind
+from ..runtime.time import SystemTime
+from .claim import Claim, Outcome
+
+logger = logging.getLogger("appid_manager_client")
+
+_UNKNOWN = "of an unanswered acquire"
+
+
+class Reports:
+    """The reports about one client's claims."""
+
+    def __init__(self, service: str, on_event: EventHook | None, system: SystemTime) -> None:
+        self._service = service
+        self._on_event = on_event
+        self._system = system
+
+    def emit(self, kind: EventKind, claim: Claim, seconds: float | None = None) -> None:
+        """Tell the event hook."""
+        event = Event(kind, self._service, claim.product_name, claim.appid, seconds)
+        events.emit(self._on_event, event)
+
+    def release(self, claim: Claim, outcome: Outcome, error: AppIdManagerError | None) -> None:
+        """A release was tried. The first failure is a warning, further ones are details."""
+        appid, product = claim.appid or _UNKNOWN, claim.product_name
+        if outcome is Outcome.RELEASED:
+            logger.debug("released AppID %s (product %s)", appid, product)
+            self.emit(EventKind.RELEASED, claim, self._held(claim) if claim.grant else None)
+        elif outcome is Outcome.NOTHING:
+            logger.warning("the answer to an acquire of %s was lost: %s", product, error)
+        elif claim.attempts == 1:
+            logger.warning(
+                "release of AppID %s (product %s) failed; retrying in the background: %s",
+                appid,
+                product,
+                error,
+            )
+            self.emit(EventKind.DEFERRED, claim)
+        else:
+            logger.debug("release of AppID %s (product %s) failed again: %s", appid, product, error)
+
+    def lost(self, claim: Claim, reason: str) -> None:
+        """A claim ended before it was given back."""
+        logger.warning("lost AppID %s (product %s): %s", claim.appid, claim.product_name, reason)
+        self.emit(EventKind.LOST, claim, self._held(claim))
+
+    def left(self, claim: Claim) -> None:
+        """The process ends, or the client was closed, and the release of a claim is still owed."""
+        what = "the AppID stays" if claim.appid else "what the acquire got, if anything, stays"
+        where = "in the journal" if claim.record is not None else "in use at the service"
+        logger.error(
+            "AppID %s (product %s) could not be given back before the end; %s %s (%s)",
+            claim.appid or _UNKNOWN,
+            claim.product_name,
+            what,
+            where,
+            claim.last_error,
+        )
+        self.emit(EventKind.LEFT, claim)
+
+    def _held(self, claim: Claim) -> float:
+        return self._system.monotonic() - claim.granted_at

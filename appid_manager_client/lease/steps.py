@@ -1,0 +1,175 @@
+"""What an acquire does, in order: written once, for threads and coroutines alike.
+
+The steps are a generator of calls and pauses; `acquirer.py` performs them. When to try again is
+decided by the plan (`waiting.py`). A claim that nobody waits for any more (timeout, interrupt,
+cancelled task) is given up to the keeper.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..errors import (
+    AppIdManagerError,
+    InvalidRequest,
+    NoAppIdAvailable,
+    ProductNotFound,
+    TransportError,
+)
+from ..events import Event, EventHook, EventKind, emit
+from ..wire.api import ServiceApi
+from ..wire.models import Wait
+from ..wire.retry import MIN_PAUSE
+from .claim import Claim
+from .keeper import LeaseKeeper
+from .waiting import AcquirePlan
+
+logger = logging.getLogger("appid_manager_client")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Do `work`, which talks to the service. After `patience` seconds, raise `late()`."""
+
+    work: Callable[[], Any]
+    patience: float | None
+    late: Callable[[], AppIdManagerError]
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do nothing for some seconds."""
+
+    seconds: float
+
+
+Steps = Generator[Call | Pause, Any, Claim]
+
+
+class AcquireSteps:
+    """The steps of one acquire.
+
+    Args:
+        open_claim: makes a claim; called again where only a new request can get a grant.
+    """
+
+    def __init__(
+        self,
+        keeper: LeaseKeeper,
+        plan: AcquirePlan,
+        product_name: str,
+        open_claim: Callable[[], Claim],
+        on_event: EventHook | None,
+    ) -> None:
+        self._keeper = keeper
+        self._api = keeper.api
+        self._plan = plan
+        self._product_name = product_name
+        self._open_claim = open_claim
+        self._on_event = on_event
+        self._checked = False
+
+    def run(self) -> Steps:
+        """Yield each step, to be sent its result or its error. Returns the claim with the grant."""
+        plan, keeper = self._plan, self._keeper
+        claim = self._open_claim()
+        try:
+            while True:
+                yield from self._wait_for_fresh_hour()
+                plan.begin_try()
+                try:
+                    outcome = yield self._call(partial(keeper.ask, claim, force=plan.options.force))
+                except TransportError as error:
+                    yield self._pause(plan.after_error(error))
+                    continue
+                except InvalidRequest as error:
+                    if error.code != "request_ended" or plan.exhausted:
+                        raise
+                    # An answer was lost, and the lease that it brought has ended since.
+                    keeper.give_up(claim)
+                    claim = self._open_claim()
+                    yield Pause(MIN_PAUSE)
+                    continue
+                if isinstance(outcome, Wait):
+                    yield from self._check_product()
+                    yield self._pause(plan.after_wait(outcome))
+                elif plan.until_fresh_hour(self._api.clock.hour_end()) is None:
+                    keeper.emit(EventKind.ACQUIRED, claim, plan.waited)
+                    return claim
+                else:
+                    # It came so late that too little is left of its hour.
+                    yield self._call(partial(keeper.try_release, claim))
+                    claim = self._open_claim()
+        except BaseException as error:
+            keeper.give_up(claim)
+            if isinstance(error, NoAppIdAvailable):
+                keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)
+            raise
+
+    def _wait_for_fresh_hour(self) -> Generator[Call | Pause, Any, None]:
+        """Wait for `not_before`, and for an hour of which `min_remaining` is left."""
+        plan = self._plan
+        while plan.needs_hours:
+            try:
+                yield self._call(partial(self._api.learn_hours, self._product_name))
+            except TransportError as error:
+                plan.begin_try()
+                yield self._pause(plan.after_error(error))
+                continue
+            seconds = plan.until_fresh_hour(self._api.clock.hour_end())
+            if seconds is None:
+                return
+            yield self._pause(seconds)
+
+    def _check_product(self) -> Generator[Call | Pause, Any, None]:
+        """After the first 202 of a field service, and while its hours are unknown."""
+        if self._api.extended or (self._checked and self._api.clock.hour_known):
+            return
+        try:
+            yield self._call(partial(consult_status, self._api, self._product_name))
+            self._checked = True
+        except TransportError:
+            pass  # the plan goes by what the 202 said
+
+    def _call(self, work: Callable[[], Any]) -> Call:
+        return Call(work, self._plan.patience, self._plan.out_of_time)
+
+    def _pause(self, seconds: float) -> Pause:
+        plan, api = self._plan, self._api
+        until = plan.available_at
+        left = seconds if until is None else max(seconds, api.clock.seconds_until(until))
+        emit(
+            self._on_event,
+            Event(
+                EventKind.WAITING,
+                api.base_url,
+                self._product_name,
+                None,
+                left,
+                plan.reason,
+                until,
+            ),
+        )
+        logger.info("waiting %.1f s for an AppID of %s: %s", left, self._product_name, plan.reason)
+        return Pause(seconds)
+
+
+def consult_status(api: ServiceApi, product_name: str) -> None:
+    """Ask what a field service's 202 leaves open: whether it knows the product, and its hours.
+
+    Raises:
+        ProductNotFound: the service knows no such product.
+    """
+    api.learn_time()
+    if api.status(product_name).total == 0:
+        raise ProductNotFound(
+            f"{api.base_url} knows no product {product_name!r}: check the name, "
+            "or run init_product first",
+            service=api.base_url,
+            code="product_not_found",
+            product_name=product_name,
+        )

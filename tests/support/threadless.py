@@ -1,0 +1,41 @@
+"""Executors and workers without threads, for tests that turn the clock by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
+from appid_manager_client.runtime.executor import Executor
+from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.runtime.worker import Worker
+
+T = TypeVar("T")
+
+
+class InlineExecutor(Executor):
+    """Carries each call out where it is submitted; interrupts strike whoever submitted it."""
+
+    def __init__(self, system: SystemTime) -> None:
+        super().__init__("inline", 1, system)
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class IdleWorker(Worker[None]):
+    """A worker that does no round: the test calls `run_once` itself."""
+
+    def __init__(self, system: SystemTime) -> None:
+        super().__init__("idle", lambda message: None, system)
+
+    def wake(self) -> None:
+        """Nothing is done."""
+
+    def tell(self, message: None) -> None:
+        """Nothing is done."""
