@@ -1,11 +1,8 @@
-"""Files locked with `flock`: the lock lives as long as the process that holds it, and is nobody else's after a fork.
+"""Files locked with `flock`: the process that locked one has the lock until it closes it or ends.
 
-Owns the descriptors of such files, their end, and what becomes of them in a forked child. What is written into them,
-and what a free lock means, is for the journal. POSIX only.
-
-A forked child's copy of a descriptor shares its parent's lock. While the child keeps it open a killed parent would
-look alive; if the child unlocked it a living parent would look dead. So a child closes its copies, without unlocking,
-before it does anything else: a parent that is killed in that moment looks dead once the child has run.
+Owns the descriptors of these files: how they are opened, locked and closed, and what happens to
+them in a forked child. What is written into them, and what a free lock means, is for the journal.
+POSIX only.
 """
 
 from __future__ import annotations
@@ -15,37 +12,32 @@ import os
 import stat
 import threading
 
+from ..runtime import forks
+
 try:
     import fcntl
 except ImportError:  # not a POSIX system
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["LockedFile", "has_flock", "unlink"]
+    has_flock = False
+else:
+    has_flock = True
 
 logger = logging.getLogger(__name__)
 
-has_flock = fcntl is not None
-
-# The guard keeps a fork out while a descriptor is open that isn't in the table yet, or in it and already closed. It is
-# re-entrant, as a signal handler may fork.
-_guard = threading.RLock()
-_open_files: dict[int, LockedFile] = {}
-
 
 class LockedFile:
-    """An open file that a forked child will close. Every operation after `close` does nothing."""
+    """An open file that a forked child closes. After `close`, every operation does nothing."""
 
     __slots__ = ("path", "_descriptor", "_lock")
 
     def __init__(self, path: str, flags: int) -> None:
         self.path = path
-        self._lock = threading.RLock()  # guards _descriptor against a use after its end
-        with _guard:
+        self._lock = threading.RLock()  # guards _descriptor: nobody uses it after it was closed
+        with _open_files.lock:
             self._descriptor = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            _open_files[self._descriptor] = self
+            _open_files.by_descriptor[self._descriptor] = self
 
     def try_lock(self) -> bool:
-        """Whether the lock is ours now."""
+        """Lock the file if nobody else has locked it. Returns whether this process has the lock."""
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,37 +45,51 @@ class LockedFile:
         return True
 
     def is_trusted(self) -> bool:
-        """Whether it is a plain file of this user: nobody else decides what we give back."""
+        """Return whether it is a plain file of this user.
+
+        Others must not decide what this user's processes release.
+        """
         status = os.fstat(self._descriptor)
         return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
 
     def is_current(self) -> bool:
-        """Whether the name still means this file. A lock on a removed file says nothing."""
+        """Return whether its name still leads to this file.
+
+        If not, it was removed, and its lock says nothing.
+        """
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.lstat(self.path))
         except FileNotFoundError:
             return False
 
     def read(self, limit: int) -> bytes:
-        """The first `limit` bytes."""
+        """Return the first `limit` bytes."""
         return os.pread(self._descriptor, limit, 0)
 
     def write(self, data: bytes, offset: int) -> None:
-        """Write all of it, or raise `OSError`. Nothing happens when the file is closed, or the parent's."""
+        """Write all of `data`. Does nothing if the file is closed, or belongs to the parent.
+
+        Raises:
+            OSError: not all of it could be written.
+        """
         with self._lock:
             if self._descriptor < 0:
                 return
-            # What a full disk cuts off is tried again for the sake of the error that says why.
+            # A full disk may take a part without an error. The next try gets the error.
             while data:
                 written = os.pwrite(self._descriptor, data, offset)
                 data, offset = data[written:], offset + written
 
     def rename(self, path: str) -> None:
+        """Give the file another name."""
         os.rename(self.path, path)
         self.path = path
 
     def close(self, *, remove: bool = False) -> None:
-        """Unlock; with `remove`, after the name is gone, so that whoever gets the lock sees that it is over."""
+        """Close the file, which unlocks it. With `remove`, remove its name first.
+
+        So whoever gets the lock of a removed file can see that the file is gone.
+        """
         with self._lock:
             descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
@@ -92,54 +98,63 @@ class LockedFile:
             if remove:
                 unlink(self.path)
         finally:
-            with _guard:
-                # Gone from the table: a signal handler forked meanwhile, and this is the child.
-                if _open_files.pop(descriptor, None) is self:
+            with _open_files.lock:
+                # It is missing if a signal handler has forked meanwhile, and this is the child.
+                if _open_files.by_descriptor.pop(descriptor, None) is self:
                     _close(descriptor)
 
     def disown(self) -> None:
-        """In a forked child: it is the parent's alone from now on."""
-        self._lock = threading.RLock()  # whoever held the old one doesn't exist here
+        """Leave the file to the parent process. For a forked child."""
+        self._lock = threading.RLock()  # the thread that may hold the old one isn't in the child
         self._descriptor = -1
 
 
-def _before_fork() -> None:
-    _guard.acquire()
+class _OpenFiles:
+    """The open files of this process, for a forked child to close.
+
+    A child's copy of a descriptor shares the lock of its parent. While the child kept it open, a
+    killed parent would look alive; if the child unlocked it, a living parent would look dead. So a
+    child closes its copies, without unlocking, before it does anything else. If the parent is
+    killed before that, its locks are free as soon as the child has done it.
+
+    The lock here keeps forks out while a descriptor is open and not listed yet, and while it is
+    listed and closed already. It is re-entrant, because a signal handler may fork.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.by_descriptor: dict[int, LockedFile] = {}  # guarded by lock
+        forks.register_guard(self)
+
+    def before_fork(self) -> None:
+        self.lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        self.lock.release()
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.RLock()
+        for descriptor, file in self.by_descriptor.items():
+            file.disown()
+            _close(descriptor)
+        self.by_descriptor.clear()
 
 
-def _after_fork_in_parent() -> None:
-    _guard.release()
-
-
-def after_fork_in_child() -> None:
-    global _guard
-    _guard = threading.RLock()
-    for descriptor, file in _open_files.items():
-        file.disown()
-        _close(descriptor)
-    _open_files.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=after_fork_in_child,
-    )
+_open_files = _OpenFiles()
 
 
 def _close(descriptor: int) -> None:
     try:
         os.close(descriptor)
-    except OSError as error:  # somebody closed everything, as programs do that become daemons
-        logger.warning("The descriptor of a locked file was closed by somebody else: %s", error)
+    except OSError as error:  # a program that becomes a daemon may close all descriptors
+        logger.warning("other code has closed the descriptor of a locked file: %s", error)
 
 
 def unlink(path: str) -> None:
-    """Remove a name that may be gone already; a warning where it can't be removed."""
+    """Remove a name, which may be gone already. Logs a warning if it can't be removed."""
     try:
         os.unlink(path)
     except FileNotFoundError:
         pass
     except OSError as error:
-        logger.warning("The file %s can't be removed: %s", path, error.strerror)
+        logger.warning("the file %s can't be removed: %s", path, error.strerror)

@@ -1,7 +1,8 @@
-"""What must be made anew in a forked child: locks that another thread of the parent may have held.
+"""What must be made anew in a forked child, and what must stand still while a process forks.
 
-The only place of the package that hooks into `fork`. Objects register once; the registry holds
-them weakly, and asks nothing of those that are gone.
+The only place of the package that hooks into `fork`. Most objects register because another thread
+of the parent may have held their lock. The registry holds them weakly, and asks nothing of those
+that are gone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,18 @@ class ForkAware(Protocol):
         """Forget what belongs to the parent. Runs in the child's only thread, before other code."""
 
 
+class ForkGuard(ForkAware, Protocol):
+    """Something that other threads must not be changing while the process forks."""
+
+    def before_fork(self) -> None:
+        """Keep changes out until the process has forked. Runs in the thread that forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Allow changes again."""
+
+
 _registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+_guards: list[ForkGuard] = []
 
 
 def register(subject: ForkAware) -> None:
@@ -26,10 +38,32 @@ def register(subject: ForkAware) -> None:
     _registered.add(subject)
 
 
-def _reset_all() -> None:
+def register_guard(guard: ForkGuard) -> None:
+    """Have `guard` called around every fork. Kept for ever: for objects of a module."""
+    _guards.append(guard)
+
+
+def _before_fork() -> None:
+    for guard in _guards:
+        guard.before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for guard in _guards:
+        guard.after_fork_in_parent()
+
+
+def _after_fork_in_child() -> None:
+    # Guards first: what they close must not stay open while others work.
+    for guard in _guards:
+        guard.after_fork_in_child()
     for subject in list(_registered):
         subject.after_fork_in_child()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reset_all)
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork_in_parent,
+        after_in_child=_after_fork_in_child,
+    )
