@@ -1,4 +1,7 @@
-"""The journal: what this process holds, written down for those who find it dead."""
+"""The journal: a file for each held lease, from which the leases of killed processes are released.
+
+Owns the files, their locks, and the release of what dead processes of this host held.
+"""
 
 from __future__ import annotations
 

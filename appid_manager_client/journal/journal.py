@@ -1,108 +1,99 @@
-"""The journal: on disk, for each lease of this host, what is needed to give it back when its holder was killed.
+"""The journal: a directory with one file for each lease that a process of this host holds.
 
-Owns the directory, the files, their locks, and what becomes of them at a fork. Whether an AppID that an abandoned
-file names is still held, and giving it back, is for the caller to find out; nothing here talks to a service.
-
-How a killed holder is known: each file is locked with `flock` as long as its lease lives, and the kernel frees the
-lock with the process, so there is no pid to be fooled by. Nothing is synced to the disk: what a killed process wrote
-stays in the page cache, which outlives it. A crash of the machine may lose the last files; the `ttl` covers those.
-Local file systems on POSIX only.
+Owns the directory and the files in it; the files of a killed holder name what has to be released.
+`record.py` has the format of a file, `lockedfile.py` its lock. Nothing here talks to a service:
+whether an abandoned AppID is still held, and its release, are for the caller.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import stat
 import time
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, unusable
 from .lockedfile import LockedFile, has_flock, unlink
-
-__all__ = ["AbandonedEntry", "Journal", "JournalEntry", "JournalRecord", "default_directory"]
+from .record import JournalRecord, NewerFormat, grant_line, parse_record, request_line
 
 logger = logging.getLogger(__name__)
 
+# Each file is locked with flock while its lease lives. The kernel frees the lock when the process
+# ends, so a dead holder is known without its process id, which another process may have by then.
+# Nothing is synced to the disk: what a killed process wrote is in the page cache, which outlives
+# the process. A crash of the machine may lose the last files; the ttl ends those leases. This
+# works on local file systems, and on POSIX only.
+
+# The ends of the files' names.
 _HELD = ".lease"
 _NEW = ".new"
 _UNREADABLE = ".unreadable"
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL
-_FORMAT = 1
 _RESERVED = 512  # bytes kept free for the grant, so that a full disk can't refuse it later
 _LARGEST = 65536  # no entry is longer
-_LEFTOVER_AGE = 60.0  # seconds from which an unlocked temporary file is somebody's last act
+_LEFTOVER_AGE = 60.0  # an unlocked temporary file of so many seconds belongs to a killed process
 _UNREADABLE_KEPT = 20
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRecord:
-    """What a file of the journal says. The last four are `None` when its holder died before a grant was recorded.
-
-    `created_ms` is on the clock of this machine, `start_time` on that of the service; both are in
-    milliseconds since the Unix epoch.
-    """
-
-    service: str
-    product_name: str
-    request_id: str
-    holder: str | None
-    created_ms: int
-    appid: str | None = None
-    vid: str | int | None = None
-    start_time: int | None = None
-    lease_id: str | None = None
-
-
 def default_directory() -> Path:
-    """The journal of this user: `appid-manager/journal` in `$XDG_STATE_HOME`, or else in `~/.local/state`."""
+    """Return the journal's directory for this user: `appid-manager/journal` in `$XDG_STATE_HOME`.
+
+    Without that variable it is in `~/.local/state`.
+
+    Raises:
+        ConfigurationError: this user has no home directory.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # the XDG specification: a relative path is to be ignored
+    if not os.path.isabs(state):  # the XDG specification: ignore a relative path
         try:
             state = os.path.join(Path.home(), ".local", "state")
         except RuntimeError as error:
-            raise ConfigurationError(
-                "there is no home directory to keep the journal in; set XDG_STATE_HOME, or give the journal a directory"
+            raise unusable(
+                "journal",
+                "needs a directory, and this user has no home directory: "
+                "name one, or set XDG_STATE_HOME",
             ) from error
     return Path(state, "appid-manager", "journal")
 
 
 class Journal:
-    """The journal in one directory, which any number of processes of this user share.
+    """The journal in one directory. All processes of this user may share it.
 
-    journal = Journal("/var/lib/billing/journal")
-    entry = journal.open(service=url, product_name="stt_billing", request_id=request_id)
-    ...  # acquire
-    entry.granted(appid="a1", vid=17, start_time=1700000000000)
-    ...  # release
-    entry.close()
+        journal = Journal("/var/lib/billing/journal")
+        entry = journal.open(service=url, product_name="stt_billing", request_id=request_id)
+        ...  # acquire
+        entry.granted(appid="a1", vid=17, start_time=1700000000000)
+        ...  # release
+        entry.close()
 
-    The directory is made, for this user alone, when it is missing.
+    A missing directory is made, for this user alone.
 
     Raises:
-        ConfigurationError: the directory can't be made, written or locked in; it is a symbolic link, belongs to
-            somebody else, or everybody may write to it; or this is no POSIX system.
+        ConfigurationError: the directory can't be made or written, or files in it can't be locked;
+            it is a symbolic link, belongs to another user, or everybody may write to it; or this
+            is not a POSIX system.
     """
 
     def __init__(self, directory: str | os.PathLike[str]) -> None:
         if not has_flock:
-            raise ConfigurationError(
-                f"the journal {os.fspath(directory)!r} needs flock, which only POSIX systems have; use no journal here"
+            raise unusable(
+                "journal",
+                f"{os.fspath(directory)!r} needs flock, which only POSIX systems have: "
+                "use no journal here",
             )
         if not os.fspath(directory):
-            raise ConfigurationError("the journal's directory is empty text; name a directory")
+            raise unusable("journal", "must name a directory, not ''")
         try:
             self.directory = Path(directory).expanduser().absolute()
         except RuntimeError as error:
-            raise ConfigurationError(f"the journal's directory {directory!r}: {error}") from error
+            raise unusable(
+                "journal", f"directory {os.fspath(directory)!r} can't be found: {error}"
+            ) from error
         self._prefix = f"{self.directory}{os.sep}"
-        self._said: set[str] = set()  # names that were complained about; each once
+        self._warned: set[str] = set()  # paths that a warning was logged about: one for each
         self._prepare()
 
     def __repr__(self) -> str:
@@ -111,58 +102,52 @@ class Journal:
     def open(
         self, *, service: str, product_name: str, request_id: str, holder: str | None = None
     ) -> JournalEntry:
-        """Write down that a lease is about to be acquired. To be called before the acquire is sent.
+        """Write down that a lease is about to be acquired. Call it before the acquire is sent.
 
         Raises:
-            ConfigurationError: the file can't be written (a full disk, a directory that has gone read-only).
+            ConfigurationError: the file can't be written (a full disk, a read-only directory).
         """
-        head = _line(
-            {
-                "format": _FORMAT,
-                "service": service,
-                "product": product_name,
-                "request": request_id,
-                "holder": holder,
-                "created": int(time.time() * 1000),
-            }
-        )
+        created_ms = int(time.time() * 1000)
+        line = request_line(JournalRecord(service, product_name, request_id, holder, created_ms))
         try:
             for _ in range(3):
-                file = self._create(head)
+                file = self._create(line)
                 if file is not None:
-                    return JournalEntry(file, len(head))
-                _make_private(self.directory)  # somebody tidied up, perhaps all of it
+                    return JournalEntry(file, len(line))
+                _make_private(self.directory)  # others may have removed all of it
         except OSError as error:
             raise self._unusable(f"can't be written: {error.strerror}") from error
         raise self._unusable("loses its files as soon as they are written")
 
     def abandoned(self, service: str | None = None) -> Iterator[AbandonedEntry]:
-        """The entries of holders that are dead, those of one service (its base URL) or of all.
+        """Iterate over the entries of dead holders: of one service (its base URL), or of all.
 
-        Each is locked for as long as the loop's body works on it, so that of many reapers exactly one gets
-        it; after that it stays for the next sweep unless the body called its `done()`. Files of
-        living holders and of other services are left alone. What can't be read is set aside with a warning.
+        Each entry is locked while the body of the loop works on it, so that only one of many
+        reapers gets it. After that the next sweep finds it again, unless the body called `done()`.
+        Files of living holders and of other services are left alone. An unreadable file is renamed,
+        with a warning.
 
-        for entry in journal.abandoned(client.base_url):
-            ...  # ask the service, give back
-            entry.done()
+            for entry in journal.abandoned(client.base_url):
+                ...  # ask the service, release
+                entry.done()
         """
         for name in self._names():
             path = self._prefix + name
             if name.endswith(_NEW):
-                self._sweep_leftover(path)
+                self._remove_leftover(path)
             elif name.endswith(_HELD):
                 file = self._open_existing(path)
                 if file is None:
                     continue
                 try:
-                    record = self._take(file, service)
+                    record = self._lock_and_read(file, service)
                     if record is not None:
                         yield AbandonedEntry(file, record)
                 finally:
                     file.close()
 
     def _prepare(self) -> None:
+        """Make the directory if it is missing, and check that leases can be written down in it."""
         try:
             _make_private(self.directory)
             status = os.lstat(self.directory)
@@ -171,13 +156,15 @@ class Journal:
         if stat.S_ISLNK(status.st_mode):
             raise self._unusable("is a symbolic link; name the directory itself")
         if not stat.S_ISDIR(status.st_mode):
-            raise self._unusable("is no directory")
+            raise self._unusable("is not a directory")
         if status.st_uid != os.geteuid():
-            raise self._unusable(f"belongs to user {status.st_uid}; each user needs a journal")
+            raise self._unusable(
+                f"belongs to user {status.st_uid}; every user needs a journal of their own"
+            )
         if status.st_mode & stat.S_IWOTH:
-            raise self._unusable("can be written by everybody; chmod o-w, or name another")
+            raise self._unusable("can be written by everybody; chmod o-w, or name another one")
         try:
-            # Tried once, so that a place where no lease could be written down shows here.
+            # Tried now, so that the user hears here, and not at the first lease, that it fails.
             file = LockedFile(self._prefix + os.urandom(16).hex() + _NEW, _CREATE)
             try:
                 file.try_lock()
@@ -188,12 +175,13 @@ class Journal:
             raise self._unusable(f"can't be used: {error.strerror}") from error
 
     def _unusable(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"the journal's directory {str(self.directory)!r} {why}")
+        return unusable("journal", f"directory {str(self.directory)!r} {why}")
 
-    def _create(self, head: bytes) -> LockedFile | None:
-        """A new file, locked, complete and in its place; `None` when somebody swept it away meanwhile.
+    def _create(self, line: bytes) -> LockedFile | None:
+        """Return a new file: locked, complete, and under its final name.
 
-        Under its final name a file without a lock means a dead holder: it gets that name last.
+        It gets that name last, because under its final name a file without a lock means a dead
+        holder. `None` means that other code has removed it meanwhile.
         """
         stem = self._prefix + os.urandom(16).hex()
         try:
@@ -202,7 +190,7 @@ class Journal:
             return None
         try:
             if file.try_lock():
-                file.write(head + b" " * _RESERVED, 0)
+                file.write(line + b" " * _RESERVED, 0)
                 file.rename(stem + _HELD)
                 return file
         except FileNotFoundError:
@@ -216,51 +204,56 @@ class Journal:
     def _names(self) -> list[str]:
         try:
             return sorted(os.listdir(self.directory))
-        except FileNotFoundError:  # tidied away; the next entry makes it again
+        except FileNotFoundError:  # others have removed it; the next entry makes it again
             return []
         except OSError as error:
-            self._complain(str(self.directory), f"can't be read: {error.strerror}")
+            self._warn_once(str(self.directory), f"can't be read: {error.strerror}")
             return []
 
     def _open_existing(self, path: str) -> LockedFile | None:
         try:
             file = LockedFile(path, os.O_RDWR | os.O_NONBLOCK)
-        except FileNotFoundError:  # its holder, or another reaper, was done with it
+        except FileNotFoundError:  # its holder, or another reaper, has removed it
             return None
         except OSError as error:
-            self._complain(path, f"can't be opened: {error.strerror}")
+            self._warn_once(path, f"can't be opened: {error.strerror}")
             return None
         if not file.is_trusted():
             file.close()
-            self._complain(path, "isn't a file of this user")
+            self._warn_once(path, "isn't a plain file of this user")
             return None
         return file
 
-    def _take(self, file: LockedFile, service: str | None) -> JournalRecord | None:
-        """Lock a file and read it; `None` when it is alive, gone, unreadable or about another service."""
+    def _lock_and_read(self, file: LockedFile, service: str | None) -> JournalRecord | None:
+        """Lock an abandoned file of this service, and return its record.
+
+        `None` means that its holder lives, or that the file is gone, unreadable, or of another
+        service.
+        """
         try:
-            # What a file says of its service never changes: other services' reapers aren't disturbed by a lock.
-            record = _parse(file.read(_LARGEST))
+            # The service in a file never changes. It is read first, without the lock, so that the
+            # reapers of other services don't find the file locked.
+            record = parse_record(file.read(_LARGEST))
             if record is not None and service not in (None, record.service):
                 return None
             if not (file.try_lock() and file.is_current()):
                 return None
-            record = _parse(file.read(_LARGEST))  # again: the grant may have come meanwhile
+            record = parse_record(file.read(_LARGEST))  # the grant may have come meanwhile
             if record is None:
-                self._set_aside(file)
+                self._rename_unreadable(file)
             return record
-        except _NewerFormat:
-            self._complain(file.path, "was written by a newer version of this package")
+        except NewerFormat:
+            self._warn_once(file.path, "was written by a newer version of this package")
         except OSError as error:
-            self._complain(file.path, f"can't be read: {error.strerror}")
+            self._warn_once(file.path, f"can't be read: {error.strerror}")
         return None
 
-    def _sweep_leftover(self, path: str) -> None:
-        """Remove the temporary file of a process that was killed before it sent anything."""
+    def _remove_leftover(self, path: str) -> None:
+        """Remove the temporary file of a process that was killed before it sent the acquire."""
         try:
             if abs(time.time() - os.stat(path).st_mtime) < _LEFTOVER_AGE:
                 return
-        except OSError:  # renamed or removed: there was somebody
+        except OSError:  # it was renamed or removed: its process lives
             return
         file = self._open_existing(path)
         if file is None:
@@ -271,10 +264,11 @@ class Journal:
         finally:
             file.close()
 
-    def _set_aside(self, file: LockedFile) -> None:
+    def _rename_unreadable(self, file: LockedFile) -> None:
+        """Give an unreadable file another name. Of many such files the latest ones are kept."""
         path = file.path
         file.rename(path.removesuffix(_HELD) + _UNREADABLE)
-        logger.warning("The journal's file %s can't be read; it is kept as %s", path, file.path)
+        logger.warning("the journal's file %s can't be read; it is kept as %s", path, file.path)
         names = [name for name in self._names() if name.endswith(_UNREADABLE)]
         if len(names) > _UNREADABLE_KEPT:
             for name in sorted(names, key=self._modified)[:-_UNREADABLE_KEPT]:
@@ -286,16 +280,16 @@ class Journal:
         except OSError:
             return 0.0
 
-    def _complain(self, path: str, why: str) -> None:
-        if path not in self._said:
-            self._said.add(path)
-            logger.warning("The journal skips %s: it %s", path, why)
+    def _warn_once(self, path: str, why: str) -> None:
+        if path not in self._warned:
+            self._warned.add(path)
+            logger.warning("the journal skips %s: it %s", path, why)
 
 
 class JournalEntry:
-    """The file of one lease that this process holds. Ends once, by `close` or `leave`.
+    """The file of one lease that this process holds. It ends once, by `close` or `leave`.
 
-    In a forked child it is still the parent's: there every method does nothing.
+    In a forked child it still belongs to the parent: there every method does nothing.
     """
 
     __slots__ = ("_file", "_grant_offset")
@@ -310,32 +304,34 @@ class JournalEntry:
     def granted(
         self, *, appid: str, vid: str | int, start_time: int, lease_id: str | None = None
     ) -> None:
-        """Add what the service granted. When it can't be written that is a warning, and no error.
+        """Add what the service granted. If that can't be written, a warning is logged.
 
-        The AppID is held by now, and a lease that isn't in the journal beats a lost one.
+        It is no error, because the AppID is held by now: a lease that isn't in the journal is
+        better than a lost one.
         """
-        line = _line({"appid": appid, "vid": vid, "start": start_time, "lease": lease_id})
+        line = grant_line(appid=appid, vid=vid, start_time=start_time, lease_id=lease_id)
         try:
             self._file.write(line, self._grant_offset)
         except OSError as error:
             logger.warning(
-                "The journal's file %s can't be written (%s): nobody gives back AppID %s if this process is killed",
+                "the journal's file %s can't be written (%s): "
+                "nobody releases AppID %s if this process is killed",
                 self._file.path,
                 error.strerror,
                 appid,
             )
 
     def close(self) -> None:
-        """The lease is over: remove the file. To be called after the release was confirmed."""
+        """Remove the file: the lease is over. Call it after the release was confirmed."""
         self._file.close(remove=True)
 
     def leave(self) -> None:
-        """The lease could not be given back: leave the file, unlocked, for a reaper."""
+        """Unlock the file, and leave it for a reaper: the lease could not be released."""
         self._file.close()
 
 
 class AbandonedEntry:
-    """The file of a holder that is dead, locked by us. `record` is what it says."""
+    """The file of a dead holder, locked by this process. `record` is what it says."""
 
     __slots__ = ("_file", "record")
 
@@ -347,12 +343,12 @@ class AbandonedEntry:
         return f"AbandonedEntry({self.record!r})"
 
     def done(self) -> None:
-        """The lease is given back, or was no longer held: remove the file."""
+        """Remove the file: the lease was released, or was not held any more."""
         self._file.close(remove=True)
 
 
 def _make_private(directory: Path) -> None:
-    """Make a directory and its missing parents for this user alone; leave what exists as it is."""
+    """Make a directory and its missing parents for this user alone. Changes nothing that exists."""
     if os.path.lexists(directory):
         return
     _make_private(directory.parent)
@@ -360,61 +356,3 @@ def _make_private(directory: Path) -> None:
         os.mkdir(directory, 0o700)
     except FileExistsError:  # another process was faster
         pass
-
-
-# The format: a line for the request, written before the file gets its name, and one for the grant, written into the
-# space kept free after it. A line is JSON, a space and its checksum: a torn one is seen, and taken for none.
-
-
-class _NewerFormat(Exception):
-    pass
-
-
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-
-
-def _line(fields: dict[str, Any]) -> bytes:
-    text = _encode(fields).encode("ascii")
-    return b"%s %08x\n" % (text, zlib.crc32(text))
-
-
-def _parse_line(line: bytes) -> dict[str, Any] | None:
-    text, _, checksum = line.rpartition(b" ")
-    if not text or checksum != b"%08x" % zlib.crc32(text):
-        return None
-    try:
-        fields = json.loads(text)
-    except ValueError:
-        return None
-    return fields if isinstance(fields, dict) else None
-
-
-def _parse(data: bytes) -> JournalRecord | None:
-    """The record, without a grant where none was completely written; `None` for what is no record."""
-    head, newline, rest = data.partition(b"\n")
-    fields = _parse_line(head)
-    if not newline or fields is None:
-        return None
-    if fields.get("format") != _FORMAT:
-        raise _NewerFormat
-    line, newline, _ = rest.partition(b"\n")
-    grant = _parse_line(line) if newline else None
-    try:
-        record = JournalRecord(
-            fields["service"],
-            fields["product"],
-            fields["request"],
-            fields["holder"],
-            fields["created"],
-        )
-        if grant is None:
-            return record
-        return replace(
-            record,
-            appid=grant["appid"],
-            vid=grant["vid"],
-            start_time=grant["start"],
-            lease_id=grant["lease"],
-        )
-    except KeyError:
-        return None

@@ -1,4 +1,8 @@
-"""Giving back what the journal says that dead processes of this host held."""
+"""Releases what dead processes of this host held, as the journal says.
+
+The journal decides who is dead. `lease/giveback.py` asks the service what is still held, and
+releases that.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +14,22 @@ from ..lease import giveback
 from ..lease.claim import Claim, Outcome
 from ..wire.api import ServiceApi
 from ..wire.models import Grant
-from .journal import Journal, JournalRecord
+from .journal import Journal
+from .record import JournalRecord
 
 logger = logging.getLogger("appid_manager_client")
 
 
 @dataclass(frozen=True, slots=True)
 class Reaped:
-    """Something that a dead process left behind, and that nobody holds any more.
+    """A lease that a dead process left in the journal, and that nobody holds any more.
 
     Attributes:
         product_name: the product.
-        appid: the AppID; `None` where the process died before it knew what it got.
-        holder: who held it, as it had called itself.
-        released: whether this call gave it back; `False` when the service says that it was no longer held.
+        appid: the AppID; `None` if the process died before it had an answer to its acquire.
+        holder: the name that the holder gave itself, or `None`.
+        released: whether this call released it; `False` if the service says that it was not held
+            any more.
     """
 
     __module__ = "appid_manager_client"
@@ -35,16 +41,19 @@ class Reaped:
 
 
 def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
-    """Give back, at the service of `api`, what processes held whose locks are free. See `AppIdClient.reap`."""
+    """Release what dead processes held at the service of `api`. See `AppIdClient.reap`."""
     reaped = []
     for entry in journal.abandoned(api.base_url):
         record = entry.record
         try:
             outcome = giveback.release_if_held(api, _claim_of(record))
         except InvalidRequest as error:
-            # What this service has against one entry must not keep it from the others.
+            # An entry that the service refuses must not keep the others from their release.
             logger.warning(
-                "could not give back %s of %s: %s", record.appid, record.product_name, error
+                "release of AppID %s (product %s), which a dead process held, was refused: %s",
+                record.appid,
+                record.product_name,
+                error,
             )
             continue
         entry.done()
@@ -52,8 +61,8 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
         reaped.append(Reaped(record.product_name, record.appid, record.holder, released))
         if released:
             logger.warning(
-                "gave back %s of %s, which a dead process held (%s)",
-                record.appid or "what an unanswered acquire got",
+                "released %s (product %s), which a dead process held (holder: %s)",
+                f"AppID {record.appid}" if record.appid else "the grant of an unanswered acquire",
                 record.product_name,
                 record.holder or "unnamed",
             )

@@ -1,6 +1,8 @@
-"""What the processes of the journal's tests run: `python -m tests.chaos.journal_process ROLE DIRECTORY ...`.
+"""What the processes of the journal's tests run.
 
-Each says on its standard output what it did, a line each, and ends when its standard input does, or is killed.
+    python -m tests.chaos.journal_process ROLE DIRECTORY ...
+
+Each prints what it did, a line for each step, and ends when its standard input ends, or by a kill.
 """
 
 from __future__ import annotations
@@ -54,7 +56,7 @@ def holder(journal: Journal, count: str) -> None:
 
 
 def churner(journal: Journal) -> None:
-    """Take and give back leases for ever, as fast as possible; hold one all the time."""
+    """Open and close entries for ever, as fast as possible; hold one all the time."""
     hold(journal, f"{os.getpid()}-kept")
     say("holding")
     while True:
@@ -62,7 +64,7 @@ def churner(journal: Journal) -> None:
 
 
 def living(journal: Journal, seconds: str) -> None:
-    """As the churner, for some seconds, and then give everything back and say how much it was."""
+    """Do as the churner for some seconds; then give everything back and print how much it was."""
     kept, count, end = (
         hold(journal, f"living-{os.getpid()}-kept"),
         0,
@@ -77,7 +79,7 @@ def living(journal: Journal, seconds: str) -> None:
 
 
 def reaper(journal: Journal) -> None:
-    """Sweep until the input ends, and say what was handed over."""
+    """Sweep until the input ends, and print each entry that the journal handed out."""
     ended = threading.Event()
 
     def listen() -> None:
@@ -94,7 +96,7 @@ def reaper(journal: Journal) -> None:
 
 
 def forker(journal: Journal) -> None:
-    """Hold two leases, and fork a child that tries everything that a child must not do, and lives on."""
+    """Hold two leases, and fork a child that lives on and tries what a child must not do."""
     first, second = hold(journal, "parent-1"), hold(journal, "parent-2")
     child = os.fork()
     if child == 0:
@@ -113,7 +115,10 @@ def forker(journal: Journal) -> None:
 
 
 def fork_storm(journal: Journal, forks: str) -> None:
-    """Fork while threads open and close entries and sweep: no child may have a file of the journal open."""
+    """Fork while threads open and close entries and sweep.
+
+    Print how many children had a file of the journal open: it must be none.
+    """
     end = threading.Event()
     for number in range(3):
         hold(journal, f"abandoned-{number}").leave()
@@ -143,7 +148,7 @@ def fork_storm(journal: Journal, forks: str) -> None:
 
 
 def execer(journal: Journal) -> None:
-    """Start a program while a lease is held, and say how many files of the journal that one has open."""
+    """Start a program while a lease is held, and print how many files of the journal it has."""
     entry = hold(journal, "held")
     program = (
         "import os\n"

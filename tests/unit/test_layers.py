@@ -26,7 +26,7 @@ ORDER = {
     ),
     "runtime": "forks time executor worker signals",
     "wire": "models failures deadlines transport clock retry api",
-    "journal": "lockedfile journal reaping",
+    "journal": "lockedfile record journal reaping",
     "lease": "claim held options ledger heartbeat giveback reports keeper waiting steps acquirer unmanaged lease",
     "pool": "model hour demand calls lease queue slots refusals plan pool",
     "decorator": "injection wrappers decorator",
