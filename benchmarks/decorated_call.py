@@ -1,6 +1,7 @@
-"""A decorated function against a hand-written `with pool.lease()`, over a pool that never has to ask the service.
+"""What a call of a decorated function costs more than a hand-written `with pool.lease()`.
 
-What is measured is the decorator's own work, for a function and for a method.
+The pool never has to ask the service, so what is measured is the decorator's own work, for a
+function and for a method.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from appid_manager_client import INJECTED, AppIdClient, LeasePool, PooledLease, uses_appid
+from appid_manager_client import INJECTED, AppIdClient, Lease, LeasePool, uses_appid
 from appid_manager_client.testing import LocalService
 from benchmarks._report import at_most
 
@@ -26,7 +27,7 @@ def main() -> None:
 
 
 def _compare(name: str, by_hand: Callable[[], str], decorated: Callable[[], str]) -> None:
-    """The least of many rounds: what else the machine does only ever adds."""
+    """Print the least of many rounds: other work of the machine only adds time."""
     rounds = [(_microseconds(by_hand), _microseconds(decorated)) for _ in range(_ROUNDS)]
     least = min(each[0] for each in rounds), min(each[1] for each in rounds)
     print(f"  {name}: {least[0]:.2f} microseconds by hand, {least[1]:.2f} decorated")
@@ -46,7 +47,7 @@ def _ways(pool: LeasePool) -> dict[str, tuple[Callable[[], str], Callable[[], st
             return lease.appid
 
     @uses_appid(pool=pool)
-    def decorated(*, lease: PooledLease = INJECTED) -> str:
+    def decorated(*, lease: Lease = INJECTED) -> str:
         return lease.appid
 
     class Job:
@@ -55,7 +56,7 @@ def _ways(pool: LeasePool) -> dict[str, tuple[Callable[[], str], Callable[[], st
                 return lease.appid
 
         @uses_appid(pool=pool)
-        def decorated(self, *, lease: PooledLease = INJECTED) -> str:
+        def decorated(self, *, lease: Lease = INJECTED) -> str:
             return lease.appid
 
     job = Job()

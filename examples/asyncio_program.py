@@ -1,8 +1,8 @@
-"""An asyncio program: many coroutines share few AppIDs through a pool, and one job has an AppID to itself.
+"""An asyncio program: many coroutines share a few AppIDs through a pool, and one job has its own.
 
     python examples/asyncio_program.py
 
-Nobody who waits holds a thread, and a cancelled coroutine gives back what it got.
+A coroutine that waits holds no thread, and a cancelled one gives its AppID back.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 
-from appid_manager_client import INJECTED, AppIdClient, Lease, LeasePool, PooledLease, uses_appid
+from appid_manager_client import INJECTED, AppIdClient, Lease, LeasePool, uses_appid
 from appid_manager_client.testing import LocalService
 
 
 async def bill_all(pool: LeasePool, calls: int) -> Counter[str]:
     @uses_appid(pool=pool)
-    async def bill(call: int, *, lease: PooledLease = INJECTED) -> str:
+    async def bill(call: int, *, lease: Lease = INJECTED) -> str:
         await asyncio.sleep(0.01)
         return lease.appid
 

@@ -191,18 +191,18 @@ def _lease_around(cls: type[AppIdTask], run: Any, options: TaskOptions) -> None:
     @functools.wraps(function)
     def leased(self: AppIdTask, *args: Any, **kwargs: Any) -> Any:
         body = MethodType(function, self) if bound else function
-        if injection.brought(body, args, kwargs):
+        if injection.is_passed(body, args, kwargs):
             return body(*args, **kwargs)
         with _lease_for(self, options, args, kwargs) as lease:
-            if injection.fills:
-                kwargs[str(injection.name)] = lease
+            if injection.parameter is not None:
+                kwargs[injection.parameter] = lease
             return body(*args, **kwargs)
 
     # Celery takes __wrapped__ for the undecorated body, and would call that in its place.
     del leased.__dict__["__wrapped__"]
     setattr(leased, _BODY, run)
     cls.run = leased
-    if injection.fills and "__header__" in cls.__dict__:
+    if injection.parameter is not None and "__header__" in cls.__dict__:
 
         @functools.wraps(function)
         def visible(*args: Any, **kwargs: Any) -> None: ...

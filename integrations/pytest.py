@@ -166,7 +166,7 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
 
 
 def _wish(request: pytest.FixtureRequest) -> Wish:
-    from appid_manager_client.decorator.decorator import ClientOptions
+    from appid_manager_client.decorator.decorator import ClientLeaseOptions
 
     marker = request.node.get_closest_marker("appid")
     if marker is None:
@@ -180,9 +180,9 @@ def _wish(request: pytest.FixtureRequest) -> Wish:
     on_exhausted = options.pop("on_exhausted", None) or _on_exhausted(request.config)
     if on_exhausted not in ON_EXHAUSTED:
         _usage(f"on_exhausted must be one of {', '.join(ON_EXHAUSTED)}, not {on_exhausted!r}")
-    unknown = sorted(options.keys() - ClientOptions.__annotations__.keys())
+    unknown = sorted(options.keys() - ClientLeaseOptions.__annotations__.keys())
     if unknown:
-        known = ", ".join(["on_exhausted", *ClientOptions.__annotations__])
+        known = ", ".join(["on_exhausted", *ClientLeaseOptions.__annotations__])
         _usage(f"the marker appid has no option {', '.join(unknown)}; it has {known}")
     options.setdefault("holder", f"pytest {request.node.nodeid}"[:_HOLDER_LENGTH])
     return Wish(product, on_exhausted, options)

@@ -97,13 +97,13 @@ def appid_job(
 
         @functools.wraps(function)
         def leased(*args: Any, **kwargs: Any) -> Any:
-            if injection.brought(function, args, kwargs):
+            if injection.is_passed(function, args, kwargs):
                 return function(*args, **kwargs)
             job = get_current_job()
             try:
                 with _lease_for(function, options, job, args, kwargs) as lease:
-                    if injection.fills:
-                        kwargs[str(injection.name)] = lease
+                    if injection.parameter is not None:
+                        kwargs[injection.parameter] = lease
                     return _more_retries(function(*args, **kwargs), job)
             except _Rescheduled as rescheduled:
                 return rescheduled.retry

@@ -1,4 +1,7 @@
-"""`@uses_appid`: a lease around every call of a function."""
+"""`@uses_appid`: every call of the decorated function holds a lease.
+
+Owns the decorator, the parameter that it fills, and the signature that others see.
+"""
 
 from __future__ import annotations
 

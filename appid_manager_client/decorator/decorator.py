@@ -1,6 +1,7 @@
-"""`uses_appid`: a lease around every call of a function. Checks what it was asked for when the module is imported.
+"""`uses_appid`: every call of the decorated function holds a lease.
 
-How the lease travels into the call is `injection.py`'s business, what a call does is `wrappers.py`'s.
+Owns the arguments of the decorator, which it checks when the function is decorated. How the lease
+gets into the call is in `injection.py`, and what a call does in `wrappers.py`.
 """
 
 from __future__ import annotations
@@ -25,21 +26,21 @@ DescriptorT = TypeVar("DescriptorT", bound="classmethod[Any, Any, Any]")
 
 
 class _Unset(str):
-    """A default that looks like what it stands for, and can be told from the same text given by a caller."""
+    """A default that equals the text it stands for, and that `is` tells from such an argument."""
 
 
 _UNSET_INJECT: Final = _Unset(DEFAULT_PARAMETER)
 
 
-class PoolOptions(TypedDict, total=False):
-    """What can be asked of each lease of a pool; see `LeasePool.lease`."""
+class PoolLeaseOptions(TypedDict, total=False):
+    """The options of each lease of a pool; see `LeasePool.lease`."""
 
     timeout: float | None
     min_remaining: float
 
 
-class ClientOptions(PoolOptions, total=False):
-    """What can be asked of each lease of a client; see `AppIdClient.lease`."""
+class ClientLeaseOptions(PoolLeaseOptions, total=False):
+    """The options of each lease of a client; see `AppIdClient.lease`."""
 
     max_retries: int
     retry_interval: float
@@ -52,7 +53,7 @@ _WAIT_OPTIONS = frozenset({"timeout", "max_retries", "retry_interval", "min_rema
 
 
 class Pool(Protocol):
-    """What the decorator needs of a pool."""
+    """The part of a pool that the decorator uses."""
 
     @property
     def product_name(self) -> str: ...
@@ -62,7 +63,7 @@ class Pool(Protocol):
 
 
 class Decorator(Protocol):
-    """Gives a function back as what it was: same signature, same kind."""
+    """Returns a function of the same type: same signature, same kind."""
 
     @overload
     def __call__(self, function: FunctionT, /) -> FunctionT: ...
@@ -76,7 +77,7 @@ def uses_appid(
     *,
     client: AppIdClient | None = None,
     inject: str | None = ...,
-    **options: Unpack[ClientOptions],
+    **options: Unpack[ClientLeaseOptions],
 ) -> Decorator: ...
 
 
@@ -86,7 +87,7 @@ def uses_appid(
     *,
     pool: Pool,
     inject: str | None = ...,
-    **options: Unpack[PoolOptions],
+    **options: Unpack[PoolLeaseOptions],
 ) -> Decorator: ...
 
 
@@ -98,7 +99,7 @@ def uses_appid(
     inject: str | None = _UNSET_INJECT,
     **options: Any,
 ) -> Decorator:
-    """Have every call of a function hold an AppID, from before its first line until after its last.
+    """Make every call of a function hold an AppID, from before its first line until after its last.
 
         @uses_appid("stt_billing")
         def transcribe(path: str, *, lease: Lease = INJECTED) -> str:
@@ -106,26 +107,29 @@ def uses_appid(
 
         transcribe("call.wav")
 
-    For functions, methods, class and static methods (above or below `@classmethod` and `@staticmethod`), coroutine
-    functions, generators and async generators; these acquire at the first `next`, and give back when they are
-    exhausted or closed. It stands below whatever registers the function elsewhere (`@app.task`, `@app.get`).
+    For functions, methods, class and static methods (above or below `@classmethod` and
+    `@staticmethod`), coroutine functions, generators and async generators. Generators acquire at
+    the first `next`, and release when they are exhausted or closed. Put it below a decorator that
+    registers the function elsewhere (`@app.task`, `@app.get`).
 
     Args:
-        product: the product, or a function that gives it, called with the call's arguments (`self` or `cls` first).
-            With a pool it can be left out: a pool has its product.
-        client: whose leases to use; default: `get_default_client()`, asked for at each call.
+        product: the product, or a function that returns it for the arguments of a call (`self` or
+            `cls` first). It can be left out with a pool, which has its own product.
+        client: the client to lease from; default: `get_default_client()`, called at each call.
         pool: check leases out of this pool instead.
-        inject: the parameter that gets the lease. It is left out of the signature that others see. The default,
-            `"lease"`, does nothing where there is no such parameter; `None`: never inject.
+        inject: the parameter that gets the lease. The signature that others see leaves it out. The
+            default, `"lease"`, does nothing if there is no such parameter; `None`: never inject.
         timeout, min_remaining: as in `AppIdClient.lease`, and in `LeasePool.lease`.
-        max_retries, retry_interval, ttl, holder, on_lost: as in `AppIdClient.lease`; not with a pool.
+        max_retries, retry_interval, ttl, holder, on_lost: as in `AppIdClient.lease`; not with a
+            pool.
 
-    A caller that passes the lease itself (`transcribe(path, lease=mine)`) is taken at its word: no second AppID.
+    If a caller passes a lease itself (`transcribe(path, lease=mine)`), no second AppID is acquired.
 
     Raises:
-        TypeError, ValueError: when the function is decorated: what was asked for can't work. The message says what to
-            write instead.
-        NoAppIdAvailable, ProductNotFound, ...: at a call, as the lease raises them; the function has not run then.
+        TypeError, ValueError: when the function is decorated: the arguments can't work. The message
+            says what to write instead.
+        NoAppIdAvailable, ProductNotFound, ...: at a call, as the lease raises them; the function
+            has not run then.
     """
     explicit = inject is not _UNSET_INJECT
     if inject is not None and not isinstance(inject, str):
@@ -138,28 +142,29 @@ def uses_appid(
         source = _from_pool(product, pool, client, options)
     else:
         source = _from_client(product, client, options)
-    choose = product if callable(product) else None
+    product_of_call = product if callable(product) else None
 
-    def decorate(function: Any = None, /) -> Any:  # None: called as if it were the function
-        body = _check_function(function)
-        where = injection.find(body, inject, explicit=explicit)
-        return wrappers.wrap(function, wrappers.Plan(source, choose, where))
+    def decorate(function: Any = None, /) -> Any:  # None: it was called as if it were the function
+        body = _function_in(function)
+        found = injection.find(body, inject, explicit=explicit)
+        return wrappers.wrap(function, wrappers.LeaseSpec(source, product_of_call, found))
 
     return decorate
 
 
 def _from_pool(
     product: object, pool: Any, client: object, options: dict[str, Any]
-) -> Callable[..., Any]:
+) -> Callable[..., Lease]:
     if isinstance(pool, AppIdClient) or not callable(getattr(pool, "lease", None)):
         raise TypeError(f"pool must be a LeasePool (client.pool(...)), not {type(pool).__name__}")
     if client is not None:
         raise TypeError("client and pool can't be given together: a pool has its client")
-    refused = [name for name in options if name not in PoolOptions.__annotations__]
+    known = PoolLeaseOptions.__annotations__
+    refused = [name for name in options if name not in known]
     if refused:
         raise TypeError(
-            f"{', '.join(refused)} can't be given with pool, whose leases are shared by many calls: "
-            f"only {', '.join(PoolOptions.__annotations__)}"
+            f"{', '.join(refused)} can't be given with pool, whose AppIDs serve many calls: "
+            f"only {', '.join(known)}"
         )
     if callable(product):
         raise TypeError("product can't be a function with pool: a pool has one product")
@@ -174,7 +179,7 @@ def _from_pool(
     return partial(pool.lease, **options) if options else pool.lease
 
 
-def _from_client(product: object, client: object, options: dict[str, Any]) -> Callable[..., Any]:
+def _from_client(product: object, client: object, options: dict[str, Any]) -> Callable[..., Lease]:
     if product is None:
         raise TypeError("product is required: @uses_appid('stt_billing')")
     if not callable(product):
@@ -183,7 +188,7 @@ def _from_client(product: object, client: object, options: dict[str, Any]) -> Ca
         raise TypeError("product must be text or a plain function, not a coroutine function")
     if client is not None and not isinstance(client, AppIdClient):
         raise TypeError(f"client must be an AppIdClient, not {type(client).__name__}")
-    known = ClientOptions.__annotations__
+    known = ClientLeaseOptions.__annotations__
     unknown = [name for name in options if name not in known]
     if unknown:
         raise TypeError(
@@ -191,7 +196,7 @@ def _from_client(product: object, client: object, options: dict[str, Any]) -> Ca
         )
     wait = {name: value for name, value in options.items() if name in _WAIT_OPTIONS}
     rest = {name: value for name, value in options.items() if name not in _WAIT_OPTIONS}
-    LeaseOptions(WaitOptions(**wait), **rest)  # refuses here what it would refuse at each call
+    LeaseOptions(WaitOptions(**wait), **rest)  # raises now what it would raise at each call
 
     def lease(name: str) -> Lease:
         return (client or get_default_client()).lease(name, **options)
@@ -199,28 +204,34 @@ def _from_client(product: object, client: object, options: dict[str, Any]) -> Ca
     return lease if callable(product) else partial(lease, str(product))
 
 
-_REGISTERS = {"celery": "@app.task", "_pytest": "@pytest.fixture"}
-"""Packages whose decorators keep the function as they found it: what stands above them never sees a call."""
+_REGISTERING_DECORATORS = {"celery": "@app.task", "_pytest": "@pytest.fixture"}
+"""By package: decorators that register the function as they found it.
+
+A decorator above them would not see the calls.
+"""
 
 
-def _check_function(function: Any) -> Any:
-    """The function itself, out of a static or class method.
+def _function_in(function: Any) -> Any:
+    """Return the function to decorate: of a static or class method the one in it.
 
     Raises:
         TypeError: it can't be decorated; the message says what to do.
     """
-    # The type's own bases: asking a lazy proxy for its class would make it do its work now.
+    # The bases of its type are looked at, and not its class: asking a lazy proxy for its class
+    # would evaluate it.
     for base in type(function).__mro__:
-        register = _REGISTERS.get(str(base.__module__).partition(".")[0])
-        if register is not None:
+        decorator = _REGISTERING_DECORATORS.get(str(base.__module__).partition(".")[0])
+        if decorator is not None:
             raise TypeError(
-                f"@uses_appid must stand below {register}: above it, what was registered would run without a lease"
+                f"@uses_appid must stand below {decorator}: "
+                "above it, what was registered would run without a lease"
             )
     if isinstance(function, (classmethod, staticmethod)):
         return function.__func__
     if inspect.isclass(function):
         raise TypeError(
-            f"@uses_appid decorates functions, not the class {function.__qualname__}: put it above a method"
+            f"@uses_appid decorates functions, not the class {function.__qualname__}: "
+            "put it above a method"
         )
     if callable(function):
         return function
@@ -230,6 +241,6 @@ def _check_function(function: Any) -> Any:
             f"put it below @{type(function).__name__}, directly above the function"
         )
     raise TypeError(
-        f"@uses_appid decorates functions, not a {type(function).__name__}; it takes the product first: "
-        "@uses_appid('stt_billing')"
+        f"@uses_appid decorates functions, not a {type(function).__name__}; "
+        "it takes the product first: @uses_appid('stt_billing')"
     )

@@ -1,6 +1,6 @@
-"""Where a decorated function takes its lease, and what of it the outside sees.
+"""The parameter that gets the lease of a decorated function, and the signature that others see.
 
-The parameter is found once, when the function is decorated; signatures and annotations read later leave it out.
+The parameter is looked up once, when the function is decorated. Later the signature leaves it out.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MethodType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+if TYPE_CHECKING:
+    from ..lease.held import Lease
 
 DEFAULT_PARAMETER: Final = "lease"
 
 
 class _Injected:
-    """The type of `INJECTED`. In a body that uses it, the function was called around its decorator."""
+    """The type of `INJECTED`. A body gets it only if the call went around the decorator."""
 
     __module__ = "appid_manager_client"
 
@@ -31,15 +34,15 @@ class _Injected:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
-            f"there is no lease to take {name!r} from: @uses_appid fills this parameter, and the function was called "
-            "without it; call the decorated function, or pass a lease"
+            f"there is no lease to take {name!r} from: @uses_appid fills this parameter, and the "
+            "function was called without it; call the decorated function, or pass a lease"
         )
 
 
-INJECTED: Any = _Injected()
-"""The default of the parameter that `uses_appid` fills: `def bill(job, *, lease: Lease = INJECTED)`.
+INJECTED: Lease = cast("Lease", _Injected())
+"""The default of the parameter that `uses_appid` fills: `def bill(*, lease: Lease = INJECTED)`.
 
-Its type is `Any`, so that type checkers take it for a `Lease` and don't ask callers for one.
+For type checkers it is a `Lease`, so that they don't ask callers for one.
 """
 
 
@@ -48,23 +51,25 @@ class Injection:
     """How one function gets its lease.
 
     Attributes:
-        name: the keyword by which a caller may bring its own lease; `None`: there is no such thing.
-        fills: whether the function wants the lease.
-        index: its place among the positional parameters; larger than any call's where it can't be passed so.
-        bound: whether `function` was a bound method already when it was decorated, its `self` gone from `index`.
+        keyword: the keyword with which a caller may pass its own lease; `None`: there is none.
+        parameter: the parameter that gets the lease; `None`: the function doesn't take it.
+        index: the place of `parameter` among the positional parameters; larger than any call has
+            if the lease can't be passed by position.
+        bound: whether the function was a bound method when it was decorated; then `index` doesn't
+            count its `self`.
     """
 
-    name: str | None
-    fills: bool = False
+    keyword: str | None
+    parameter: str | None = None
     index: int = sys.maxsize
     bound: bool = False
 
-    def brought(self, wrapped: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether the caller passes a lease of its own."""
-        name = self.name
-        if name is None:
+    def is_passed(self, wrapped: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return whether the caller passes a lease of its own."""
+        keyword = self.keyword
+        if keyword is None:
             return False
-        if kwargs and kwargs.get(name, INJECTED) is not INJECTED:
+        if kwargs and kwargs.get(keyword, INJECTED) is not INJECTED:
             return True
         if len(args) < self.index:
             return False
@@ -73,15 +78,16 @@ class Injection:
 
 
 def find(function: Callable[..., Any], name: str | None, *, explicit: bool) -> Injection:
-    """How `function` gets its lease by the parameter `name`.
+    """Return how `function` gets its lease through the parameter `name`.
 
     Args:
-        function: what is decorated, a static or class method unpacked.
-        name: the parameter; `None`: it gets none.
-        explicit: the name was asked for, so that a function without it is a mistake.
+        function: what is decorated; of a static or class method its function.
+        name: the parameter; `None`: the function gets no lease.
+        explicit: whether the user named the parameter; then a function without it is a mistake.
 
     Raises:
-        TypeError: it can't be filled; the message names the function and what to write instead.
+        TypeError: the parameter can't be filled; the message names the function, and says what to
+            write instead.
     """
     if name is None:
         return Injection(None)
@@ -95,24 +101,25 @@ def find(function: Callable[..., Any], name: str | None, *, explicit: bool) -> I
                 f"{_name(function)} has no parameter {name!r} to inject the lease into: "
                 f"add '*, {name}: Lease = INJECTED' to it, or pass inject=None"
             )
-        return Injection(name, fills=explicit, bound=bound)
+        return Injection(name, name if explicit else None, bound=bound)
     if parameter.kind is parameter.POSITIONAL_ONLY:
         raise TypeError(
-            f"the parameter {name!r} of {_name(function)} is positional-only, so no lease can be injected: "
-            f"move it behind the '/', or pass inject=None"
+            f"the parameter {name!r} of {_name(function)} is positional-only, so no lease can be "
+            f"injected: move it behind the '/', or pass inject=None"
         )
     if parameter.kind is parameter.KEYWORD_ONLY:
-        return Injection(name, fills=True, bound=bound)
+        return Injection(name, name, bound=bound)
     index = list(parameters).index(name)
     followers = list(parameters.values())[index + 1 :]
     for follower in followers:
         positional = follower.kind in (follower.POSITIONAL_OR_KEYWORD, follower.VAR_POSITIONAL)
         if positional and follower.default is not INJECTED:
             raise TypeError(
-                f"the parameter {name!r} of {_name(function)} stands before {follower.name!r}: an argument for that "
-                f"one would land in it; make it keyword-only ('*, {name}: Lease = INJECTED'), or pass inject=None"
+                f"the parameter {name!r} of {_name(function)} stands before {follower.name!r}: "
+                f"positional arguments would go to the wrong one; make it keyword-only "
+                f"('*, {name}: Lease = INJECTED'), or pass inject=None"
             )
-    return Injection(name, fills=True, index=index, bound=bound)
+    return Injection(name, name, index, bound)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -125,7 +132,7 @@ def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 if sys.version_info >= (3, 14):
     import annotationlib
 
-    # Annotations are evaluated late there, and may name what isn't defined yet when the decorator runs.
+    # Annotations are evaluated late there, and may name what isn't defined when the decorator runs.
     _signature = functools.partial(
         inspect.signature, annotation_format=annotationlib.Format.FORWARDREF
     )
@@ -134,26 +141,22 @@ else:
 
 
 def visible_signature(function: Any, injection: Injection) -> inspect.Signature:
-    """The signature of `function` without the injected parameter.
+    """Return the signature of `function` without the injected parameter.
 
     Raises:
-        AttributeError: it has none (so that `inspect` goes on looking by itself).
+        AttributeError: it has no signature; `inspect` then goes on looking by itself.
     """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError) as error:
         raise AttributeError(str(error)) from None
-    kept = [p for p in signature.parameters.values() if not hides(p, injection)]
+    kept = [p for p in signature.parameters.values() if not _is_injected(p, injection)]
     return signature.replace(parameters=kept)
 
 
-def hides(parameter: inspect.Parameter, injection: Injection) -> bool:
-    """Whether `parameter` is the one that is injected."""
-    return (
-        injection.fills
-        and parameter.name == injection.name
-        and parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    )
+def _is_injected(parameter: inspect.Parameter, injection: Injection) -> bool:
+    named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    return named and parameter.name == injection.parameter
 
 
 def _name(function: object) -> str:

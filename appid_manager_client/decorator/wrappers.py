@@ -1,8 +1,8 @@
-"""The callables that `uses_appid` makes: each call of one holds a lease for as long as its body runs.
+"""The callables that `uses_appid` makes: each call of one holds a lease while its body runs.
 
-One class for each kind of body, so that whoever asks what a decorated function is (a coroutine function, a generator)
-hears the truth. wrapt makes them bind as functions, methods, class and static methods do; what to lease, and where the
-lease goes, is in the plan that their calls share.
+There is one class for each kind of body, so that `inspect` sees what a decorated function is: a
+coroutine function, a generator. wrapt makes them bind as functions, methods, class and static
+methods do. What to lease, and which parameter gets the lease, is in the `LeaseSpec` of the calls.
 """
 
 from __future__ import annotations
@@ -23,43 +23,52 @@ import wrapt
 from .injection import Injection, visible_signature
 
 if TYPE_CHECKING:
+    from ..lease.held import Lease
+
     FunctionWrapper = wrapt.FunctionWrapper[..., Any]
     BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
 else:
     FunctionWrapper = wrapt.FunctionWrapper
     BoundFunctionWrapper = wrapt.BoundFunctionWrapper
 
-_LATE = frozenset(
-    {
-        CoroutineType,
-        GeneratorType,
-        AsyncGeneratorType,
-        contextlib._GeneratorContextManager,
-        contextlib._AsyncGeneratorContextManager,
-    }
+
+@contextlib.contextmanager
+def _block() -> Generator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def _async_block() -> AsyncGenerator[None]:
+    yield
+
+
+# The types of context managers that are made of generators have no public names.
+_LAZY_RESULTS = frozenset(
+    {CoroutineType, GeneratorType, AsyncGeneratorType, type(_block()), type(_async_block())}
 )
-"""What a call gives whose body has not run yet."""
+"""Results whose body has not run yet: coroutines, generators, context managers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What the calls of one decorated function share.
+class LeaseSpec:
+    """How the calls of one decorated function get their lease.
 
     Attributes:
-        source: gives the context manager that yields a lease; called with the product's name if `product` is set.
-        product: gives the product's name from the call's arguments; `None`: `source` knows it.
-        injection: where the lease goes.
+        source: returns the lease; called with the name of the product if `product` is set.
+        product: returns the name of the product for the arguments of a call; `None`: `source`
+            knows it.
+        injection: the parameter that gets the lease.
     """
 
-    source: Callable[..., Any]
+    source: Callable[..., Lease]
     product: Callable[..., str] | None
     injection: Injection
 
-    def lease(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """What to enter around this call; `None` if the caller brings its own lease."""
+    def lease(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lease | None:
+        """Return the lease of one call, not acquired yet; `None` if the caller passes its own."""
         injection = self.injection
-        # The common call has neither, and this is the way of every call.
-        if (kwargs or len(args) >= injection.index) and injection.brought(wrapped, args, kwargs):
+        # Every call comes here, and most have no arguments that could be a lease: they are fast.
+        if (kwargs or len(args) >= injection.index) and injection.is_passed(wrapped, args, kwargs):
             return None
         if self.product is None:
             return self.source()
@@ -68,8 +77,8 @@ class Plan:
         return self.source(self.product(*args, **kwargs))
 
 
-class _Leasing:
-    """What all that is decorated has in common, bound or not."""
+class _Decorated:
+    """What all decorated functions have in common, bound or not."""
 
     __slots__ = ()
 
@@ -79,7 +88,7 @@ class _Leasing:
         __module__: str
         __qualname__: str
 
-        _self_wrapper: Any  # the Plan
+        _self_wrapper: Any  # the LeaseSpec
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -90,10 +99,10 @@ class _Leasing:
 
     @property
     def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
-        injection: Injection = self._self_wrapper.injection
         annotations = dict(self.__wrapped__.__annotations__)
-        if injection.fills and injection.name is not None:
-            annotations.pop(injection.name, None)
+        parameter: str | None = self._self_wrapper.injection.parameter
+        if parameter is not None:
+            annotations.pop(parameter, None)
         return annotations
 
     def __repr__(self) -> str:
@@ -106,13 +115,14 @@ class _Leasing:
         return self.__reduce__()
 
 
-class _Function(_Leasing, FunctionWrapper):
+class _Function(_Decorated, FunctionWrapper):
     """A decorated function, before it is bound to an instance or a class."""
 
-    def __init__(self, wrapped: Callable[..., Any], plan: Plan) -> None:
-        # In the place of wrapt's wrapper, which it hands on to the bound ones: the classes below call the function
-        # themselves, with less in between.
-        super(_Leasing, self).__init__(wrapped, plan)  # type: ignore[arg-type]
+    def __init__(self, wrapped: Callable[..., Any], spec: LeaseSpec) -> None:
+        # The spec takes the place of the wrapper that wrapt would call: wrapt hands it on to the
+        # bound functions, and the classes below call the function themselves, which is faster.
+        wrapper: Any = spec
+        super().__init__(wrapped, wrapper)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
@@ -121,16 +131,16 @@ class _Function(_Leasing, FunctionWrapper):
         return _by_name(self, self)
 
 
-class _Bound(_Leasing, BoundFunctionWrapper):
+class _Bound(_Decorated, BoundFunctionWrapper):
     """A decorated method, as found on an instance or a class."""
 
     @property
     def __func__(self) -> Any:
-        """As of any method: what gives the same result when it is called with `__self__` in front."""
+        """The function of the method, decorated: it takes `__self__` as its first argument."""
         function = self.__wrapped__.__func__
         parent = self._self_parent
         if isinstance(parent.__wrapped__, classmethod):
-            return type(parent)(function, parent._self_wrapper)
+            return type(parent)(function, self._self_wrapper)
         return parent
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
@@ -146,17 +156,22 @@ class _Bound(_Leasing, BoundFunctionWrapper):
         return _by_name(self, self._self_parent)
 
 
-def _by_name(subject: _Leasing, function: _Function) -> Any:
-    """Pickle a decorated function as any function is: by where it is found. It must be found there, decorated."""
+def _by_name(subject: _Decorated, function: _Function) -> Any:
+    """Pickle a decorated function as Python pickles functions: by its module and its name.
+
+    Raises:
+        PicklingError: something else has that name there, such as the undecorated function.
+    """
     module, name = subject.__module__, subject.__qualname__
     try:
         found = _find(module, name)
     except (ImportError, AttributeError):
         found = None
-    # Not 'is': of a method, each look-up makes a new bound one. A proxy's own type is only seen by type().
+    # 'is' alone can't tell: each look-up of a method makes a new bound one.
     if found is not function and getattr(found, "_self_parent", None) is not function:
         raise pickle.PicklingError(
-            f"can't pickle {name}: {module}.{name} isn't the decorated function; decorate it where it is defined"
+            f"can't pickle {name}: {module}.{name} isn't the decorated function; "
+            "decorate it where it is defined"
         )
     return _find, (module, name)
 
@@ -168,81 +183,82 @@ def _find(module: str, name: str) -> Any:
     return found
 
 
-def _refuse_late(wrapped: Any, result: Any) -> None:
-    """A body that has not run yet would run without the AppID, which was just given back."""
+def _refuse_lazy(wrapped: Any, result: Any) -> None:
+    """Raise: the body of `result` would run without the AppID, which was released just now."""
     if isinstance(result, (CoroutineType, GeneratorType)):
         result.close()
     raise TypeError(
-        f"{getattr(wrapped, '__qualname__', wrapped)}() returned a {type(result).__name__.strip('_')}, whose body "
-        "would run after the AppID was given back: put @uses_appid directly above the 'async def' or the generator, "
+        f"{getattr(wrapped, '__qualname__', wrapped)}() returned a "
+        f"{type(result).__name__.strip('_')}, whose body would run after the AppID was given back: "
+        "put @uses_appid directly above the 'async def' or the generator, "
         "below the other decorators"
     )
 
 
-# --- one for each kind of body
+# --- one class for each kind of body
 
 
-class _PlainCall(_Leasing):
+class _PlainCall(_Decorated):
     __slots__ = ()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
-        plan: Plan = self._self_wrapper
-        lease = plan.lease(wrapped, args, kwargs)
+        spec: LeaseSpec = self._self_wrapper
+        lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return wrapped(*args, **kwargs)
         with lease as held:
-            if plan.injection.fills:
-                kwargs[plan.injection.name] = held  # type: ignore[index]
+            if (parameter := spec.injection.parameter) is not None:
+                kwargs[parameter] = held
             result = wrapped(*args, **kwargs)
-        if type(result) in _LATE:
-            _refuse_late(wrapped, result)
+        if type(result) in _LAZY_RESULTS:
+            _refuse_lazy(wrapped, result)
         return result
 
 
-class _CoroutineCall(_Leasing):
+class _CoroutineCall(_Decorated):
     __slots__ = ()
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
-        plan: Plan = self._self_wrapper
-        lease = plan.lease(wrapped, args, kwargs)
+        spec: LeaseSpec = self._self_wrapper
+        lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return await wrapped(*args, **kwargs)
         async with lease as held:
-            if plan.injection.fills:
-                kwargs[plan.injection.name] = held  # type: ignore[index]
+            if (parameter := spec.injection.parameter) is not None:
+                kwargs[parameter] = held
             return await wrapped(*args, **kwargs)
 
 
-class _GeneratorCall(_Leasing):
+class _GeneratorCall(_Decorated):
     __slots__ = ()
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapped = self.__wrapped__
-        plan: Plan = self._self_wrapper
-        lease = plan.lease(wrapped, args, kwargs)
+        spec: LeaseSpec = self._self_wrapper
+        lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return (yield from wrapped(*args, **kwargs))
         with lease as held:
-            if plan.injection.fills:
-                kwargs[plan.injection.name] = held  # type: ignore[index]
+            if (parameter := spec.injection.parameter) is not None:
+                kwargs[parameter] = held
             return (yield from wrapped(*args, **kwargs))
 
 
-class _AsyncGeneratorCall(_Leasing):
+class _AsyncGeneratorCall(_Decorated):
     __slots__ = ()
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         wrapped = self.__wrapped__
-        plan: Plan = self._self_wrapper
-        lease = plan.lease(wrapped, args, kwargs)
-        brought = lease is None
-        async with contextlib.nullcontext() if brought else lease as held:
-            if plan.injection.fills and not brought:
-                kwargs[plan.injection.name] = held  # type: ignore[index]
+        spec: LeaseSpec = self._self_wrapper
+        lease = spec.lease(wrapped, args, kwargs)
+        parameter = None if lease is None else spec.injection.parameter
+        async with contextlib.nullcontext() if lease is None else lease as held:
+            if parameter is not None:
+                kwargs[parameter] = held
             inner = wrapped(*args, **kwargs)
-            # What 'yield from' does for other generators, but there is none for these.
+            # Async generators have no 'yield from': this does the same.
             try:
                 value = await anext(inner)
                 while True:
@@ -291,17 +307,20 @@ class _AsyncGeneratorFunction(_AsyncGeneratorCall, _Function):
     __bound_function_wrapper__ = _AsyncGeneratorBound
 
 
-def wrap(function: Any, plan: Plan) -> Any:
-    """`function`, a callable or a static or class method, decorated so that its calls follow `plan`."""
+def wrap(function: Any, spec: LeaseSpec) -> Any:
+    """Return `function` decorated: each of its calls holds a lease, as `spec` says.
+
+    It may be any callable, or a static or class method.
+    """
     body = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
     while isinstance(body, functools.partial):
         body = body.func
     if not inspect.isroutine(body):
         body = type(body).__call__
     if inspect.iscoroutinefunction(body):
-        return _CoroutineFunction(function, plan)
+        return _CoroutineFunction(function, spec)
     if inspect.isasyncgenfunction(body):
-        return _AsyncGeneratorFunction(function, plan)
+        return _AsyncGeneratorFunction(function, spec)
     if inspect.isgeneratorfunction(body):
-        return _GeneratorFunction(function, plan)
-    return _PlainFunction(function, plan)
+        return _GeneratorFunction(function, spec)
+    return _PlainFunction(function, spec)

@@ -1,4 +1,7 @@
-"""What type checkers must accept, and the types that they must see. Checked by `test_typing.py`, never run."""
+"""What type checkers must accept, and the types that they must see.
+
+Checked by `test_typing.py`, never run.
+"""
 
 # pyright: strict
 from __future__ import annotations
@@ -7,12 +10,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import assert_type
 
-from appid_manager_client import INJECTED, AppIdClient, Lease, LeasePool, PooledLease, uses_appid
+from appid_manager_client import INJECTED, AppIdClient, Lease, LeasePool, uses_appid
 
 client = AppIdClient("http://localhost:5000")
 pool = client.pool("stt_billing")
 mine = client.lease("stt_billing")
 assert_type(pool, LeasePool)
+assert_type(INJECTED, Lease)
 
 
 def product_of(minutes: int, *, held: Lease | None = None) -> str:
@@ -47,7 +51,7 @@ chosen(3)
 
 
 @uses_appid(pool=pool, timeout=3, min_remaining=60)
-def pooled(minutes: int, *, lease: PooledLease = INJECTED) -> str:
+def pooled(minutes: int, *, lease: Lease = INJECTED) -> str:
     return lease.appid
 
 
@@ -55,7 +59,7 @@ assert_type(pooled(1), str)
 
 
 @uses_appid("stt_billing", pool=pool, inject="held")
-def pooled_too(*, held: PooledLease = INJECTED) -> None: ...
+def pooled_too(*, held: Lease = INJECTED) -> None: ...
 
 
 pooled_too()

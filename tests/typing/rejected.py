@@ -1,4 +1,7 @@
-"""What type checkers must reject: exactly the lines that are marked. Checked by `test_typing.py`, never run."""
+"""What type checkers must reject: exactly the lines that are marked.
+
+Checked by `test_typing.py`, never run.
+"""
 
 # pyright: strict
 from __future__ import annotations
@@ -16,6 +19,10 @@ def number(minutes: int) -> int:
 @uses_appid("stt_billing")
 def bill(minutes: int, *, lease: Lease = INJECTED) -> str:
     return lease.nothing  # rejected
+
+
+@uses_appid("stt_billing")
+def mistyped(*, lease: str = INJECTED) -> None: ...  # rejected
 
 
 bill()  # rejected

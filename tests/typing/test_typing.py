@@ -1,4 +1,4 @@
-"""mypy and pyright accept every line of `accepted.py`, and reject exactly the marked lines of `rejected.py`."""
+"""mypy and pyright accept `accepted.py`, and reject exactly the marked lines of `rejected.py`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def mypy(sample: Path) -> set[int]:
 
 
 def pyright(sample: Path) -> set[int]:
-    # Both pyright and its node come in wheels; a proxy that nobody serves holds them to that.
+    # Both pyright and its node come in wheels; without a proxy that works they download nothing.
     output = run("pyright", "--outputjson", "--pythonpath", sys.executable, str(sample))
     return {
         finding["range"]["start"]["line"] + 1
@@ -51,12 +52,12 @@ def run(tool: str, *args: str) -> str:
 
 
 @pytest.mark.parametrize("check", [mypy, pyright])
-def test_the_right_calls_are_accepted(check):
+def test_the_right_calls_are_accepted(check: Callable[[Path], set[int]]) -> None:
     assert check(HERE / "accepted.py") == set()
 
 
 @pytest.mark.parametrize("check", [mypy, pyright])
-def test_the_wrong_calls_are_rejected_and_no_others(check):
+def test_the_wrong_calls_are_rejected_and_no_others(check: Callable[[Path], set[int]]) -> None:
     sample = HERE / "rejected.py"
     lines = enumerate(sample.read_text(encoding="utf-8").splitlines(), start=1)
     assert check(sample) == {number for number, line in lines if line.endswith("# rejected")}
