@@ -260,7 +260,7 @@ class LeaseKeeper:
 
     def _send_heartbeats(self) -> None:
         with self._lock:
-            held = [claim for claim in self._ledger.held() if claim.beating]
+            held = [claim for claim in self._ledger.in_state(ClaimState.HELD) if claim.beating]
         beat = self._heartbeat.send(held)
         with self._lock:
             self._ledger.confirm(beat.alive, beat.sent)
@@ -293,7 +293,7 @@ class LeaseKeeper:
         with self._lock:
             if self._ledger.has_unanswered:
                 return 0.0
-            held = self._ledger.held()
+            held = self._ledger.in_state(ClaimState.HELD)
             release = self._ledger.next_release()
         times = [due for due in (release, self._heartbeat.next_due(held)) if due is not None]
         if times:

@@ -44,9 +44,9 @@ class Ledger:
         """Whether there are lost answers that nobody was told of yet."""
         return bool(self._unanswered)
 
-    def held(self) -> list[Claim]:
-        """The claims that are held."""
-        return [claim for claim in self._claims if claim.state is ClaimState.HELD]
+    def in_state(self, state: ClaimState) -> list[Claim]:
+        """The claims in one state."""
+        return [claim for claim in self._claims if claim.state is state]
 
     def of_this_process(self) -> list[Claim]:
         """The claims that are not a parent process's."""
@@ -70,7 +70,7 @@ class Ledger:
     def next_release(self) -> float | None:
         """When the next release that is owed is due, on the monotonic clock."""
         return min(
-            (claim.next_try for claim in self._claims if claim.state is ClaimState.OWED),
+            (claim.next_try for claim in self.in_state(ClaimState.OWED)),
             default=None,
         )
 
@@ -169,11 +169,7 @@ class Ledger:
     def take_due(self, bound: float) -> list[Claim]:
         """The owed claims whose next try is due; not due again for `bound` seconds."""
         now = self._system.monotonic()
-        due = [
-            claim
-            for claim in self._claims
-            if claim.state is ClaimState.OWED and claim.next_try <= now
-        ]
+        due = [claim for claim in self.in_state(ClaimState.OWED) if claim.next_try <= now]
         for claim in due:
             claim.next_try = now + bound
         return due

@@ -1,16 +1,17 @@
-"""A fork in a bad moment: what another thread of the parent had locked, or was about to do, is nothing to the child."""
+"""A fork at a bad time: what another thread of the parent held or did doesn't harm the child."""
 
 from __future__ import annotations
 
 from tests.chaos.test_process_ends import set_up
 from tests.support.faults import Fault
-from tests.support.faulty import FaultyService
+from tests.support.field import FieldService
 from tests.support.ours import OurService
 from tests.support.programs import Program
+from tests.support.services import AnyService
 
 CHILD = """
 def child_says(work):
-    '''Fork, do the work in the child, and say how it ended; one that hangs is ended by the alarm.'''
+    '''Fork, do the work in the child, and say how it ended; the alarm ends one that hangs.'''
     child = os.fork()
     if not child:
         signal.alarm(15)
@@ -30,7 +31,7 @@ with client._acquirer._closing._cond:
 
 
 def test_a_child_can_wait_although_a_thread_of_its_parent_was_just_about_to(
-    field_service: FaultyService,
+    field_service: FieldService,
 ) -> None:
     set_up(field_service).close()
     field_service.faults.queue("acquire", Fault.UNAVAILABLE, retry_after=0)
@@ -49,7 +50,7 @@ with module._default.lock:
 
 
 def test_a_child_can_have_the_default_client_although_its_parent_was_just_making_it(
-    field_service: FaultyService,
+    field_service: FieldService,
 ) -> None:
     set_up(field_service).close()
     with _program(CHILD + DEFAULT, field_service) as program:
@@ -92,5 +93,5 @@ def test_a_child_that_outlives_its_parents_ttl_calls_no_lease_of_the_parents_los
         assert service.in_use("p") == []
 
 
-def _program(text: str, service: FaultyService) -> Program:
+def _program(text: str, service: AnyService) -> Program:
     return Program(text, url=service.url, token=service.auth_token)

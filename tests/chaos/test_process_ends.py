@@ -1,4 +1,4 @@
-"""However a process ends that holds a lease, the AppID is given back: by itself where it can, by others where not."""
+"""However a process ends that holds a lease, the AppID is given back: by itself, or by others."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
-from tests.support.faulty import FaultyService
 from tests.support.field import FieldService
 from tests.support.programs import Program
+from tests.support.services import AnyService
 from tests.support.waiting import wait_until
 
 HOLD = """
@@ -26,7 +26,7 @@ listen()
 """
 
 
-def set_up(service: FaultyService | LocalService, count: int = 3) -> AppIdClient:
+def set_up(service: AnyService | LocalService, count: int = 3) -> AppIdClient:
     """A client of `service`, whose product p has so many AppIDs: a1, a2, ..."""
     client = AppIdClient(service.url, auth_token=service.auth_token)
     client.init_product("p", {f"a{number}": number for number in range(1, count + 1)})
@@ -38,9 +38,7 @@ def _in_use(service: LocalService) -> list[str]:
     return [entry["appid"] for entry in entries if entry["status"] == "in_use"]
 
 
-def _program(
-    text: str, service: FaultyService | LocalService, journal: Path | None = None
-) -> Program:
+def _program(text: str, service: AnyService | LocalService, journal: Path | None = None) -> Program:
     return Program(text, url=service.url, token=service.auth_token, journal=journal)
 
 
@@ -55,7 +53,7 @@ def _program(
     ],
 )
 def test_a_block_that_ends_with_its_process_gives_the_appid_back(
-    any_service: FaultyService, ending: str
+    any_service: AnyService, ending: str
 ) -> None:
     set_up(any_service).close()
     text = (
@@ -68,7 +66,7 @@ def test_a_block_that_ends_with_its_process_gives_the_appid_back(
 
 
 def test_a_lease_that_nobody_gave_back_is_given_back_at_the_exit(
-    any_service: FaultyService,
+    any_service: AnyService,
 ) -> None:
     set_up(any_service).close()
     with _program(HOLD.replace("TTL", "60"), any_service) as program:
@@ -81,7 +79,7 @@ def test_a_lease_that_nobody_gave_back_is_given_back_at_the_exit(
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_release_on_termination_gives_back_and_exits_with_128_plus_the_signal(
-    any_service: FaultyService, number: int
+    any_service: AnyService, number: int
 ) -> None:
     set_up(any_service).close()
     text = "release_on_termination()\n" + HOLD.replace("TTL", "60")
@@ -107,7 +105,7 @@ def test_a_signal_handler_that_was_there_before_is_called_too(field_service: Fie
 
 
 def test_what_a_killed_process_held_is_reaped_from_the_journal(
-    any_service: FaultyService, tmp_path: Path
+    any_service: AnyService, tmp_path: Path
 ) -> None:
     set_up(any_service).close()
     reaper = AppIdClient(
@@ -126,7 +124,7 @@ def test_what_a_killed_process_held_is_reaped_from_the_journal(
 
 
 def test_a_reaper_leaves_alone_what_somebody_else_got_since(
-    any_service: FaultyService, tmp_path: Path
+    any_service: AnyService, tmp_path: Path
 ) -> None:
     client = set_up(any_service, count=1)
     with _program(HOLD.replace("TTL", "None"), any_service, tmp_path / "journal") as program:
@@ -231,7 +229,7 @@ lease.release()
 
 
 def test_a_forked_child_leaves_its_parents_lease_alone_and_can_have_its_own(
-    any_service: FaultyService,
+    any_service: AnyService,
 ) -> None:
     set_up(any_service).close()
     with _program(FORK, any_service) as program:
@@ -262,7 +260,9 @@ if __name__ == "__main__":
 """
 
 
-def test_multiprocessing_children_get_appids_of_their_own(any_service: FaultyService) -> None:
+def test_multiprocessing_children_get_appids_of_their_own(
+    any_service: AnyService,
+) -> None:
     set_up(any_service, count=5).close()
     with _program(MULTIPROCESSING, any_service) as program:
         assert program.expect("got") == ["a2", "a3", "a4", "a5"]
@@ -294,7 +294,7 @@ for thread in threads:
 
 
 def test_children_forked_under_load_never_share_their_parents_connections(
-    any_service: FaultyService,
+    any_service: AnyService,
 ) -> None:
     with set_up(any_service) as client:
         for number in range(12):
@@ -352,14 +352,12 @@ if __name__ == "__main__":
 """
 
 
-def test_spawned_children_get_appids_of_their_own(
-    any_service: FaultyService, tmp_path: Path
-) -> None:
+def test_spawned_children_get_appids_of_their_own(any_service: AnyService, tmp_path: Path) -> None:
     set_up(any_service, count=4).close()
     script = tmp_path / "spawn.py"
     script.write_text(SPAWN)
     environment = {"APPID_MANAGER_URL": any_service.url}
-    environment["APPID_MANAGER_TOKEN"] = any_service.auth_token
+    environment["APPID_MANAGER_TOKEN"] = any_service.auth_token or ""
     done = subprocess.run(
         [sys.executable, script],
         env={**os.environ, **environment},
@@ -403,7 +401,7 @@ say("ends", *[os.waitpid(worker, 0)[1] for worker in workers])
 
 
 def test_the_workers_of_a_prefork_server_share_nothing_but_the_code(
-    any_service: FaultyService,
+    any_service: AnyService,
 ) -> None:
     set_up(any_service, count=10).close()
     with _program(PREFORK, any_service) as program, ExitStack() as stack:

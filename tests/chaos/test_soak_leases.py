@@ -1,4 +1,4 @@
-"""A short run of the soak of leases, and that its verdict can be a bad one. `make soak` does a long run."""
+"""A short run of the soak of leases, and that its verdict can be bad. `make soak` runs long."""
 
 from __future__ import annotations
 

@@ -11,14 +11,13 @@ import pytest
 
 from appid_manager_client import AppIdClient
 from tests.support.faults import Fault
-from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem
-from tests.support.ours import OurService
+from tests.support.services import AnyService
 from tests.support.waiting import wait_until
 
 
 class CancelledAt:
-    """Awaits `work`, and has its task cancelled as it suspends for the `nth` time; `struck` says whether it did."""
+    """Awaits `work`, and cancels its task as it suspends for the `nth` time (then: `struck`)."""
 
     def __init__(self, nth: int, work: Coroutine[Any, Any, None]) -> None:
         self._left = nth
@@ -57,7 +56,7 @@ async def _renewed(client: AppIdClient) -> None:
 @pytest.mark.parametrize("use", [_block, _renewed])
 @pytest.mark.parametrize("fault", [None, Fault.UNAVAILABLE])
 def test_at_whichever_await_a_task_is_cancelled_the_appid_is_given_back(
-    any_service: FieldService | OurService,
+    any_service: AnyService,
     use: Callable[[AppIdClient], Coroutine[Any, Any, None]],
     fault: Fault | None,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The seed's calls against both kinds of service: what they give and refuse, and what becomes of lost answers."""
+"""The documented calls against both kinds of service: results, refusals, and lost answers."""
 
 from __future__ import annotations
 
@@ -26,21 +26,19 @@ from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
+from tests.support.services import AnyService, client_of
 from tests.support.waiting import wait_until
 
-AnyService = FieldService | OurService
 
-
-def client_of(service: AnyService, **options: Any) -> AppIdClient:
+def turned_client(service: AnyService, **options: Any) -> AppIdClient:
     """A client whose pauses take no time of ours, and as much of the service's as they say."""
     options.setdefault("system", TurnedSystem(followers=(service.advance,)))
-    options.setdefault("auth_token", service.auth_token)
-    return AppIdClient(service.url, 20, **options)
+    return client_of(service, **options)
 
 
 @pytest.fixture
 def client(any_service: AnyService) -> Iterator[AppIdClient]:
-    with client_of(any_service) as made:
+    with turned_client(any_service) as made:
         yield made
 
 
@@ -48,10 +46,10 @@ def paths(service: AnyService) -> list[str]:
     return [call.path.rpartition("/")[2] for call in service.calls]
 
 
-# The seed's calls
+# The documented calls
 
 
-def test_the_seed_s_calls_work_as_printed(any_service: AnyService, client: AppIdClient) -> None:
+def test_the_documented_calls_work_as_printed(any_service: AnyService, client: AppIdClient) -> None:
     assert client.health_check() is True
     assert client.init_product("stt_billing", {"appid1": "vid1", "appid2": "vid2"}) is True
     appid, vid, start_time, product_name = client.acquire_appid("stt_billing")
@@ -92,9 +90,7 @@ def test_the_environment_configures_a_client_without_arguments(
         assert client.acquire_appid("p").appid == "a"
 
 
-def test_names_of_any_language_and_with_signs_of_urls_come_through(
-    any_service: AnyService, client: AppIdClient
-) -> None:
+def test_names_of_any_language_and_with_signs_of_urls_come_through(client: AppIdClient) -> None:
     product, appid = "kärnten & söhne/?#%20+計費", "应用 1+1=2&x"
     client.init_product(product, {appid: 1})
     assert client.acquire_appid(product).appid == appid
@@ -121,7 +117,7 @@ def test_a_session_factory_that_fails_makes_health_false(any_service: AnyService
         assert client.health_check() is False
 
 
-def test_init_replaces_what_was_there(any_service: AnyService, client: AppIdClient) -> None:
+def test_init_replaces_what_was_there(client: AppIdClient) -> None:
     client.init_product("p", {"a": 1})
     client.acquire_appid("p")
     client.init_product("p", {"b": 2})
@@ -143,7 +139,7 @@ def test_another_client_can_release_what_was_acquired(
 ) -> None:
     any_service.init("p", {"a": 1})
     client.acquire_appid("p")
-    with client_of(any_service) as other:
+    with turned_client(any_service) as other:
         assert other.release_appid("a", "p") is True
     assert any_service.in_use() == []
 
@@ -209,7 +205,7 @@ def test_a_release_whose_answer_was_lost_is_tried_again_and_true(
 def test_what_somebody_else_released_is_false(any_service: AnyService, client: AppIdClient) -> None:
     any_service.init("p", {"a": 1})
     client.acquire_appid("p")
-    with client_of(any_service) as other:
+    with turned_client(any_service) as other:
         assert other.release_appid("a", "p") is True
     assert client.release_appid("a", "p") is False
 
@@ -224,7 +220,7 @@ def test_what_somebody_else_released_before_any_try_arrived_is_false(
             assert other.release_appid("a", "p") is True
 
     system = TurnedSystem(followers=(somebody_else_releases,))
-    with client_of(any_service, system=system) as client:
+    with turned_client(any_service, system=system) as client:
         client.acquire_appid("p")
         any_service.faults.queue("release", Fault.TOO_MANY_REQUESTS)
         assert client.release_appid("a", "p") is False
@@ -276,7 +272,7 @@ def test_a_lost_answer_to_an_acquire_costs_no_second_appid_on_ours(
 ) -> None:
     any_service.init("p", {"a": 1, "b": 1})
     any_service.faults.queue("acquire", fault)
-    with client_of(any_service, system=SystemTime()) as client:
+    with turned_client(any_service, system=SystemTime()) as client:
         got = client.acquire_appid("p")
     ids = {call.body["requestId"] for call in any_service.calls_of("acquire")}
     assert len(ids) == 1, "every try has the same id"
@@ -292,7 +288,7 @@ def test_an_acquire_that_ends_with_a_lost_answer_is_given_up_and_nothing_is_rele
 ) -> None:
     any_service.init("p", {"a": 1})
     any_service.faults.queue("acquire", Fault.LOSE_ANSWER)
-    with client_of(any_service, system=SystemTime()) as client:
+    with turned_client(any_service, system=SystemTime()) as client:
         with pytest.raises(ServiceUnavailable):
             client.acquire_appid("p", max_retries=0)
         if any_service.is_legacy:
@@ -306,13 +302,13 @@ def test_a_grant_that_ended_before_its_answer_came_through_is_asked_for_anew() -
     with OurService() as service:
         service.init("p", {"a": 1, "b": 2})
         service.faults.queue("acquire", Fault.LOSE_ANSWER)
-        with client_of(service) as other:
+        with turned_client(service) as other:
 
             def meanwhile(seconds: float) -> None:
                 if service.in_use() == ["a"] and len(service.calls_of("acquire")) == 1:
                     other.release_appid("a", "p")
 
-            with client_of(service, system=TurnedSystem(followers=(meanwhile,))) as client:
+            with turned_client(service, system=TurnedSystem(followers=(meanwhile,))) as client:
                 assert client.acquire_appid("p").appid == "b"
         first, again, anew = (call.body["requestId"] for call in service.calls_of("acquire"))
         assert first == again != anew
@@ -341,7 +337,7 @@ def test_connection_errors_back_off_and_are_tried_again(any_service: AnyService)
     any_service.init("p", {"a": 1})
     system = TurnedSystem(jitter=1.0)
     any_service.faults.queue("acquire", Fault.CLOSE_UNREAD, times=5)
-    with client_of(any_service, system=system) as client:
+    with turned_client(any_service, system=system) as client:
         assert client.acquire_appid("p").appid == "a"
         assert system.pauses[:5] == [0.5, 1.0, 2.0, 4.0, 8.0]
 
@@ -371,7 +367,7 @@ def test_a_typo_after_another_product_was_waited_for_fails_at_once_too(
 @pytest.mark.parametrize("token", ["wrong", None])
 def test_a_wrong_token_is_never_tried_again(any_service: AnyService, token: str | None) -> None:
     any_service.init("p", {"a": 1})
-    with client_of(any_service, auth_token=token) as client:
+    with turned_client(any_service, auth_token=token) as client:
         for call in (
             lambda: client.acquire_appid("p"),
             lambda: client.release_appid("a", "p"),
@@ -437,13 +433,13 @@ BAD: list[tuple[str, type[Exception], Any]] = [
 def test_a_bad_argument_is_named_before_anything_is_sent(
     name: str, kind: type[Exception], call: Any, field_service: FieldService
 ) -> None:
-    with client_of(field_service) as client, pytest.raises(kind, match=name):
+    with turned_client(field_service) as client, pytest.raises(kind, match=name):
         call(client)
     assert field_service.calls == []
 
 
 def test_a_vid_that_is_no_number_says_why_services_in_the_field_fail_on_it() -> None:
-    with FieldService() as service, client_of(service) as client:
+    with FieldService() as service, turned_client(service) as client:
         with pytest.raises(ServiceUnavailable, match="only vids that are numbers"):
             client.init_product("p", {"a": "vid1"})
 
@@ -491,7 +487,7 @@ def test_force_takes_what_was_used_this_hour_and_polls_for_what_is_in_use(
 ) -> None:
     any_service.init("p", {"a": 1})
     system = TurnedSystem(followers=(any_service.advance,))
-    with client_of(any_service, system=system) as client:
+    with turned_client(any_service, system=system) as client:
         client.acquire_appid("p")
         with pytest.raises(NoAppIdAvailable):
             client.acquire_appid("p", 3, 7, force=True)
@@ -504,7 +500,7 @@ def test_a_legacy_service_is_asked_for_its_hours_once_an_hour_not_at_every_poll(
     with FieldService(accept_text_vids=True) as service:
         service.set_time(service.model.hour_start() / 1000 + 600)
         service.init("p", {"a": 1})
-        with client_of(service) as client:
+        with turned_client(service) as client:
             client.acquire_appid("p")
             with pytest.raises(NoAppIdAvailable):
                 client.acquire_appid("p", max_retries=20)
@@ -519,7 +515,7 @@ def test_a_legacy_service_s_hours_turn_where_its_zone_has_them(minutes: int) -> 
         service.set_time(service.model.hour_start() / 1000 + 600)
         service.init("p", {"a": 1})
         turn = service.model.hour_end() / 1000
-        with client_of(service) as client:
+        with turned_client(service) as client:
             client.acquire_appid("p")
             client.release_appid("a", "p")
             assert turn <= client.acquire_appid("p").start_time / 1000 < turn + 30
@@ -529,7 +525,7 @@ def test_the_turn_is_met_in_real_time_never_early_and_within_a_moment(
     any_service: AnyService,
 ) -> None:
     any_service.init("p", {"a": 1})
-    with client_of(any_service) as client:
+    with turned_client(any_service) as client:
         client.acquire_appid("p")
         client.release_appid("a", "p")
     any_service.advance_to_next_hour(-1.5)

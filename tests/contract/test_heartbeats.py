@@ -1,4 +1,4 @@
-"""Heartbeats against our service: one call for all leases, loss told by word and by silence, and no lease revived."""
+"""Heartbeats against our service: one call for all leases, loss noticed, and no lease revived."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -16,6 +15,7 @@ from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
+from tests.support.services import AnyService, client_of
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -36,11 +36,7 @@ def service() -> Iterator[OurService]:
         yield running
 
 
-def client_of(service: OurService | FieldService, **options: Any) -> AppIdClient:
-    return AppIdClient(service.url, 20, auth_token=service.auth_token, **options)
-
-
-def beats(service: OurService | FieldService) -> list[list[str]]:
+def beats(service: AnyService) -> list[list[str]]:
     return [call.body["leaseIds"] for call in service.calls_of("heartbeat")]
 
 

@@ -1,4 +1,4 @@
-"""An interrupt at each single moment at which one can strike the main thread, in turn: no AppID is lost by any."""
+"""An interrupt wherever one can strike the main thread, in turn: no AppID is lost by any."""
 
 from __future__ import annotations
 
@@ -13,14 +13,10 @@ import pytest
 import appid_manager_client
 from appid_manager_client import AppIdClient
 from appid_manager_client.runtime.time import SystemTime
-from tests.contract.test_lease import HastyTime
-from tests.support.field import FieldService
 from tests.support.interrupts import Interrupt, Striker
-from tests.support.machine import TurnedSystem
-from tests.support.ours import OurService
+from tests.support.machine import HastyTime, TurnedSystem
+from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
-
-AnyService = FieldService | OurService
 
 ROOT = str(Path(appid_manager_client.__file__).parent)
 

@@ -1,4 +1,4 @@
-"""Leases against both kinds of service: given back exactly once whatever happens, and never silently lost."""
+"""Leases against both kinds of service: given back exactly once, and never silently lost."""
 
 from __future__ import annotations
 
@@ -26,33 +26,22 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
 )
-from appid_manager_client.runtime.time import SystemTime
 from tests.support.faults import Fault
-from tests.support.field import FieldService
 from tests.support.interrupts import Interrupt, Interrupter
-from tests.support.machine import TurnedSystem
-from tests.support.ours import OurService
+from tests.support.machine import HastyTime, TurnedSystem
+from tests.support.services import AnyService, client_of
 from tests.support.waiting import PATIENCE, wait_until
 
-AnyService = FieldService | OurService
 
-
-class HastyTime(SystemTime):
-    """The real clock, with all jitter drawn at its least: backoffs of a twentieth of a second."""
-
-    def uniform(self, low: float, high: float) -> float:
-        return low
-
-
-def client_of(service: AnyService, **options: Any) -> AppIdClient:
-    options.setdefault("system", HastyTime())
-    return AppIdClient(service.url, 20, auth_token=service.auth_token, **options)
+def hasty_client(service: AnyService, **options: Any) -> AppIdClient:
+    """A client with the shortest backoffs."""
+    return client_of(service, **{"system": HastyTime(), **options})
 
 
 @pytest.fixture
 def client(any_service: AnyService) -> Iterator[AppIdClient]:
     any_service.init("p", {"a": 1})
-    with client_of(any_service) as made:
+    with hasty_client(any_service) as made:
         yield made
 
 
@@ -227,8 +216,8 @@ def test_a_deferred_release_does_not_take_back_what_somebody_else_holds_by_then(
     lease = client.lease("p", ttl=None).acquire()
     with any_service.refusing():
         lease.release()
-    # Depending on who is first, ours was released already or is dropped now; in no case is the other's taken.
-    with client_of(any_service) as other:
+    # Depending on who is first, ours was released already or is dropped now; the other's stays.
+    with hasty_client(any_service) as other:
         other.init_product("p", {"a": 1})
         wait_until(lambda: not client.pending_releases)
         with other.lease("p") as held:
@@ -240,7 +229,7 @@ def test_a_release_that_hears_that_the_appid_is_not_ours_marks_the_lease_lost(
 ) -> None:
     told: list[Lease] = []
     with client.lease("p", on_lost=told.append) as lease:
-        with client_of(any_service) as other:
+        with hasty_client(any_service) as other:
             assert other.release_appid("a", "p")
     wait_until(lambda: told)
     assert lease.lost and told == [lease]
@@ -269,7 +258,7 @@ def test_an_interrupt_at_any_moment_loses_no_appid(any_service: AnyService) -> N
     any_service.init("p", {f"a{n}": n for n in range(400)})
     chance = random.Random(20)
     entered = 0
-    with client_of(any_service) as client, Interrupter() as interrupter:
+    with hasty_client(any_service) as client, Interrupter() as interrupter:
         for attempt in range(60):
             inside = threading.Event()
             try:
@@ -342,7 +331,7 @@ def test_a_plain_acquire_with_a_timeout_gives_back_what_comes_too_late(
 
 def test_closing_a_client_gives_back_what_is_held(any_service: AnyService) -> None:
     any_service.init("p", {"a": 1, "b": 1})
-    client = client_of(any_service)
+    client = hasty_client(any_service)
     first, second = client.lease("p").acquire(), client.lease("p").acquire()
     client.close()
     assert any_service.in_use() == []
@@ -376,7 +365,7 @@ def test_closing_a_client_is_bounded_however_many_leases_a_hanging_service_holds
 def test_renewing_gives_back_in_the_old_hour_and_takes_in_the_new(any_service: AnyService) -> None:
     any_service.init("p", {"a": 1})
     system = TurnedSystem(followers=(any_service.advance,))
-    with client_of(any_service, system=system) as client:
+    with hasty_client(any_service, system=system) as client:
         with client.lease("p", ttl=None) as lease:
             old, turn = lease.start_time, any_service.hour_end()
             assert lease.renew(within=60) is False
@@ -452,7 +441,7 @@ def test_a_task_cancelled_at_any_step_gives_the_appid_back(any_service: AnyServi
             except asyncio.CancelledError:
                 ended["cancelled"] += 1
 
-    with client_of(any_service) as client:
+    with hasty_client(any_service) as client:
         asyncio.run(main(client))
         wait_until(lambda: not any_service.in_use() and not client.pending_releases)
     assert ended["cancelled"] > 3
@@ -489,7 +478,7 @@ def test_renewing_works_in_coroutines(any_service: AnyService) -> None:
             assert await lease.renew_async() is True
             assert lease.start_time > first
 
-    with client_of(any_service, system=system) as client:
+    with hasty_client(any_service, system=system) as client:
         asyncio.run(main(client))
     assert any_service.in_use() == []
 
@@ -500,7 +489,7 @@ def test_renewing_works_in_coroutines(any_service: AnyService) -> None:
 def test_events_tell_what_happened(any_service: AnyService) -> None:
     any_service.init("p", {"a": 1})
     events: list[Event] = []
-    with client_of(any_service, on_event=events.append) as client:
+    with hasty_client(any_service, on_event=events.append) as client:
         with client.lease("p"):
             any_service.faults.queue("release", Fault.UNAVAILABLE)
         wait_until(lambda: not client.pending_releases)
@@ -525,7 +514,7 @@ def test_a_hook_that_raises_has_no_effect_on_the_lease(
     def broken(event: Event) -> None:
         raise ZeroDivisionError(event.kind)
 
-    with client_of(any_service, on_event=broken) as client:
+    with hasty_client(any_service, on_event=broken) as client:
         with client.lease("p") as lease:
             assert lease.held
     assert lease.released and any_service.in_use() == []
@@ -539,7 +528,7 @@ def test_an_on_lost_that_raises_has_no_effect_either(
         raise ZeroDivisionError
 
     with client.lease("p", on_lost=broken) as lease:
-        with client_of(any_service) as other:
+        with hasty_client(any_service) as other:
             other.release_appid("a", "p")
     assert lease.lost
     wait_until(lambda: "on_lost of" in caplog.text, what="the failure is logged")

@@ -1,4 +1,4 @@
-"""The wait for an exhausted product against clocks that only the wait itself moves: it ends at the very turn."""
+"""The wait for an exhausted product, by clocks that only the wait moves: it ends at the turn."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""What the property test of leases works on: processes that share a journal, and calls that have fates.
+"""What the property test of leases works on: processes that share a journal, and faulty calls.
 
-A `Process` has all parts of a client but its threads: its keeper works when it is told to, in turned time.
+A `Process` has all parts of a client but its threads: its keeper works when it is told to, in
+turned time.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Fate(Enum):
 
 
 GENTLE = [Fate.REFUSED, Fate.LOST_BEFORE, Fate.SLOW]
-"""What can befall an acquire on a service without the extensions without an AppID being lost there."""
+"""What can happen to an acquire at a field service without an AppID being lost there."""
 
 
 class Interrupt(BaseException):
@@ -110,7 +111,7 @@ class FatefulTransport(Transport):
         return answer
 
     def arrive_late(self) -> None:
-        """What was under way reaches the service now, if it isn't older than the service's memory for requests."""
+        """What was on the wire reaches the service now, unless it has forgotten the request."""
         while self.late:
             sent, send = self.late.pop(0)
             if self._turned.monotonic() - sent > _LONGEST_WAY:
@@ -126,7 +127,7 @@ def _nothing() -> None:
 
 
 class Process:
-    """One living process: a client's parts, its leases, and a journal that it shares with the others."""
+    """One living process: a client's parts, its leases, and a journal shared with the others."""
 
     def __init__(self, url: str, token: str | None, system: TurnedSystem, journal: Journal) -> None:
         self.system = system
@@ -158,7 +159,7 @@ class Process:
         self.leases.append(lease)
 
     def give_up_on_the_wire(self, product: str) -> None:
-        """Acquire in a task that is cancelled after the service acted, before the answer is here."""
+        """Acquire in a task that is cancelled after the service acted, before the answer came."""
         given_up = threading.Event()
 
         async def main() -> None:

@@ -1,6 +1,7 @@
-"""Whatever happens to leases, calls and processes: none is held by two, and in the end none is in use without a holder.
+"""Whatever happens to leases, calls and processes: none is held by two, and none stays in use.
 
-Real services over real HTTP; the clocks are turned, and faults strike where a process and its service meet.
+Real services over real HTTP; the clocks are turned, and faults strike where a process and its
+service meet.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ class Leases(RuleBasedStateMachine):
         index=indices, fate=st.sampled_from([*Fate, None]), then=st.sampled_from(["tend", "sweep"])
     )
     def give_back_after_the_turn(self, index: int, fate: Fate | None, then: str) -> None:
-        """A release that goes wrong, and what it names is somebody else's when it is tried again."""
+        """A release that goes wrong, and names somebody else's AppID when it is tried again."""
         self.time_passes(3601.0)
         self.acquire(index, 0, [])
         self.release(index, [] if fate is None else [fate])
@@ -185,7 +186,7 @@ class Leases(RuleBasedStateMachine):
 
     @rule(index=indices, fates=fates)
     def ask_and_look_at_the_books(self, index: int, fates: list[Fate]) -> None:
-        """Before any ttl could mend it: what is in use is held, once nothing is owed or on its way any more."""
+        """Before any ttl could mend it: once nothing is owed or on the wire, all in use is held."""
         self.acquire(index, 0, fates)
         for process in self.processes:
             process.transport.arrive_late()

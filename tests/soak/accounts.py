@@ -1,6 +1,6 @@
 """The books of the soak of leases: who gave back what, and whether any AppID was had twice.
 
-What was handed out, and when it ended, is the service's own word; by whom it was given back is what its holders noted.
+What was handed out, and when it ended, the service says; who gave it back, its holders noted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.support.ours import OurService
 
 
 class Spell(NamedTuple):
-    """One AppID in use, from `start` to `stop` in ms (`None`: still). `hour`: the start of the service's hour."""
+    """One AppID in use, from `start` to `stop` in ms (`None`: still). `hour`: the hour's start."""
 
     appid: str
     hour: int
@@ -67,9 +67,10 @@ def wrongs(had: list[Spell]) -> list[str]:
 
 
 def givers(directory: Path, had: list[Spell]) -> Counter[str]:
-    """By whom the released ones were given back, and what was `lost`, as the processes of the soak noted it.
+    """Who gave back what was released, and what was `lost`, as the processes of the soak noted.
 
-    A retried release is noted though the ttl was faster: what the service saw end otherwise is left out.
+    A retried release is noted also when the ttl was faster: what the service saw end otherwise is
+    left out.
     """
     counts: Counter[str] = Counter()
     released = Counter(s.appid for s in had if s.stop is not None and not s.expired)

@@ -1,10 +1,10 @@
-"""One process of the soak of leases: eight threads that take AppIDs in every way there is, until they are told to stop.
+"""One process of the soak of leases: eight threads that take AppIDs in every way there is.
 
     python -m tests.soak.lease_worker SEED NOTES WAYS
 
-Reads commands from its standard input: `freeze` has no acquire begin, and answers `frozen` when none is on its way;
-`stop` ends it. What happens to its leases goes to the file NOTES, a line each, which outlives a kill. WAYS is `all`, or
-`gated` for those alone whose acquires can be held up.
+Reads commands from its standard input: `freeze` has no acquire begin, and answers `frozen` when
+none is on its way; `stop` ends it. What happens to its leases goes to the file NOTES, a line each,
+which outlives a kill. WAYS is `all`, or `gated` for those alone whose acquires can be held up.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Gate:
 
 
 class Notes:
-    """Lines `WORD APPID`: the kinds of events, and `ending` where a holder is about to give its AppID back itself."""
+    """Lines `WORD APPID`: the kinds of events, and `ending` before a holder's own release."""
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -106,7 +106,7 @@ class Worker:
     def _nothing_on_the_wire(self) -> bool:
         keeper = self._client._keeper
         with keeper._lock:
-            return all(claim.state is not ClaimState.SENDING for claim in keeper._claims)
+            return not keeper._ledger.in_state(ClaimState.SENDING)
 
     def _take_leases(self, number: int) -> None:
         chance = random.Random(f"{self._seed} {number}")
@@ -180,7 +180,8 @@ class Worker:
 def main() -> None:
     seed, path, ways = sys.argv[1:]
     notes = Notes(path)
-    # A service in the field that scans thousands of AppIDs takes its time; giving up on an acquire loses its answer.
+    # A field service that scans thousands of AppIDs takes its time, and giving up on an acquire
+    # loses its answer.
     client = AppIdClient(timeout=60, on_event=notes.event)
     Worker(client, notes, int(seed), ways).run()
 

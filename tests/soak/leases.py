@@ -1,11 +1,12 @@
-"""The soak of leases: four processes of eight threads, random faults, and kills, at either kind of service.
+"""The soak of leases: four processes of eight threads, random faults, kills, both services.
 
     python -m tests.soak.leases [--service ours|field] [--leases N] [--seed N]
 
-At the end no AppID is in use, and the service's log shows that none was handed out twice in an hour or held by two. The
-hour turns twice meanwhile, so that AppIDs come round again; on our service every lease that is held then has run out.
-Ends with status 1 where that isn't so. Left out on the field's service, as nothing on this side can mend it there:
-answers lost on an acquire, kills in the middle of one, and so the pool, whose own thread acquires.
+At the end no AppID is in use, and the service's log shows that none was handed out twice in an
+hour or held by two. The hour turns twice meanwhile, so that AppIDs come round again; on our
+service every lease that is held then has run out. The exit status is 1 where that isn't so. Left
+out on the field service, as nothing on this side can mend it there: answers lost on an acquire,
+kills in the middle of one, and so the pool, whose own thread acquires.
 """
 
 from __future__ import annotations
@@ -149,9 +150,7 @@ def soak(kind: str, leases: int, seed: int) -> list[str]:
     ended = sum(spell.stop is not None for spell in had)
     expired = sum(spell.expired for spell in had)
     print(f"  {by['holder']:6d} given back by their holder")
-    print(
-        f"  {by['keeper']:6d} by the keeper: forgotten, retried, pooled, or nobody waited for them any more"
-    )
+    print(f"  {by['keeper']:6d} by the keeper: forgotten, retried, pooled, or waited for by nobody")
     print(f"  {reaped:6d} by the reaper")
     print(f"  {expired:6d} ended by their ttl")
     rest = ended - by["holder"] - by["keeper"] - reaped - expired

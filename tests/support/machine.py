@@ -60,3 +60,10 @@ class TurnedSystem(SystemTime):
             self.pauses.append(seconds)
         if seconds > 0:
             self.turn(seconds)
+
+
+class HastyTime(SystemTime):
+    """The real clock, with the least jitter: backoffs of a twentieth of a second."""
+
+    def uniform(self, low: float, high: float) -> float:
+        return low

@@ -1,4 +1,4 @@
-"""When to try again: every pause is bounded, the turn of the hour is met, and nobody waits for what can't come."""
+"""When to try again: bounded pauses, the turn of the hour is met, nobody waits in vain."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def world(
     hours_known: bool = True,
     jitter: Any = 0.5,
 ) -> World:
-    """A service whose hours turn at that minute, `into_the_hour` seconds after a turn, asked for its time just now."""
+    """A service whose hours turn at that minute, asked for its time `into_the_hour` seconds in."""
     system = TurnedSystem(jitter=jitter)
     turn = HOUR + minute * 60 + 3600
     start = turn - 3600 + into_the_hour
@@ -444,7 +444,7 @@ def test_a_moment_before_which_nothing_is_asked_is_waited_for() -> None:
     plan = there.plan(not_before=there.turn)
     assert plan.needs_hours
     pause = plan.until_fresh_hour(there.turn)
-    assert pause == pytest.approx(600, abs=0.2)
+    assert pause is not None and pause == pytest.approx(600, abs=0.2)
     there.pause(pause)
     assert plan.until_fresh_hour(there.turn + 3600) is None
 

@@ -1,7 +1,7 @@
-"""The seed's three programs, as it prints them, run by themselves against both kinds of service.
+"""The three programs of the documented API, run as printed against both kinds of service.
 
-Changed in them are only the URL (from the environment where the program names none), the `import time` that the third
-one forgot, and its ten seconds of work.
+Changed in them are only the URL (from the environment where the program names none), the
+`import time` that the third one forgot, and its ten seconds of work.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import re
 import subprocess
 import sys
 
-from tests.support.field import FieldService
-from tests.support.ours import OurService
+from tests.support.services import AnyService
 
 QUICK_START = """
 from appid_manager_client import AppIdClient
@@ -94,8 +93,6 @@ for i in range(5):
 for thread in threads:
     thread.join()
 """  # noqa: W293
-
-AnyService = FieldService | OurService
 
 
 def run(program: str, service: AnyService) -> list[str]:
