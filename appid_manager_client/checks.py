@@ -75,3 +75,8 @@ def check_appids(appids: object) -> None:
 def is_numeric(vid: str | int) -> bool:
     """Return whether a vid is a number: field services store only those."""
     return isinstance(vid, int) or vid.strip().lstrip("+-").isdecimal()
+
+
+def is_token(value: str) -> bool:
+    """Return whether text can be sent as a token: printable ASCII without spaces, not empty."""
+    return bool(value) and all(32 < ord(letter) < 127 for letter in value)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
+from .checks import is_token
 from .errors import ConfigurationError
 
 DEFAULT_BASE_URL = "http://101.64.234.17:8888"
@@ -168,7 +169,7 @@ def _check_timeout(value: Any, source: str) -> float:
 def _check_token(value: Any, source: str) -> Token:
     if not isinstance(value, str):
         raise TypeError(f"{source} must be a str, not {type(value).__name__}")
-    if not value or any(not 32 < ord(letter) < 127 for letter in value):
+    if not is_token(value):
         raise ConfigurationError(
             f"{source} holds no usable token: it is empty, or has white space, control or non-ASCII characters"
         )

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, unusable
 from .server import ServiceSettings, require_extra
 from .server.hours import Hour, make_hours
 
@@ -132,7 +132,6 @@ class LocalService:
             auth_token=auth_token,
             timezone=timezone,
             hour_seconds=hour_seconds,
-            clock=self.clock,
         )
         self.url = f"http://127.0.0.1:{self._settings.port}"
         self._server: Server | None = None
@@ -187,7 +186,9 @@ class LocalService:
         ready = threading.Event()
         listener = listen(self._settings.host, self._settings.port)
         try:
-            server = make_server(self._settings, self.url, lambda _url: ready.set())
+            server = make_server(
+                self._settings, self.url, lambda _url: ready.set(), clock=self.clock
+            )
         except BaseException:
             listener.close()
             raise
@@ -285,7 +286,7 @@ def _reserve(port: int) -> socket.socket:
         reservation.bind(("127.0.0.1", port))
     except OSError as error:
         reservation.close()
-        raise ConfigurationError(f"port: {port} can't be used: {error.strerror}") from None
+        raise unusable("port", f"{port} can't be used: {error.strerror}") from None
     return reservation
 
 

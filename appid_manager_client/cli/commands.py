@@ -283,13 +283,12 @@ def _treat_hangup_as_termination() -> None:
         signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))
 
 
-def _in_terms_of_serve(message: str) -> str:
-    """What is a setting of the service is an option here; its token comes from a global option or a variable."""
-    name, colon, rest = message.partition(":")
-    rest = rest.replace("no auth_token is set", f"no token is set (--token, {TOKEN_VARIABLE})")
-    if name == "auth_token":
-        return f"--token or {TOKEN_VARIABLE}:{rest}"
-    return f"--{name.replace('_', '-')}{colon}{rest}"
+def _in_terms_of_serve(error: ConfigurationError) -> str:
+    """What is a setting of the service is an option here, and its token can be a variable."""
+    option = "--" + (error.setting or "").replace("_", "-")
+    if error.setting == "auth_token":
+        option = f"--token or {TOKEN_VARIABLE}"
+    return f"{option} {error.problem}" if error.setting else str(error)
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -309,7 +308,7 @@ def serve(arguments: argparse.Namespace) -> int:
             insecure=arguments.insecure,
         )
     except ConfigurationError as error:
-        raise UsageError(_in_terms_of_serve(str(error))) from None
+        raise UsageError(_in_terms_of_serve(error)) from None
 
     def ready(url: str) -> None:
         if arguments.json:

@@ -1,6 +1,8 @@
-"""A service of our own that speaks the wire contract, durable in SQL. Needs the extra `server`.
+"""A service that speaks the wire contract and keeps its state in SQL. Needs the extra `server`.
 
-`serve(ServiceSettings(...))` runs it in this process; `appid_manager_client.testing.LocalService` runs it in a thread.
+`serve(ServiceSettings(...))` runs it in this process; `appid_manager_client.testing.LocalService`
+runs it in a thread. `http` turns requests into operations and outcomes into answers; `store`
+carries operations out; `operations` is what the two exchange.
 """
 
 from __future__ import annotations
@@ -15,12 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceSettings", "serve"]
 
-# What the extra `server` brings and the service can't do without.
+# The packages of the extra `server` without which the service can't run.
 _NEEDED = ("pydantic", "sqlalchemy", "starlette", "uvicorn")
 
 
 def require_extra() -> None:
-    """Raise a `ConfigurationError` that names what to install when the extra `server` is missing."""
+    """Raise a `ConfigurationError` that names what to install if the extra `server` is missing."""
     import importlib.util
 
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
@@ -32,7 +34,7 @@ def require_extra() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy, so that settings and this message are there without the extra.
+    # Lazy: the settings, and the message above, work without the extra.
     if name == "serve":
         require_extra()
         from .run import serve

@@ -1,16 +1,24 @@
-"""The clock that the service reads, and the notice that it was set: forwards, backwards, or by a machine that slept."""
+"""The service's clock: the time of this machine, and whether somebody set it meanwhile.
+
+Knows nothing of hours and leases. What a jump means for leases is decided in `store`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 
-# A wall clock that is slewed strays from the monotonic one by far less than this between two looks.
-_LEAP_MS = 5_000
+Clock: TypeAlias = Callable[[], int]
+"""Returns the time in milliseconds since the Unix epoch."""
+
+# A wall clock that is only slewed drifts from the monotonic one by far less than this between
+# two calls of `jumped`.
+_JUMP_MS = 5_000
 
 
 class SystemClock:
-    """This machine's wall clock, compared with its monotonic one so that a leap is noticed."""
+    """This machine's wall clock, compared with its monotonic clock so that a jump is noticed."""
 
     def __init__(
         self,
@@ -19,17 +27,17 @@ class SystemClock:
     ) -> None:
         self._wall = wall
         self._monotonic = monotonic
-        self._difference = self._measure()
+        self._difference_ms = self._measure()
 
     def __call__(self) -> int:
         return int(self._wall() * 1000)
 
-    def leapt(self) -> bool:
-        """Whether the wall clock was set, or the machine slept, since the last call of this method."""
-        difference = self._measure()
-        leapt = abs(difference - self._difference) > _LEAP_MS
-        self._difference = difference
-        return leapt
+    def jumped(self) -> bool:
+        """Return whether the wall clock was set, or the machine slept, since the last call."""
+        difference_ms = self._measure()
+        jumped = abs(difference_ms - self._difference_ms) > _JUMP_MS
+        self._difference_ms = difference_ms
+        return jumped
 
     def _measure(self) -> float:
         return (self._wall() - self._monotonic()) * 1000

@@ -1,17 +1,20 @@
-"""What can be asked of the store, and what it answers: plain values, without HTTP and without SQL.
+"""What the store can be asked and what it returns: plain values, without HTTP and without SQL.
 
+An operation changes something and has an outcome. A query changes nothing and returns records.
 Times are in milliseconds since the Unix epoch on the service's clock.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Literal, TypeAlias
+
+# Operations. Each one is its own key in the outcomes of a batch, so they compare by identity.
 
 
 @dataclass(slots=True, eq=False)
 class Acquire:
-    """Hand out an AppID of `product`; with `force` even one that was used in this hour."""
+    """Grant a free AppID of `product`; with `force` also one that was used in this hour."""
 
     product: str
     force: bool = False
@@ -22,7 +25,7 @@ class Acquire:
 
 @dataclass(slots=True, eq=False)
 class Release:
-    """Take an AppID back. `lease_id` and `request_id` narrow it to the lease that they name."""
+    """End the lease that holds `appid`, if it is the one that `lease_id` and `request_id` name."""
 
     product: str
     appid: str
@@ -32,7 +35,10 @@ class Release:
 
 @dataclass(slots=True, eq=False)
 class Abandon:
-    """Give up an acquire whose answer never came: release what it got, or see to it that it never gets anything."""
+    """Give up an acquire whose answer never came.
+
+    What it got is released; if it got nothing yet, it never will.
+    """
 
     product: str
     request_id: str
@@ -40,7 +46,10 @@ class Abandon:
 
 @dataclass(slots=True, eq=False)
 class Heartbeat:
-    """Extend each lease by its own ttl, unless it had ended at `received`, when the request came in."""
+    """Extend each lease by its own ttl, unless it had expired at `received`.
+
+    That is when the request came, which may have waited since.
+    """
 
     lease_ids: list[str]
     received: int
@@ -48,7 +57,10 @@ class Heartbeat:
 
 @dataclass(slots=True, eq=False)
 class Init:
-    """Replace the AppIDs of `product`; with `keep_state` without forgetting who has which and when it was used."""
+    """Replace the AppIDs of `product`.
+
+    With `keep_state` the AppIDs that stay keep their leases and their last use.
+    """
 
     product: str
     appids: dict[str, str | int]
@@ -57,7 +69,7 @@ class Init:
 
 @dataclass(slots=True, eq=False)
 class Sweep:
-    """End the leases that are due, as every other operation does too; `prune` also forgets what is old enough."""
+    """End the leases that have expired, as every operation does; `prune` deletes old data too."""
 
     prune: bool = False
 
@@ -65,9 +77,16 @@ class Sweep:
 Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Sweep
 
 
+# Outcomes
+
+
 @dataclass(slots=True)
 class Granted:
-    """An acquire that got an AppID. The hour is that of the answer, not that of `start`, when an id is repeated."""
+    """An acquire that got an AppID.
+
+    A repeated request gets the grant of the first one: `start` is then earlier than `now`, and
+    `hour_end` belongs to `now`.
+    """
 
     appid: str
     vid: str | int
@@ -81,9 +100,9 @@ class Granted:
 
 @dataclass(slots=True)
 class Exhausted:
-    """An acquire that got nothing: `reason` is `waiting` when all are in use, otherwise `no_available`."""
+    """An acquire that got nothing: `waiting` when all AppIDs are in use, else `no_available`."""
 
-    reason: str
+    reason: Literal["waiting", "no_available"]
     product: str
     available_at: int
     now: int
@@ -92,7 +111,7 @@ class Exhausted:
 
 @dataclass(slots=True)
 class Released:
-    """A release, or an acquire that was given up; `appid` is `None` where that had got nothing."""
+    """A release, or an abandoned acquire; `appid` is `None` if that acquire had got nothing."""
 
     product: str
     appid: str | None
@@ -101,7 +120,7 @@ class Released:
 
 @dataclass(slots=True)
 class Initialised:
-    """How many AppIDs went and came."""
+    """How many AppIDs an init removed and added."""
 
     product: str
     removed: int
@@ -109,51 +128,106 @@ class Initialised:
 
 
 @dataclass(slots=True)
-class Renewed:
-    """The new expiry of each lease that lives on (`None` for one without a ttl), and those that do not."""
+class Extended:
+    """The new expiry of each live lease (`None` for one without a ttl), and the leases lost."""
 
-    renewed: dict[str, int | None] = field(default_factory=dict)
+    expires: dict[str, int | None] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Swept:
-    """The moment of the sweep."""
+    """The time at which a sweep ran."""
 
     now: int
 
 
 @dataclass(slots=True)
 class Refused:
-    """An operation that changed nothing, with the code of the wire contract; `field` names what was wrong."""
+    """An operation that changed nothing.
+
+    `code` is a code of the wire contract; `field` names the part of the request that was wrong.
+    """
 
     code: str
     message: str
     field: str | None = None
 
 
-Outcome: TypeAlias = Granted | Exhausted | Released | Initialised | Renewed | Swept | Refused
+Outcome: TypeAlias = Granted | Exhausted | Released | Initialised | Extended | Swept | Refused
 
 
-def describe(error: Exception) -> str:
-    """A failure for the log: its kind and the database's own words, without the statement and its values."""
-    original = getattr(error, "orig", None) or error
-    return f"{type(error).__name__}: {original}"
+# Queries and records
 
 
-class BadRequest(Exception):
-    """A request that can't be carried out; carries the answer."""
+@dataclass(frozen=True, slots=True)
+class StatusQuery:
+    """Which AppIDs to count: those of `product`, or all; `details` lists each of them too."""
 
-    def __init__(self, refused: Refused) -> None:
-        super().__init__(refused.code)
-        self.refused = refused
+    product: str | None = None
+    details: bool = True
+
+
+AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour"]
+
+
+@dataclass(frozen=True, slots=True)
+class AppIdEntry:
+    """One AppID in a status.
+
+    `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
+    `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
+    and `expires` belong to the lease that holds it.
+    """
+
+    appid: str
+    vid: str | int
+    product: str
+    state: AppIdState
+    start: int | None
+    stop: int | None
+    stop_hour: int | None
+    holder: str | None
+    expires: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The AppIDs that a query asked for, in the hour that began at `hour_start`.
+
+    `appids` is `None` if no details were asked for.
+    """
+
+    product: str | None
+    total: int
+    available: int
+    hour_start: int
+    appids: list[AppIdEntry] | None
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which leases to show: the newest `limit` of those that fit; `since` is the earliest start."""
+    """Which leases to list: the newest `limit` that match; `since` is the earliest start."""
 
     product: str | None = None
     appid: str | None = None
     since: int | None = None
     limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """One lease in the history. While it is live, `stop` and `ended` are `None`.
+
+    `ended` says how it ended: `released`, `expired`, or `reset` by an init.
+    """
+
+    lease_id: str
+    appid: str
+    vid: str | int
+    product: str
+    holder: str | None
+    start: int
+    stop: int | None
+    ended: str | None
+    expires: int | None

@@ -1,4 +1,7 @@
-"""Running the service: the socket, the event loop, and a stop that lets what is under way finish."""
+"""Running the service: its socket, its event loop, its parser, and how it stops.
+
+A stop answers the requests under way first. What a request means is left to `http` and `store`.
+"""
 
 from __future__ import annotations
 
@@ -6,42 +9,40 @@ import asyncio
 import contextlib
 import errno
 import importlib.util
-import logging
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
 
 import uvicorn
 
-from ..errors import ConfigurationError
-from .clock import SystemClock
+from ..errors import ConfigurationError, unusable
+from .clock import Clock, SystemClock
 from .hours import make_hours
 from .http.app import make_app
-from .http.h11_protocol import SlowProtocol
+from .http.h11_protocol import ServiceH11Protocol
+from .log import logger
 from .settings import ServiceSettings
 from .store.store import Store
 
-logger = logging.getLogger("appid_manager_client.server")
+STOP_TIMEOUT = 10
+"""How many seconds a stop waits for the requests that are under way."""
 
-# How long a stop waits for requests that are under way, in seconds.
-_GRACE = 10
-# How long an idle connection stays open, in seconds: longer than clients pause between two heartbeats, since one that
-# sends just when its connection is closed can't know whether it was heard.
-_KEEP_ALIVE = 75
+# How many seconds an idle connection stays open: longer than clients pause between two
+# heartbeats. A client that sends just as its connection is closed can't know whether it was heard.
+_KEEP_ALIVE_TIMEOUT = 75
 
 
 def serve(settings: ServiceSettings, on_ready: Callable[[str], None] | None = None) -> None:
-    """Run the service until SIGTERM or SIGINT, then answer what is under way and return.
+    """Run the service until SIGTERM or SIGINT, then answer the requests under way and return.
 
     Args:
         settings: how to run it.
         on_ready: called with the service's URL once it accepts connections.
 
     Raises:
-        ConfigurationError: the address is taken or not ours, or the database can't be opened.
+        ConfigurationError: the address can't be listened on, or the database can't be opened.
     """
     listener = listen(settings.host, settings.port)
     with contextlib.closing(listener):
@@ -52,14 +53,18 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None] | None = No
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound to the address; nobody else can take it from here on."""
+    """Return a listening socket: no other process can take the address any more.
+
+    Raises:
+        ConfigurationError: `host` is no address of this machine, or `port` is in use.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigurationError(f"host: {host!r} is no usable address: {error}") from None
+        raise unusable("host", f"{host!r} is not a usable address: {error}") from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -67,10 +72,10 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         if error.errno == errno.EADDRINUSE:
-            raise ConfigurationError(
-                f"port: {port} on {host} is in use; stop what listens there, or choose another port"
-            ) from None
-        raise ConfigurationError(f"can't listen on {host}:{port}: {error.strerror}") from None
+            advice = "is in use; stop what listens there, or choose another port"
+        else:
+            advice = f"can't be listened on: {error.strerror}"
+        raise unusable("port", f"{port} on {host} {advice}") from None
     return listener
 
 
@@ -81,15 +86,26 @@ def url_of(listener: socket.socket) -> str:
 
 
 def make_server(
-    settings: ServiceSettings, url: str, on_ready: Callable[[str], None] | None = None
+    settings: ServiceSettings,
+    url: str,
+    on_ready: Callable[[str], None] | None = None,
+    *,
+    clock: Clock | None = None,
 ) -> Server:
-    """A server that is ready to run, with its database open."""
-    clock: Any = settings.clock or SystemClock()
+    """Return a server that is ready to run, with its database open.
+
+    Args:
+        settings: how to run it.
+        url: the URL that callers use.
+        on_ready: called with `url` once it accepts connections.
+        clock: what the service takes for the time; by default this machine's clock.
+    """
+    system_clock = SystemClock()
     store = Store(
         settings.database,
         make_hours(settings.timezone, settings.hour_seconds),
-        clock,
-        leapt=clock.leapt if isinstance(clock, SystemClock) else lambda: False,
+        clock or system_clock,
+        clock_jumped=system_clock.jumped if clock is None else lambda: False,
         history_days=settings.history_days,
     )
     config = uvicorn.Config(
@@ -101,16 +117,25 @@ def make_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        date_header=False,  # the gate gives the service's own time
+        date_header=False,  # each endpoint sends the service's own time
         proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE,
-        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=STOP_TIMEOUT,
+        timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
     )
     return Server(config, url, on_ready)
 
 
+def protocol_class() -> type[asyncio.Protocol]:
+    """The protocol on httptools if it is installed (three times as fast), otherwise that on h11."""
+    if importlib.util.find_spec("httptools") is None:
+        return ServiceH11Protocol
+    from .http.httptools_protocol import ServiceHttpToolsProtocol
+
+    return ServiceHttpToolsProtocol
+
+
 class Server(uvicorn.Server):
-    """uvicorn's server, which says when it is ready, and for which a signal to stop is no failure."""
+    """uvicorn's server; it reports when it is ready, and a signal to stop is no failure."""
 
     def __init__(
         self, config: uvicorn.Config, url: str, on_ready: Callable[[str], None] | None
@@ -128,7 +153,8 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn raises the signal again after its clean stop, and the process would end by it instead of with 0.
+        # uvicorn raises the signal again after a clean stop: the process would die of the signal
+        # instead of ending with 0.
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -143,12 +169,3 @@ class Server(uvicorn.Server):
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)
-
-
-def protocol_class() -> type[asyncio.Protocol]:
-    """httptools where it is installed, as it is three times as fast; h11 otherwise."""
-    if importlib.util.find_spec("httptools") is None:
-        return SlowProtocol
-    from .http.httptools_protocol import FastProtocol
-
-    return FastProtocol

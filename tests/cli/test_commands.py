@@ -223,8 +223,8 @@ def test_a_missing_file_for_init_is_named(cli: Cli, tmp_path: Path) -> None:
         (["--url", "ftp://x", "health"], "--url must look like http://host:port, not 'ftp://x'"),
         (["acquire", " "], "product_name is required"),
         (["--token", "", "status"], "--token holds no usable token"),
-        (["--token", " ", "serve"], "--token or APPID_MANAGER_TOKEN: printable ASCII text"),
-        (["serve", "--hour-seconds", "0"], "--hour-seconds: a whole number from 1 to 86400"),
+        (["--token", " ", "serve"], "--token or APPID_MANAGER_TOKEN must be printable ASCII"),
+        (["serve", "--hour-seconds", "0"], "--hour-seconds must be a whole number from 1 to 86400"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exits_with_2(

@@ -180,7 +180,7 @@ def test_a_port_that_is_taken_is_one_clear_line(tmp_path):
             timeout=WITHIN,
         )
     assert done.stderr == ""
-    assert f"port: {service.port} on 127.0.0.1 is in use" in done.stdout
+    assert f"port {service.port} on 127.0.0.1 is in use" in done.stdout
     assert not (tmp_path / "two.db").exists()
 
 

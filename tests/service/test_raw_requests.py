@@ -10,15 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appid_manager_client.server.http.h11_protocol import SlowProtocol
-from appid_manager_client.server.http.httptools_protocol import FastProtocol
+from appid_manager_client.server.http.h11_protocol import ServiceH11Protocol
+from appid_manager_client.server.http.httptools_protocol import ServiceHttpToolsProtocol
 from appid_manager_client.testing import LocalService
 from tests.service.conftest import Api
 
 BODY = b'{"productName": "none"}'
 
 
-@pytest.fixture(scope="module", params=[FastProtocol, SlowProtocol])
+@pytest.fixture(scope="module", params=[ServiceHttpToolsProtocol, ServiceH11Protocol])
 def raw(request):
     """A service on each of the two parsers, whose product `stt` must stay as it is."""
     with pytest.MonkeyPatch.context() as patch:
@@ -122,7 +122,7 @@ def test_who_sends_more_than_it_announced_gets_the_answer_to_what_it_announced(r
 
 
 def test_a_stop_cuts_off_who_sends_no_more_and_leaves_no_traceback(monkeypatch, caplog):
-    monkeypatch.setattr("appid_manager_client.server.run._GRACE", 1)
+    monkeypatch.setattr("appid_manager_client.server.run.STOP_TIMEOUT", 1)
     with LocalService() as service:
         address = ("127.0.0.1", int(service.url.rpartition(":")[2]))
         with socket.create_connection(address, 30) as peer:
@@ -138,7 +138,7 @@ def test_a_stop_cuts_off_who_sends_no_more_and_leaves_no_traceback(monkeypatch, 
 def test_what_a_stop_can_t_wait_for_is_answered_and_leaves_no_traceback(
     monkeypatch, caplog, tmp_path
 ):
-    monkeypatch.setattr("appid_manager_client.server.run._GRACE", 1)
+    monkeypatch.setattr("appid_manager_client.server.run.STOP_TIMEOUT", 1)
     path = tmp_path / "appids.db"
     with LocalService(database=path) as service:
         address = ("127.0.0.1", int(service.url.rpartition(":")[2]))

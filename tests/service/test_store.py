@@ -13,6 +13,7 @@ from appid_manager_client.server.operations import (
     Abandon,
     Acquire,
     Exhausted,
+    Extended,
     Granted,
     Heartbeat,
     HistoryQuery,
@@ -20,7 +21,7 @@ from appid_manager_client.server.operations import (
     Refused,
     Release,
     Released,
-    Renewed,
+    StatusQuery,
     Sweep,
 )
 from appid_manager_client.server.store.store import Store
@@ -32,7 +33,7 @@ DAY_MS = 24 * 3600 * 1000
 class World:
     def __init__(self, directory):
         self.now = 10 * HOUR_MS
-        self.leapt = False
+        self.jumped = False
         self.path = directory / "appids.db"
         self.store = self.open()
 
@@ -41,7 +42,7 @@ class World:
             f"sqlite:///{self.path}",
             ShortHours(HOUR_MS // 1000),
             lambda: self.now,
-            leapt=lambda: self.leapt,
+            clock_jumped=lambda: self.jumped,
             history_days=2,
         )
 
@@ -74,12 +75,12 @@ def test_a_lease_that_a_clock_set_back_has_end_early_ends_no_earlier_than_it_beg
     world.do(Init("p", {"a": 1}))
     grant = world.do(Acquire("p", ttl_ms=1000))
     world.now -= 2000
-    renewed = world.do(Heartbeat([grant.lease_id], world.now))
-    assert renewed.renewed == {grant.lease_id: grant.start - 1000}
+    extended = world.do(Heartbeat([grant.lease_id], world.now))
+    assert extended.expires == {grant.lease_id: grant.start - 1000}
     world.now = grant.start
     assert isinstance(world.do(Acquire("p")), Exhausted), "it was used in this hour"
     (lease,) = world.store.history(HistoryQuery())
-    assert (lease["ended"], lease["stoptime"]) == ("expired", grant.start)
+    assert (lease.ended, lease.stop) == ("expired", grant.start)
 
 
 def test_a_forced_use_after_the_clock_was_set_back_doesn_t_shorten_the_earlier_one(world):
@@ -97,12 +98,12 @@ def test_a_clock_that_leapt_gives_every_lease_its_whole_ttl(world):
     world.do(Init("p", {"a": 1}))
     lease = world.do(Acquire("p", ttl_ms=5_000))
     world.now += HOUR_MS
-    world.leapt = True
+    world.jumped = True
     world.do(Sweep())
-    world.leapt = False
+    world.jumped = False
     world.now += 4_999
     beat = world.do(Heartbeat([lease.lease_id], world.now))
-    assert beat == Renewed({lease.lease_id: world.now + 5_000})
+    assert beat == Extended({lease.lease_id: world.now + 5_000})
 
 
 def test_a_heartbeat_that_came_in_time_counts_however_long_it_had_to_wait(world):
@@ -110,7 +111,7 @@ def test_a_heartbeat_that_came_in_time_counts_however_long_it_had_to_wait(world)
     lease = world.do(Acquire("p", ttl_ms=5_000))
     received = world.now + 4_999
     world.now += 7_000
-    assert lease.lease_id in world.do(Heartbeat([lease.lease_id], received)).renewed
+    assert lease.lease_id in world.do(Heartbeat([lease.lease_id], received)).expires
 
 
 def test_what_waits_together_gets_different_appids_in_order(world):
@@ -133,7 +134,7 @@ def test_an_acquire_and_its_abandonment_in_a_batch_leave_nothing_held(world):
     world.do(Init("p", {"a": 1}))
     request = uuid.uuid4().hex
     world.do(Acquire("p", request_id=request), Abandon("p", request), Abandon("p", request))
-    assert world.store.status("p")["available"] == 1
+    assert world.store.status(StatusQuery("p")).available == 1
     assert world.do(Acquire("p", request_id=request)).code == "request_abandoned"
 
 
@@ -159,7 +160,7 @@ def test_a_failure_harms_no_other_operation_of_its_batch(world):
 def test_a_failure_leaves_nothing_half_done(world):
     world.do(Init("p", {"a": 1}))
     assert isinstance(world.do(Acquire("p", holder=object())), Exception)
-    assert world.store.status("p")["available"] == 1
+    assert world.store.status(StatusQuery("p")).available == 1
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
@@ -203,7 +204,7 @@ def test_thousands_of_names_fit(world):
     world.do(Init("p", {f"a{n}": n for n in range(3_000)}))
     grants = world.do(*[Acquire("p", ttl_ms=1_000) for _ in range(2_000)])
     beat = world.do(Heartbeat([grant.lease_id for grant in grants], world.now))
-    assert len(beat.renewed) == 2_000
+    assert len(beat.expires) == 2_000
     released = world.do(*[Release("p", grant.appid, grant.lease_id) for grant in grants])
     assert all(isinstance(outcome, Released) for outcome in released)
     done = world.do(Init("p", {f"a{n}": n for n in range(1_000, 4_000)}, keep_state=True))
@@ -217,7 +218,7 @@ def test_old_history_goes_and_what_is_held_stays(world):
     world.do(Release("p", "a"))
     world.now += 2 * DAY_MS + 1
     world.do(Sweep(prune=True))
-    assert [lease["appid"] for lease in world.store.history(HistoryQuery())] == ["b"]
+    assert [lease.appid for lease in world.store.history(HistoryQuery())] == ["b"]
 
 
 def test_a_request_may_not_change_its_product(world):
@@ -231,10 +232,10 @@ def test_a_request_may_not_change_its_product(world):
 def test_everything_is_there_after_it_was_closed_and_opened(world):
     world.do(Init("p", {"a": "x", "b": 2}))
     grant = world.do(Acquire("p"))
-    before = world.store.status(None)
+    before = world.store.status(StatusQuery())
     world.store.close()
     world.store = world.open()
-    assert world.store.status(None) == before
+    assert world.store.status(StatusQuery()) == before
     assert isinstance(world.do(Release("p", grant.appid, grant.lease_id)), Released)
 
 
@@ -266,8 +267,8 @@ def test_questions_are_answered_while_a_batch_runs(world):
     try:
         assert holding.wait(30)
         world.store.clock = plain
-        assert world.store.status("p")["available"] == 1
+        assert world.store.status(StatusQuery("p")).available == 1
     finally:
         go_on.set()
         writer.join(30)
-    assert world.store.status("p")["available"] == 0
+    assert world.store.status(StatusQuery("p")).available == 0

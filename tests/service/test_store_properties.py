@@ -23,6 +23,7 @@ from appid_manager_client.server.operations import (
     Refused,
     Release,
     Released,
+    StatusQuery,
     Sweep,
 )
 from appid_manager_client.server.store.store import Store
@@ -162,7 +163,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         alive = {known.held.lease_id: known.held for known in self.every() if known.held}
         for held in alive.values():
             held.expires = None if held.ttl is None else self.now + held.ttl
-        assert outcome.renewed == {lease_id: held.expires for lease_id, held in alive.items()}
+        assert outcome.expires == {lease_id: held.expires for lease_id, held in alive.items()}
         assert set(outcome.lost) == {held.lease_id for held in leases} - set(alive)
 
     @rule(seconds=st.one_of(st.integers(0, 10), st.integers(-250, 400)))
@@ -187,16 +188,16 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
     def the_status_is_that_of_the_model(self) -> None:
         self.store.execute([Sweep()])
         self.expire()
-        shown = {entry["appid"]: entry for entry in self.store.status(None)["appids"]}
+        shown = {entry.appid: entry for entry in self.store.status(StatusQuery()).appids}
         expected = {name: k for appids in self.products.values() for name, k in appids.items()}
         assert set(shown) == set(expected)
         for name, known in expected.items():
             if known.held is not None:
-                assert shown[name]["status"] == "in_use"
+                assert shown[name].state == "in_use"
             elif known.last_stop < self.hour_start:
-                assert shown[name]["status"] == "available"
+                assert shown[name].state == "available"
             else:
-                assert shown[name]["status"] == "used_in_current_hour"
+                assert shown[name].state == "used_in_current_hour"
 
 
 TestTheRuleOfTheHour = TheRuleOfTheHour.TestCase

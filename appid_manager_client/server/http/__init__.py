@@ -1,1 +1,1 @@
-"""HTTP: requests into operations, outcomes into answers, and who may come in."""
+"""HTTP: who may call, requests into operations, and outcomes into answers. Knows no SQL."""

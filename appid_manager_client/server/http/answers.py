@@ -1,41 +1,161 @@
-"""From outcomes to the bodies and statuses of the wire contract."""
+"""The answers of the wire contract: outcomes, records and refusals as JSON, each with its status.
+
+The field names, the statuses and the error bodies of the contract stand here and nowhere else.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
+from ..._version import __version__
+from ..hours import Hour
 from ..operations import (
+    AppIdEntry,
     Exhausted,
+    Extended,
     Granted,
     Initialised,
+    LeaseRecord,
     Outcome,
     Refused,
     Released,
-    Renewed,
+    Status,
 )
 
-# Long waits are told in pieces, so that a caller that knows only this number looks again now and then.
+Header = tuple[bytes, bytes]
+
+# A caller that knows only `retry_after` looks again now and then, however long the wait is.
 _LONGEST_RETRY_AFTER = 300
 
+# The status of a refusal is 400 unless it stands here.
+_STATUS_OF = {
+    "appid_conflict": 409,
+    "internal_error": 500,
+    "lease_mismatch": 409,
+    "method_not_allowed": 405,
+    "not_found": 404,
+    "product_not_found": 404,
+    "request_abandoned": 409,
+    "request_ended": 409,
+    "request_too_large": 413,
+    "unauthorized": 401,
+}
 
-def answer(outcome: Outcome) -> Reply:
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: JSON, its status, and what it needs beside the headers that every answer has."""
+
+    body: bytes
+    status: int = 200
+    extra_headers: tuple[Header, ...] = ()
+
+    @property
+    def headers(self) -> list[Header]:
+        """The headers of the answer, without `Date`."""
+        return [
+            (b"content-type", b"application/json"),
+            (b"content-length", b"%d" % len(self.body)),
+            *self.extra_headers,
+        ]
+
+
+def outcome(result: Outcome) -> Reply:
     """The answer to an operation."""
-    match outcome:
+    match result:
         case Granted():
-            return reply(_granted(outcome))
+            return _reply(_granted(result))
         case Exhausted():
-            return reply(_exhausted(outcome), 202)
+            return _reply(_exhausted(result), 202)
         case Released():
-            return reply(_released(outcome))
+            return _reply(_released(result))
         case Initialised():
-            return reply(_initialised(outcome))
-        case Renewed():
-            return reply({"renewed": outcome.renewed, "lost": outcome.lost})
+            return _reply(_initialised(result))
+        case Extended():
+            return _reply({"renewed": result.expires, "lost": result.lost})
         case Refused():
-            return refusal(outcome)
-    raise TypeError(f"no answer is made from {type(outcome).__name__}")
+            return refusal(result)
+    raise TypeError(f"no answer is made from {type(result).__name__}")
+
+
+def status(found: Status) -> Reply:
+    """The answer to `GET /api/appid/status`."""
+    body: dict[str, Any] = {
+        "total": found.total,
+        "available": found.available,
+        "in_use": found.total - found.available,
+        "released": 0,
+    }
+    if found.product is not None:
+        body["productName"] = found.product
+    if found.appids is not None:
+        body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
+    return _reply(body)
+
+
+def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
+    """The answer to `GET /api/appid/history`."""
+    return _reply({"leases": [_lease(lease) for lease in leases], "serverTime": now})
+
+
+def health(now: int, hour: Hour) -> Reply:
+    """The answer to `GET /health`."""
+    return _reply(
+        {
+            "status": "healthy",
+            "timestamp": now,
+            "serverTime": now,
+            "hourStart": hour.start,
+            "hourEnd": hour.end,
+            "version": __version__,
+        }
+    )
+
+
+def refusal(refused: Refused, *extra_headers: Header) -> Reply:
+    """The answer to a request that was refused."""
+    body = {"error": refused.code, "message": refused.message}
+    if refused.field is not None:
+        body["field"] = refused.field
+    return _reply(body, _STATUS_OF.get(refused.code, 400), *extra_headers)
+
+
+def unauthorized() -> Reply:
+    """The answer to a request without the token."""
+    message = "a valid token is required: X-API-Key: TOKEN, or Authorization: Bearer TOKEN"
+    return refusal(Refused("unauthorized", message), (b"www-authenticate", b"Bearer"))
+
+
+def not_found() -> Reply:
+    """The answer to a request for an unknown path."""
+    return refusal(Refused("not_found", "there is nothing at this path"))
+
+
+def method_not_allowed(allowed: Iterable[str]) -> Reply:
+    """The answer to a request whose path takes other methods."""
+    message = "this path takes another method"
+    header = (b"allow", ", ".join(allowed).encode("ascii"))
+    return refusal(Refused("method_not_allowed", message), header)
+
+
+def internal_error(message: str) -> Reply:
+    """The answer to a request that the service could not carry out."""
+    return refusal(Refused("internal_error", message))
+
+
+def invalid_http(message: str) -> Reply:
+    """The answer to bytes that are no HTTP request; the connection is closed after it."""
+    return refusal(Refused("invalid_request", message), (b"connection", b"close"))
+
+
+def _reply(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> Reply:
+    # The encoder escapes everything that isn't ASCII.
+    return Reply(_encode(body).encode("ascii"), status, extra_headers)
 
 
 def _granted(grant: Granted) -> dict[str, Any]:
@@ -51,19 +171,19 @@ def _granted(grant: Granted) -> dict[str, Any]:
     }
 
 
-def _exhausted(nothing: Exhausted) -> dict[str, Any]:
-    seconds = -((nothing.now - nothing.available_at) // 1000)
-    if nothing.reason == "waiting":
-        message = f"every AppID of product {nothing.product!r} is in use"
+def _exhausted(exhausted: Exhausted) -> dict[str, Any]:
+    seconds = -((exhausted.now - exhausted.available_at) // 1000)  # rounded up
+    if exhausted.reason == "waiting":
+        message = f"every AppID of product {exhausted.product!r} is in use"
     else:
-        message = f"every AppID of product {nothing.product!r} was used in this hour"
+        message = f"every AppID of product {exhausted.product!r} was used in this hour"
     return {
-        "error": nothing.reason,
+        "error": exhausted.reason,
         "message": message,
         "retry_after": min(max(seconds, 1), _LONGEST_RETRY_AFTER),
-        "availableAt": nothing.available_at,
-        "serverTime": nothing.now,
-        "hourEnd": nothing.hour_end,
+        "availableAt": exhausted.available_at,
+        "serverTime": exhausted.now,
+        "hourEnd": exhausted.hour_end,
     }
 
 
@@ -91,51 +211,33 @@ def _initialised(done: Initialised) -> dict[str, Any]:
     }
 
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
+def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
+    body = {
+        "appid": entry.appid,
+        "vid": entry.vid,
+        "productName": entry.product,
+        "starttime": entry.start,
+        "stoptime": entry.stop,
+        "status": entry.state,
+        "is_available": entry.state == "available",
+        "stoptime_hour": entry.stop_hour,
+        "current_hour": hour_start,
+    }
+    if entry.state == "in_use":
+        body["holder"] = entry.holder
+        body["expiresAt"] = entry.expires
+    return body
 
 
-_STATUS_OF = {
-    "appid_conflict": 409,
-    "internal_error": 500,
-    "lease_mismatch": 409,
-    "method_not_allowed": 405,
-    "not_found": 404,
-    "product_not_found": 404,
-    "request_abandoned": 409,
-    "request_ended": 409,
-    "request_too_large": 413,
-    "unauthorized": 401,
-}
-
-
-@dataclass(slots=True)
-class Reply:
-    """An answer: a JSON object with its status, and headers beside the usual ones."""
-
-    body: bytes
-    status: int = 200
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-
-
-def reply(body: dict[str, Any], status: int = 200) -> Reply:
-    """`body` as JSON, in plain ASCII."""
-    return Reply(_encode(body).encode("ascii"), status)
-
-
-def refusal(refused: Refused) -> Reply:
-    """The answer to what was refused."""
-    body = {"error": refused.code, "message": refused.message}
-    if refused.field is not None:
-        body["field"] = refused.field
-    return reply(body, _STATUS_OF.get(refused.code, 400))
-
-
-def no_request(why: str) -> Reply:
-    """The answer to what can't be read; the connection ends with it."""
-    answer = refusal(Refused("invalid_request", why))
-    answer.headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", b"%d" % len(answer.body)),
-        (b"connection", b"close"),
-    ]
-    return answer
+def _lease(lease: LeaseRecord) -> dict[str, Any]:
+    return {
+        "leaseId": lease.lease_id,
+        "appid": lease.appid,
+        "vid": lease.vid,
+        "productName": lease.product,
+        "holder": lease.holder,
+        "starttime": lease.start,
+        "stoptime": lease.stop,
+        "ended": lease.ended,
+        "expiresAt": lease.expires,
+    }

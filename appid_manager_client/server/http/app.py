@@ -1,60 +1,63 @@
-"""The calls of the wire contract, each from its request to its reply. Decides nothing about AppIDs."""
+"""The service as an ASGI application: its paths, what each call does, and its sweeper.
+
+Decides nothing about AppIDs: that is the store's.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from ..._version import __version__
-from ..operations import Operation, Refused, Sweep, describe
+from ..log import describe_failure, logger
+from ..operations import Operation, Sweep
 from ..store.batching import Batcher
 from ..store.store import Store
-from . import requests
-from .answers import Reply, answer, refusal, reply
-from .endpoints import Call, Endpoint, Gate
+from . import answers, requests
+from .answers import Reply
+from .authentication import Authenticator
+from .endpoints import Call, DateHeader, Endpoint
 
-logger = logging.getLogger("appid_manager_client.server")
+_LARGEST_INIT = 32 * 1024 * 1024  # bytes
 
-_MAX_INIT_BODY = 32 * 1024 * 1024
-# How often leases are looked through when nobody asks for anything, and old history is thrown away, in seconds.
+# How often, in seconds, expired leases are looked for when no request comes, and old data pruned.
 _SWEEP_EVERY = 1
 _PRUNE_EVERY = 600
 
 
 def make_app(store: Store, auth_token: str | None) -> ASGIApp:
     """The service as an ASGI application. It closes `store` when it shuts down."""
-    service = _Service(store)
-    gate = Gate(auth_token, store.clock)
+    calls = _Calls(store)
+    endpoint = partial(Endpoint, Authenticator(auth_token), DateHeader(store.clock))
     return Router(
         [
-            # The most frequent ones first: paths are tried in this order.
-            Route("/api/appid/acquire", Endpoint(gate, service.acquire)),
-            Route("/api/appid/release", Endpoint(gate, service.release)),
-            Route("/api/appid/heartbeat", Endpoint(gate, service.heartbeat)),
-            Route("/health", Endpoint(gate, service.health, "GET", public=True)),
-            Route("/api/appid/status", Endpoint(gate, service.status, "GET")),
-            Route("/api/appid/history", Endpoint(gate, service.history, "GET")),
-            Route("/api/appid/init", Endpoint(gate, service.init, limit=_MAX_INIT_BODY)),
+            # Paths are tried in this order: the most frequent calls first.
+            Route("/api/appid/acquire", endpoint(calls.acquire)),
+            Route("/api/appid/release", endpoint(calls.release)),
+            Route("/api/appid/heartbeat", endpoint(calls.heartbeat)),
+            Route("/health", endpoint(calls.health, "GET", public=True)),
+            Route("/api/appid/status", endpoint(calls.status, "GET")),
+            Route("/api/appid/history", endpoint(calls.history, "GET")),
+            Route("/api/appid/init", endpoint(calls.init, largest_body=_LARGEST_INIT)),
         ],
-        # A redirect would carry the token along, and a body would be lost on the way.
+        # A redirect would carry the token along, and lose a body.
         redirect_slashes=False,
-        default=Endpoint(gate, _nowhere, None),
-        lifespan=service.lifespan,
+        default=endpoint(_not_found, None),
+        lifespan=calls.lifespan,
     )
 
 
-async def _nowhere(_call: Call) -> Reply:
-    return refusal(Refused("not_found", "there is nothing at this path"))
+async def _not_found(_call: Call) -> Reply:
+    return answers.not_found()
 
 
-class _Service:
-    """The calls, over one store."""
+class _Calls:
+    """The handlers of the calls, over one store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -62,13 +65,13 @@ class _Service:
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(self._sweep_for_ever())
+        sweeper = asyncio.create_task(self._sweep_forever())
         try:
             yield
         finally:
             sweeper.cancel()
             await asyncio.gather(sweeper, return_exceptions=True)
-            # What is due now must not get another ttl at the next start.
+            # The next start gives every live lease another ttl: end the expired ones before.
             await self._sweep()
             await self._batcher.close()
             self._store.close()
@@ -80,41 +83,31 @@ class _Service:
         return await self._carry_out(requests.parse_release(call.body))
 
     async def init(self, call: Call) -> Reply:
-        # A large one takes long to read, and others are waiting.
+        # In a thread: a large body takes long to parse, and other requests are waiting.
         return await self._carry_out(await asyncio.to_thread(requests.parse_init, call.body))
 
     async def heartbeat(self, call: Call) -> Reply:
         return await self._carry_out(requests.parse_heartbeat(call.body, self._store.clock()))
 
     async def status(self, call: Call) -> Reply:
-        product, details = requests.parse_status(call.query)
+        query = requests.parse_status(call.query)
         await self._batcher.submit(Sweep())
-        return await asyncio.to_thread(lambda: reply(self._store.status(product, details)))
+        return await asyncio.to_thread(lambda: answers.status(self._store.status(query)))
 
     async def history(self, call: Call) -> Reply:
         query = requests.parse_history(call.query)
         await self._batcher.submit(Sweep())
-        found = await asyncio.to_thread(self._store.history, query)
-        return reply({"leases": found, "serverTime": self._store.clock()})
+        leases = await asyncio.to_thread(self._store.history, query)
+        return answers.history(leases, self._store.clock())
 
     async def health(self, _call: Call) -> Reply:
         now = self._store.clock()
-        hour = self._store.hours.at(now)
-        return reply(
-            {
-                "status": "healthy",
-                "timestamp": now,
-                "serverTime": now,
-                "hourStart": hour.start,
-                "hourEnd": hour.end,
-                "version": __version__,
-            }
-        )
+        return answers.health(now, self._store.hours.at(now))
 
     async def _carry_out(self, operation: Operation) -> Reply:
-        return answer(await self._batcher.submit(operation))
+        return answers.outcome(await self._batcher.submit(operation))
 
-    async def _sweep_for_ever(self) -> None:
+    async def _sweep_forever(self) -> None:
         rounds = 0
         while True:
             await self._sweep(prune=rounds % _PRUNE_EVERY == 0)
@@ -126,5 +119,6 @@ class _Service:
             await self._batcher.submit(Sweep(prune))
         except Exception as error:
             logger.error(
-                "the search for ended leases failed, and is tried again: %s", describe(error)
+                "the search for expired leases failed and is tried again: %s",
+                describe_failure(error),
             )

@@ -1,7 +1,9 @@
-"""uvicorn's protocol on httptools, and what it leaves open there: what is no HTTP, heads without end, and upgrades.
+"""uvicorn's protocol on httptools, and what httptools leaves open there.
 
-httptools takes what follows a head with `Upgrade` for another protocol, although a service that speaks none is to go on
-as if that had not been offered. Clients of other languages (Java's, curl with --http2) offer HTTP/2 so by default.
+That is: an answer of the contract for bytes that are no HTTP request, a bound on heads, and
+offers of another protocol. httptools takes what follows a head with `Upgrade` for that other
+protocol, although a service that doesn't speak it must go on as if nothing had been offered.
+Clients of other languages (Java's, curl with --http2) offer HTTP/2 so by default.
 """
 
 from __future__ import annotations
@@ -9,20 +11,20 @@ from __future__ import annotations
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .answers import no_request
+from . import answers
 
-# As much as h11 takes, and a piece that came at once more.
+# As many bytes as h11 takes, and one more piece of data that came with them.
 _LARGEST_HEAD = 64 * 1024
 
 
-class FastProtocol(HttpToolsProtocol):
-    """One connection."""
+class ServiceHttpToolsProtocol(HttpToolsProtocol):
+    """One connection, parsed by httptools."""
 
     _in_head = False
     _head_size = 0
 
     def data_received(self, data: bytes) -> None:
-        """Read on; every way that ends here ends with an answer in JSON."""
+        """Parse what came; whatever is wrong with it is answered in JSON."""
         self._unset_keepalive_if_required()
         began_in_head = self._in_head
         try:
@@ -43,16 +45,18 @@ class FastProtocol(HttpToolsProtocol):
         self._in_head = True
 
     def on_headers_complete(self) -> None:
-        """Its body is next. One that offers an upgrade is read again, without the offer."""
+        """The head ends, the body is next."""
         self._in_head = False
         self._head_size = 0
         super().on_headers_complete()
 
     def _should_upgrade(self) -> bool:
-        # Asked only where the parser would leave the rest to another protocol. A CONNECT needs no offer for that.
+        # Asked after a request whose connection the parser would leave to another protocol.
+        # After a CONNECT too, which offers nothing: it isn't read again.
         return any(name == b"upgrade" for name, _ in self.headers)
 
     def _go_on_without_upgrade(self, rest: bytes) -> None:
+        """Parse the request again without its offer, and then what followed its head."""
         version = self.parser.get_http_version().encode()
         lines = [b" ".join((self.parser.get_method(), self.url, b"HTTP/" + version))]
         for name, value in self.headers:
@@ -64,17 +68,16 @@ class FastProtocol(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(self)
         self.data_received(b"\r\n".join([*lines, b"", rest]))
 
-    def _refuse(self, why: str) -> None:
-        """End the connection: with an answer, or after the one that a request before is to get."""
+    def _refuse(self, message: str) -> None:
+        """End the connection: with this answer, or after that of an earlier request."""
         if self.transport.is_closing():
             return
         if self.cycle is not None and not (self.cycle.response_complete or self.cycle.more_body):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        answer = no_request(why)
-        head = [b"HTTP/1.1 400 Bad Request"] + [
-            name + b": " + value for name, value in answer.headers
-        ]
-        self.transport.write(b"\r\n".join([*head, b"", answer.body]))
+        reply = answers.invalid_http(message)
+        head = [b"HTTP/1.1 400 Bad Request"]
+        head += [name + b": " + value for name, value in reply.headers]
+        self.transport.write(b"\r\n".join([*head, b"", reply.body]))
         self.transport.close()

@@ -1,6 +1,7 @@
-"""What a request may say, field by field. Unknown fields are ignored; anything else that is wrong is a `Refused`.
+"""Requests into operations and queries: what each body and query may hold, field by field.
 
-Bodies are read as JSON whatever content type they claim, as the services in the field do.
+Unknown fields are ignored; anything else that is wrong is a `RequestRefused`. Bodies are read as
+JSON whatever their content type says, as the field services do.
 """
 
 from __future__ import annotations
@@ -24,88 +25,50 @@ from pydantic import (
 from ..operations import (
     Abandon,
     Acquire,
-    BadRequest,
     Heartbeat,
     HistoryQuery,
     Init,
     Operation,
     Refused,
     Release,
+    StatusQuery,
 )
 
-_NAME_LENGTH = 256
-_LARGEST = 2**63 - 1
 
+class RequestRefused(Exception):
+    """A request that never reaches the store.
 
-def _storable(text: str) -> str:
-    # SQL text can't hold it everywhere.
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
+    Attributes:
+        refused: why, for its sender.
+    """
 
-
-Name = Annotated[
-    str, StringConstraints(strict=True, max_length=_NAME_LENGTH), AfterValidator(_storable)
-]
-Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_storable)]
-Vid = (
-    Annotated[str, StringConstraints(strict=True, max_length=1024), AfterValidator(_storable)]
-    | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
-)
-Key = Annotated[
-    str,
-    StringConstraints(strict=True, min_length=1, max_length=_NAME_LENGTH),
-    AfterValidator(_storable),
-]
-
-
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    product: Name | None = Field(None, alias="productName")
-
-
-class _Acquire(_Body):
-    force: StrictBool | None = Field(None, alias="forceAcquire")
-    request_id: UUID | None = Field(None, alias="requestId")
-    ttl: Annotated[float, Field(strict=True, ge=1, le=3600, allow_inf_nan=False)] | None = None
-    holder: Holder | None = None
-
-
-class _Release(_Body):
-    appid: Name | None = None
-    lease_id: Name | None = Field(None, alias="leaseId")
-    request_id: UUID | None = Field(None, alias="requestId")
-
-
-class _Init(_Body):
-    appids: dict[Key, Vid] | None = Field(None, validation_alias=AliasChoices("appids", "appIds"))
-    keep_state: StrictBool | None = Field(None, alias="keepState")
-
-
-class _Heartbeat(_Body):
-    lease_ids: list[Name] = Field(alias="leaseIds")
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.code)
+        self.refused = refused
 
 
 def parse_acquire(body: bytes) -> Operation:
-    """The operation that an acquire's body asks for."""
-    asked = _read(_Acquire, body)
+    """The operation that the body of an acquire asks for."""
+    asked = _parse_body(_AcquireBody, body)
     return Acquire(
         _product(asked),
         bool(asked.force),
-        _text_or_none(asked.request_id),
+        _hex(asked.request_id),
         None if asked.ttl is None else round(asked.ttl * 1000),
         asked.holder,
     )
 
 
 def parse_release(body: bytes) -> Operation:
-    """The operation that a release's body asks for: by AppID, or by the id of the request that may have got one."""
-    asked = _read(_Release, body)
-    _some_data(asked)
-    request_id = _text_or_none(asked.request_id)
+    """The operation that the body of a release asks for.
+
+    It names an AppID, or the request whose answer was lost.
+    """
+    asked = _parse_body(_ReleaseBody, body)
+    _require_data(asked)
+    request_id = _hex(asked.request_id)
     if not asked.appid and request_id is None:
-        raise BadRequest(Refused("missing_appid", "appid is required, or a requestId", "appid"))
+        raise RequestRefused(Refused("missing_appid", "appid is required, or a requestId", "appid"))
     product = _product(asked)
     if asked.appid:
         return Release(product, asked.appid, asked.lease_id, request_id)
@@ -114,67 +77,124 @@ def parse_release(body: bytes) -> Operation:
 
 
 def parse_init(body: bytes) -> Operation:
-    """The operation that an init's body asks for."""
-    asked = _read(_Init, body)
-    _some_data(asked)
+    """The operation that the body of an init asks for."""
+    asked = _parse_body(_InitBody, body)
+    _require_data(asked)
     product = _product(asked)
     if not asked.appids:
-        raise BadRequest(
-            Refused("missing_appids", "appids is required: an object of AppID and vid", "appids")
-        )
+        message = "appids is required: an object of AppID and vid"
+        raise RequestRefused(Refused("missing_appids", message, "appids"))
     return Init(product, asked.appids, bool(asked.keep_state))
 
 
 def parse_heartbeat(body: bytes, received: int) -> Operation:
-    """The operation that a heartbeat's body asks for; `received` is when it came."""
-    return Heartbeat(_read(_Heartbeat, body).lease_ids, received)
+    """The operation that the body of a heartbeat asks for; `received` is when it came."""
+    return Heartbeat(_parse_body(_HeartbeatBody, body).lease_ids, received)
 
 
-class _StatusQuery(_Body):
+def parse_status(query: bytes) -> StatusQuery:
+    """The AppIDs that the query of a status asks for."""
+    asked = _parse_query(_StatusFields, query)
+    return StatusQuery(asked.product or None, asked.details)
+
+
+def parse_history(query: bytes) -> HistoryQuery:
+    """The leases that the query of a history asks for."""
+    asked = _parse_query(_HistoryFields, query)
+    return HistoryQuery(asked.product or None, asked.appid or None, asked.since, asked.limit)
+
+
+# The fields
+
+_NAME_LENGTH = 256
+_LARGEST = 2**63 - 1
+
+
+def _storable(text: str) -> str:
+    # Not every database can hold it in text.
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+_Name = Annotated[
+    str, StringConstraints(strict=True, max_length=_NAME_LENGTH), AfterValidator(_storable)
+]
+_AppId = Annotated[
+    str,
+    StringConstraints(strict=True, min_length=1, max_length=_NAME_LENGTH),
+    AfterValidator(_storable),
+]
+_Vid = (
+    Annotated[str, StringConstraints(strict=True, max_length=1024), AfterValidator(_storable)]
+    | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
+)
+_Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_storable)]
+_Ttl = Annotated[float, Field(strict=True, ge=1, le=3600, allow_inf_nan=False)]
+
+
+class _Fields(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    product: _Name | None = Field(None, alias="productName")
+
+
+class _AcquireBody(_Fields):
+    force: StrictBool | None = Field(None, alias="forceAcquire")
+    request_id: UUID | None = Field(None, alias="requestId")
+    ttl: _Ttl | None = None
+    holder: _Holder | None = None
+
+
+class _ReleaseBody(_Fields):
+    appid: _Name | None = None
+    lease_id: _Name | None = Field(None, alias="leaseId")
+    request_id: UUID | None = Field(None, alias="requestId")
+
+
+class _InitBody(_Fields):
+    appids: dict[_AppId, _Vid] | None = Field(
+        None, validation_alias=AliasChoices("appids", "appIds")
+    )
+    keep_state: StrictBool | None = Field(None, alias="keepState")
+
+
+class _HeartbeatBody(_Fields):
+    lease_ids: list[_Name] = Field(alias="leaseIds")
+
+
+class _StatusFields(_Fields):
     details: bool = True
 
 
-class _HistoryQuery(_Body):
-    appid: Name | None = None
+class _HistoryFields(_Fields):
+    appid: _Name | None = None
     since: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
     limit: Annotated[int, Field(ge=1, le=10_000)] = 100
 
 
-def parse_status(query: bytes) -> tuple[str | None, bool]:
-    """The product, or `None` for all of them, and whether each AppID is to be listed."""
-    asked = _check(_StatusQuery, query)
-    return asked.product or None, asked.details
+_FieldsT = TypeVar("_FieldsT", bound=_Fields)
 
 
-def parse_history(query: bytes) -> HistoryQuery:
-    """What the query of a history asks for."""
-    asked = _check(_HistoryQuery, query)
-    return HistoryQuery(asked.product or None, asked.appid or None, asked.since, asked.limit)
-
-
-_Model = TypeVar("_Model", bound=_Body)
-
-
-def _read(model: type[_Model], body: bytes) -> _Model:
+def _parse_body(fields: type[_FieldsT], body: bytes) -> _FieldsT:
     if not body.strip() or body.strip() == b"null":
         body = b"{}"
     try:
-        return model.model_validate_json(body)
+        return fields.model_validate_json(body)
     except ValidationError as error:
-        raise BadRequest(_explain(error)) from None
+        raise RequestRefused(_explain(error)) from None
 
 
-def _check(model: type[_Model], query: bytes) -> _Model:
+def _parse_query(fields: type[_FieldsT], query: bytes) -> _FieldsT:
+    pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     try:
-        return model.model_validate(
-            dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-        )
+        return fields.model_validate(dict(pairs))
     except ValidationError as error:
-        raise BadRequest(_explain(error)) from None
+        raise RequestRefused(_explain(error)) from None
 
 
 def _explain(error: ValidationError) -> Refused:
-    # The input stays out of it: it can be long, and it is the caller's own.
+    # Without the input, which the caller knows and which can be long.
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     field = str(first["loc"][0]) if first["loc"] else "body"
     message = first["msg"].removeprefix("Value error, ")
@@ -183,16 +203,18 @@ def _explain(error: ValidationError) -> Refused:
     return Refused("invalid_request", f"{field}: {message}", field)
 
 
-def _product(asked: _Body) -> str:
+def _product(asked: _Fields) -> str:
     if asked.product is None or not asked.product.strip():
-        raise BadRequest(Refused("missing_product_name", "productName is required", "productName"))
+        message = "productName is required"
+        raise RequestRefused(Refused("missing_product_name", message, "productName"))
     return asked.product
 
 
-def _some_data(asked: _Body) -> None:
+def _require_data(asked: _Fields) -> None:
     if not asked.model_fields_set:
-        raise BadRequest(Refused("missing_data", "a JSON object with data is required", "body"))
+        message = "a JSON object with data is required"
+        raise RequestRefused(Refused("missing_data", message, "body"))
 
 
-def _text_or_none(value: UUID | None) -> str | None:
-    return None if value is None else value.hex
+def _hex(request_id: UUID | None) -> str | None:
+    return None if request_id is None else request_id.hex

@@ -1,4 +1,4 @@
-"""SQL: what is kept on disk, and every operation as statements in one transaction.
+"""SQL: what is kept on disk, and how every operation is carried out in one transaction.
 
-Knows no HTTP: it takes operations and returns outcomes, both plain data.
+Knows no HTTP. It takes operations and queries, and returns outcomes and records: plain data.
 """

@@ -1,6 +1,7 @@
-"""Group commit: operations that wait at the same moment go to the store as one batch, answered after its commit.
+"""Group commit: operations that wait at the same time go to the store as one batch.
 
-One thread runs the batches, one after the other; while one is on its way to the disk the next one gathers.
+Each is answered after the batch's commit. One thread runs the batches one after the other; while
+one batch is written to disk the next one collects. Knows nothing of what the operations do.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from ..operations import Operation, Outcome
 from .store import Store
 
-# How long a batch that looks too small waits for those that were answered a moment ago, in seconds. Callers that ask
-# again at once would otherwise split into a batch of one and a batch of the others, for ever, at a commit for each.
-_GATHER = 0.002
+# How many seconds a batch that is smaller than the last one waits for the callers that have just
+# been answered. Callers that ask again at once would otherwise split for ever into a batch of one
+# and a batch of the others, with a commit for each.
+_COLLECT_TIMEOUT = 0.002
 
-# Bounds how long one transaction can take, and with it how long everybody else waits.
-_MOST_AT_ONCE = 256
+# Bounds how long one transaction takes, and with it how long everybody else waits.
+_LARGEST_BATCH = 256
 
 
 class Batcher:
@@ -29,59 +31,58 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="appid-service-store")
         self._waiting: deque[tuple[Operation, asyncio.Future[Outcome]]] = deque()
         self._runner: asyncio.Task[None] | None = None
-        self._last = 0  # the size of the last batch
-        self._enough: asyncio.Event | None = None
+        self._last_size = 0
+        self._enough: asyncio.Event | None = None  # set: as many wait as were in the last batch
 
     async def submit(self, operation: Operation) -> Outcome:
-        """Have `operation` carried out, and return its outcome when that is on disk.
+        """Have `operation` carried out, and return its outcome once that is on disk.
 
-        A caller that is cancelled doesn't take its operation back.
+        An operation is carried out even if its caller is cancelled.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((operation, answer))
-        if self._enough is not None and len(self._waiting) >= self._last:
+        if self._enough is not None and len(self._waiting) >= self._last_size:
             self._enough.set()
         if self._runner is None:
             self._runner = loop.create_task(self._run())
         return await answer
 
     async def close(self) -> None:
-        """Finish what waits, and end the thread."""
+        """Finish the operations that wait, and end the thread."""
         while self._runner is not None:
             await self._runner
         self._thread.shutdown()
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
             while self._waiting:
-                if len(self._waiting) < self._last:
-                    await self._gather()
-                count = min(len(self._waiting), _MOST_AT_ONCE)
-                self._last = count
-                batch = [self._waiting.popleft() for _ in range(count)]
-                operations = [operation for operation, _ in batch]
-                outcomes: list[Outcome | Exception]
-                try:
-                    outcomes = await loop.run_in_executor(
-                        self._thread, self._store.execute, operations
-                    )
-                except Exception as error:
-                    outcomes = [error] * count
-                for (_, answer), outcome in zip(batch, outcomes, strict=True):
-                    if answer.done():
-                        continue
-                    if isinstance(outcome, Exception):
-                        answer.set_exception(outcome)
-                    else:
-                        answer.set_result(outcome)
+                if len(self._waiting) < self._last_size:
+                    await self._collect()
+                self._last_size = min(len(self._waiting), _LARGEST_BATCH)
+                await self._run_batch([self._waiting.popleft() for _ in range(self._last_size)])
         finally:
             self._runner = None
 
-    async def _gather(self) -> None:
+    async def _collect(self) -> None:
         self._enough = asyncio.Event()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GATHER):
+            async with asyncio.timeout(_COLLECT_TIMEOUT):
                 await self._enough.wait()
         self._enough = None
+
+    async def _run_batch(self, batch: list[tuple[Operation, asyncio.Future[Outcome]]]) -> None:
+        outcomes: list[Outcome | Exception]
+        try:
+            outcomes = await asyncio.get_running_loop().run_in_executor(
+                self._thread, self._store.execute, [operation for operation, _ in batch]
+            )
+        except Exception as error:
+            outcomes = [error] * len(batch)
+        for (_, answer), outcome in zip(batch, outcomes, strict=True):
+            if answer.done():
+                continue
+            if isinstance(outcome, Exception):
+                answer.set_exception(outcome)
+            else:
+                answer.set_result(outcome)

@@ -1,4 +1,4 @@
-"""How leases end: by a release, by their ttl, or by an init; and the grace after an outage."""
+"""How leases end, by a release, by their ttl, or by an init; and the grace after an outage."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, delete, select, update
 
 from .tables import appids, leases
-from .transaction import Moment, chunks
+from .transaction import Transaction, chunks
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """One lease that ends: the rows it touches, when it stops, and why."""
+    """One lease that ends: the rows that change, when it stopped, and why.
+
+    `retired` and `last_stop` are those of the AppID's row.
+    """
 
     lease_row: int
     appid_row: int
@@ -23,40 +26,38 @@ class Ending:
     ended: str
 
 
-_FREE = (
+_END_LEASE = (
+    update(leases)
+    .where(leases.c.id == bindparam("row"))
+    .values(stop=bindparam("at"), ended=bindparam("how"))
+)
+_FREE_APPID = (
     update(appids)
     .where(appids.c.id == bindparam("row"))
     .values(held=False, last_stop=bindparam("stop"))
 )
 
 
-_END = (
-    update(leases)
-    .where(leases.c.id == bindparam("row"))
-    .values(stop=bindparam("at"), ended=bindparam("how"))
-)
+def end_leases(transaction: Transaction, endings: Sequence[Ending]) -> None:
+    """End leases and free their AppIDs; retired AppIDs are deleted.
 
-
-def end_leases(moment: Moment, endings: Sequence[Ending]) -> None:
-    """End the leases and free their AppIDs; an AppID that was to go when it is released goes.
-
-    An AppID's last stop never moves back, even when the clock does: otherwise one that was released before the clock
-    was set back could become free again in an hour in which it had been used.
+    An AppID's last stop never moves back, even when the clock does: an AppID that was released
+    before the clock was set back could otherwise become free again in an hour in which it was used.
     """
     if not endings:
         return
-    execute = moment.connection.execute
-    execute(_END, [{"row": e.lease_row, "at": e.stop, "how": e.ended} for e in endings])
+    execute = transaction.connection.execute
+    execute(_END_LEASE, [{"row": e.lease_row, "at": e.stop, "how": e.ended} for e in endings])
     freed = [
         {"row": e.appid_row, "stop": max(e.stop, e.last_stop)} for e in endings if not e.retired
     ]
     if freed:
-        execute(_FREE, freed)
+        execute(_FREE_APPID, freed)
     for rows in chunks(e.appid_row for e in endings if e.retired):
         execute(delete(appids).where(appids.c.id.in_(rows)))
 
 
-_DUE = (
+_EXPIRED = (
     select(
         leases.c.id,
         leases.c.start,
@@ -72,11 +73,11 @@ _DUE = (
 )
 
 
-def expire(moment: Moment) -> None:
-    """End what is due, at the moment at which it was due."""
-    rows = moment.connection.execute(_DUE, {"now": moment.now}).all()
+def expire(transaction: Transaction) -> None:
+    """End the leases whose ttl is over, as of their expiry, however late that is noticed."""
+    rows = transaction.connection.execute(_EXPIRED, {"now": transaction.now}).all()
     end_leases(
-        moment,
+        transaction,
         [
             Ending(
                 row.id,
@@ -91,13 +92,16 @@ def expire(moment: Moment) -> None:
     )
 
 
-_GRACE = (
+_RESTART_TTL = (
     update(leases)
     .where(leases.c.stop.is_(None), leases.c.ttl.is_not(None))
     .values(expires=leases.c.ttl + bindparam("now"))
 )
 
 
-def grant_grace(moment: Moment) -> None:
-    """Give every lease one whole ttl from now: nobody could be heard, or the clock lied about how long it was."""
-    moment.connection.execute(_GRACE, {"now": moment.now})
+def grant_grace(transaction: Transaction) -> None:
+    """Give every live lease one whole ttl from now.
+
+    For a time in which no heartbeat could be received, or in which the clock was wrong.
+    """
+    transaction.connection.execute(_RESTART_TTL, {"now": transaction.now})

@@ -1,18 +1,16 @@
-"""The history of leases: who had which AppID when. Changes nothing."""
+"""The history: who had which AppID when. Changes nothing."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 from sqlalchemy import Connection, select
 
-from ..operations import HistoryQuery
-from .tables import leases
+from ..operations import HistoryQuery, LeaseRecord
+from .tables import decode_vid, leases
 
 
-def read_history(connection: Connection, query: HistoryQuery) -> list[dict[str, Any]]:
-    """Leases, the newest first. One that lives has neither `stoptime` nor `ended`."""
+def read_history(connection: Connection, query: HistoryQuery) -> list[LeaseRecord]:
+    """The leases that `query` asks for, the newest first."""
+    # A row without an AppID is an abandoned request, not a lease.
     statement = select(leases).where(leases.c.appid.is_not(None))
     if query.product is not None:
         statement = statement.where(leases.c.product == query.product)
@@ -22,16 +20,16 @@ def read_history(connection: Connection, query: HistoryQuery) -> list[dict[str, 
         statement = statement.where(leases.c.start >= query.since)
     statement = statement.order_by(leases.c.start.desc(), leases.c.id.desc()).limit(query.limit)
     return [
-        {
-            "leaseId": row.lease_id,
-            "appid": row.appid,
-            "vid": json.loads(row.vid),
-            "productName": row.product,
-            "holder": row.holder,
-            "starttime": row.start,
-            "stoptime": row.stop,
-            "ended": row.ended,
-            "expiresAt": row.expires,
-        }
+        LeaseRecord(
+            row.lease_id,
+            row.appid,
+            decode_vid(row.vid),
+            row.product,
+            row.holder,
+            row.start,
+            row.stop,
+            row.ended,
+            row.expires,
+        )
         for row in connection.execute(statement)
     ]

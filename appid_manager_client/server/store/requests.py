@@ -8,13 +8,12 @@ from typing import Any
 from sqlalchemy import bindparam, select, update
 
 from .tables import leases
-from .transaction import Moment, chunks
+from .transaction import Transaction, chunks
 
-# How long the id of a request is remembered after its lease ended.
 REQUEST_MEMORY_MS = 24 * 3600 * 1000
+"""How long a request id is remembered after its lease ended."""
 
-
-_REQUESTED = select(
+_OF_REQUESTS = select(
     leases.c.id,
     leases.c.request_id,
     leases.c.lease_id,
@@ -27,23 +26,25 @@ _REQUESTED = select(
     leases.c.expires,
 ).where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
 
-
 _FORGET = (
     update(leases).where(leases.c.id.in_(bindparam("rows", expanding=True))).values(request_id=None)
 )
 
 
-def find_requests(moment: Moment, request_ids: Iterable[str]) -> dict[str, Any]:
-    """The leases that these requests got, by request id; ids whose time of memory is over are forgotten here."""
+def find_requests(transaction: Transaction, request_ids: Iterable[str]) -> dict[str, Any]:
+    """The rows of the leases that these requests got, by request id.
+
+    Ids that are remembered no longer are forgotten here.
+    """
     found: dict[str, Any] = {}
     forgotten: list[int] = []
-    oldest = moment.now - REQUEST_MEMORY_MS
+    oldest = transaction.now - REQUEST_MEMORY_MS
     for ids in chunks(request_ids):
-        for row in moment.connection.execute(_REQUESTED, {"ids": ids}):
+        for row in transaction.connection.execute(_OF_REQUESTS, {"ids": ids}):
             if row.stop is not None and row.stop <= oldest:
                 forgotten.append(row.id)
             else:
                 found[row.request_id] = row
     for rows in chunks(forgotten):
-        moment.connection.execute(_FORGET, {"rows": rows})
+        transaction.connection.execute(_FORGET, {"rows": rows})
     return found

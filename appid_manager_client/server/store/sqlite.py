@@ -5,30 +5,38 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import (
-    Engine,
-    create_engine,
-    event,
-    insert,
-    select,
-)
+from sqlalchemy import Engine, create_engine, event, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from ...errors import ConfigurationError
-from ..settings import path_in
+from ...errors import unusable
+from ..settings import database_path
 from .tables import SCHEMA, meta, metadata
+
+_OPTIONS: dict[str, Any] = {
+    "connect_args": {"timeout": 30, "check_same_thread": False},
+    # Values that callers sent stay out of errors and logs.
+    "hide_parameters": True,
+}
 
 
 def open_engines(url: str) -> tuple[Engine, Engine]:
-    """An engine for the one writer and one for readers, with the tables made and their version checked."""
+    """Open a database, create its tables if they are missing, and check their version.
+
+    Returns:
+        The engine of the one writer, and the engine of the readers.
+
+    Raises:
+        ConfigurationError: the database can't be opened, or another version wrote it.
+    """
     try:
-        # One writer, one connection for life; readers come and go with the threads that serve them.
+        # The writer keeps one connection; readers open one each, in whichever thread they run.
         writer = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, **_OPTIONS)
         reader = create_engine(url, poolclass=NullPool, **_OPTIONS)
         event.listen(writer, "connect", _prepare)
         event.listen(reader, "connect", _prepare)
-        # The lock is taken first: a transaction that reads and then writes could fail half way otherwise.
+        # The write lock is taken first: a transaction that reads and then writes could otherwise
+        # fail half way.
         event.listen(writer, "begin", lambda connection: _begin(connection, "BEGIN IMMEDIATE"))
         event.listen(reader, "begin", lambda connection: _begin(connection, "BEGIN"))
         with writer.begin() as connection:
@@ -38,18 +46,19 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
                 connection.execute(insert(meta).values(key="schema", value=SCHEMA))
     except SQLAlchemyError as error:
         reason = _why_not_opened(url, getattr(error, "orig", None) or error)
-        raise ConfigurationError(f"database: {url} can't be opened: {reason}") from None
+        raise unusable("database", f"{url} can't be opened: {reason}") from None
     if found not in (None, SCHEMA):
         writer.dispose()
-        raise ConfigurationError(
-            f"database: {url} was written by another version of the service (schema {found}, not {SCHEMA})"
+        raise unusable(
+            "database",
+            f"{url} was written by another version of the service (schema {found}, not {SCHEMA})",
         )
     return writer, reader
 
 
 def _why_not_opened(url: str, error: BaseException) -> str:
-    """SQLite says the same of a directory that isn't there and of one that can't be written."""
-    directory = os.path.dirname(path_in(url))
+    # SQLite has one message for a missing directory and for one that can't be written.
+    directory = os.path.dirname(database_path(url))
     if not os.path.isdir(directory):
         return f"there is no directory {directory}"
     if not os.access(directory, os.W_OK):
@@ -59,15 +68,8 @@ def _why_not_opened(url: str, error: BaseException) -> str:
     return str(error)
 
 
-_OPTIONS: dict[str, Any] = {
-    "connect_args": {"timeout": 30, "check_same_thread": False},
-    # What callers sent has no place in errors and logs.
-    "hide_parameters": True,
-}
-
-
 def _prepare(connection: Any, _record: object) -> None:
-    # The driver would begin transactions by itself, too late and without the lock.
+    # Otherwise the driver begins transactions by itself, too late and without the write lock.
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")

@@ -1,10 +1,13 @@
-"""The tables and the engines: what is kept on disk, under which indexes, and how transactions begin.
+"""The tables and their indexes: what is kept on disk.
 
-`appids` holds what a product has now, `leases` who had which AppID when. An acquire that was given up before it got
-anything is a row of `leases` without an AppID, so that one look-up answers every question about a request id.
+`appids` holds the AppIDs that each product has now, `leases` who had which AppID when. A request
+that was abandoned before it got an AppID is a row of `leases` without one, so that one look-up
+answers every question about a request id.
 """
 
 from __future__ import annotations
+
+import json
 
 from sqlalchemy import (
     BigInteger,
@@ -18,10 +21,12 @@ from sqlalchemy import (
     Text,
 )
 
-# `last_stop` of an AppID that was never used; it sorts before every moment.
-NEVER = -1
-
 SCHEMA = "1"
+"""The version of these tables, kept in `meta`."""
+
+NEVER = -1
+"""`last_stop` of an AppID that was never used; it sorts before every time."""
+
 _KEY = BigInteger().with_variant(Integer, "sqlite")
 
 metadata = MetaData()
@@ -39,13 +44,13 @@ appids = Table(
     Column("id", _KEY, primary_key=True),
     Column("appid", Text, nullable=False, unique=True),
     Column("product", Text, nullable=False),
-    Column("vid", Text, nullable=False),  # JSON, which keeps text and number apart
+    Column("vid", Text, nullable=False),  # see encode_vid
     Column("position", BigInteger, nullable=False),  # the order given at init
     Column("held", Boolean(create_constraint=False), nullable=False),
-    Column("retired", Boolean(create_constraint=False), nullable=False),  # goes when released
+    Column("retired", Boolean(create_constraint=False), nullable=False),  # deleted when released
     Column("last_start", BigInteger),
     Column("last_stop", BigInteger, nullable=False),
-    # The order in which AppIDs are handed out: the first entry is the next grant.
+    # The order in which AppIDs are granted: the first entry is the next one.
     Index("ix_appids_next", "product", "held", "last_stop", "position"),
 )
 
@@ -61,25 +66,38 @@ leases = Table(
     Column("holder", Text),
     Column("start", BigInteger, nullable=False),
     Column("stop", BigInteger),
-    Column("ended", String(16)),  # released, expired, reset; abandoned where there was no AppID
+    Column("ended", String(16)),  # released, expired, reset; abandoned where there is no AppID
     Column("ttl", BigInteger),
     Column("expires", BigInteger),
 )
 _live = leases.c.stop.is_(None)
-# The last line of defence: the database itself refuses a second holder.
+# The last safeguard: the database itself refuses a second holder of an AppID.
 Index("ux_leases_live", leases.c.appid, unique=True, sqlite_where=_live, postgresql_where=_live)
 Index("ux_leases_lease_id", leases.c.lease_id, unique=True)
-# Ids are forgotten after a day, so this one stays small however long the history is.
-_asked = leases.c.request_id.is_not(None)
+# Request ids are forgotten after a day, so this index stays small however long the history is.
+_requested = leases.c.request_id.is_not(None)
 Index(
     "ux_leases_request_id",
     leases.c.request_id,
     unique=True,
-    sqlite_where=_asked,
-    postgresql_where=_asked,
+    sqlite_where=_requested,
+    postgresql_where=_requested,
 )
-_due = _live & leases.c.expires.is_not(None)
-Index("ix_leases_due", leases.c.expires, sqlite_where=_due, postgresql_where=_due)
+_expiring = _live & leases.c.expires.is_not(None)
+Index("ix_leases_due", leases.c.expires, sqlite_where=_expiring, postgresql_where=_expiring)
 Index("ix_leases_appid", leases.c.appid, leases.c.start)
 _ended = leases.c.stop.is_not(None)
 Index("ix_leases_ended", leases.c.stop, sqlite_where=_ended, postgresql_where=_ended)
+
+
+encode_vid = json.JSONEncoder().encode
+"""A vid as it is stored: JSON, which keeps text and numbers apart."""
+
+
+def decode_vid(stored: str) -> str | int:
+    """Return a vid as `init` gave it."""
+    vid: str | int = _decode(stored)
+    return vid
+
+
+_decode = json.JSONDecoder().decode

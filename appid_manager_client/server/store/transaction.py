@@ -1,4 +1,4 @@
-"""One transaction's view of the world, and what every kind of operation needs from it: ending leases."""
+"""An open transaction, as every kind of operation gets it: one connection, one time, one hour."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ _CHUNK = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """A transaction, with the one time that holds for everything in it."""
+class Transaction:
+    """A transaction that was begun, with the one time that holds for everything in it.
+
+    `now` is read after the lock was taken: the operations happen then, however long they waited.
+    """
 
     connection: Connection
     now: int
@@ -26,7 +29,7 @@ class Moment:
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:
-    """`values` in lists that fit into one statement."""
+    """Split `values` into lists that fit into one statement."""
     rest = list(values)
     for start in range(0, len(rest), _CHUNK):
         yield rest[start : start + _CHUNK]

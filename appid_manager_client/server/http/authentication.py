@@ -1,0 +1,32 @@
+"""Who may call: the one place where a token that was sent is compared with the service's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hmac import compare_digest
+
+
+class Authenticator:
+    """Admits requests that carry the token; a service without a token admits all of them."""
+
+    def __init__(self, auth_token: str | None) -> None:
+        self._expected = None if auth_token is None else auth_token.encode("ascii")
+
+    def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return whether `X-API-Key` or `Authorization: Bearer` carries the token.
+
+        Args:
+            headers: those of the request, their names in lower case.
+        """
+        if self._expected is None:
+            return True
+        for name, value in headers:
+            if name == b"x-api-key":
+                sent = value
+            elif name == b"authorization" and value[:7].lower() == b"bearer ":
+                sent = value[7:].strip()
+            else:
+                continue
+            if compare_digest(sent, self._expected):
+                return True
+        return False
