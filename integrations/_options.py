@@ -1,31 +1,35 @@
-"""What a task or job says about the AppID that it needs, checked when the module that says it is imported."""
+"""What a task or job asks for with its AppID: the same seven options for Celery and RQ.
+
+Their names, defaults, meanings and checks stand here, once. How a lease gets into a body is for
+`celery.py` and `rq.py`.
+"""
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ParamSpec, TypeVar
 
-from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable
+from appid_manager_client import AppIdClient, Lease
 from appid_manager_client.checks import check_name
 from appid_manager_client.decorator import injection
 from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, Injection
 from appid_manager_client.lease.options import DEFAULT_TTL, MAX_HOLDER, LeaseOptions, WaitOptions
-from appid_manager_client.runtime.time import SystemTime
 
-from ._sweeping import journaled_default_client
+from ._journal import journaled_default_client
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 ON_EXHAUSTED = ("reschedule", "wait", "fail")
 
 PATIENCE = 5.0
-"""Seconds that a task waits in its worker in any case: for a service that restarts, or an hour about to turn."""
+"""Seconds that a task waits in its worker before it is rescheduled or fails.
 
-LONGEST_HOP = 300.0
-"""Seconds that a rescheduled task stays away at the most: far below the visibility timeouts of brokers."""
-
-_UNKNOWN_HOP = 60.0
-_JITTER = 0.5
+Long enough for a service that restarts, and for an hour that is about to turn.
+"""
 
 Product = str | Callable[..., str]
 
@@ -34,17 +38,22 @@ Product = str | Callable[..., str]
 class TaskOptions:
     """How a task or job gets its AppID.
 
-    Attributes:
-        product: the product, or a callable of the call's arguments that gives it.
-        client: whom to ask; `None`: the default client.
-        on_exhausted: when every AppID is taken: "reschedule" the task, "wait" in the worker, or "fail".
-        inject: the name of the parameter that gets the lease, where the function has one; `None`: never inject.
-        timeout: seconds that waiting may take in all, rescheduling included; `None`: no bound when rescheduling, and
-            the lease's number of tries when waiting.
+    Args:
+        product: the product, or a function of the call's arguments that returns it.
+        client: the `AppIdClient` to use, which should keep a journal. `None`: the default client,
+            which keeps one.
+        on_exhausted: what happens when every AppID is taken. `"reschedule"`: the same task or job
+            runs again after the hour has turned, and its own retries stay as they were.
+            `"wait"`: it waits in its worker. `"fail"`: it fails with `NoAppIdAvailable`.
+        inject: the name of the parameter that gets the lease, if the function has it. `None`: no
+            parameter gets it.
+        timeout: seconds that waiting may take in all, rescheduling included. `None`: no bound
+            when rescheduling; when waiting, the lease's number of tries.
         min_remaining, ttl: as in `AppIdClient.lease`.
     """
 
     product: Product
+    _: KW_ONLY
     client: AppIdClient | None = None
     on_exhausted: str = "reschedule"
     inject: str | None = DEFAULT_PARAMETER
@@ -62,46 +71,75 @@ class TaskOptions:
                 f"client must be an AppIdClient or None, not {type(self.client).__name__}"
             )
         if self.on_exhausted not in ON_EXHAUSTED:
-            raise ValueError(
-                f"on_exhausted must be one of {', '.join(map(repr, ON_EXHAUSTED))}, not {self.on_exhausted!r}"
-            )
+            ways = ", ".join(map(repr, ON_EXHAUSTED))
+            raise ValueError(f"on_exhausted must be one of {ways}, not {self.on_exhausted!r}")
         if self.inject is not None and not str(self.inject).isidentifier():
             raise ValueError(
-                f"inject must be the name of a parameter, or None to inject nothing, not {self.inject!r}"
+                "inject must be the name of a parameter, or None to inject nothing, "
+                f"not {self.inject!r}"
             )
         # Refuses here what it would refuse at each call.
         LeaseOptions(WaitOptions(timeout=self.timeout, min_remaining=self.min_remaining), self.ttl)
 
     def lease(self, args: Sequence[Any], kwargs: Mapping[str, Any], holder: str) -> Lease:
-        """The lease for one call, not acquired yet."""
+        """Returns the lease for one call, not acquired yet."""
         product = self.product(*args, **kwargs) if callable(self.product) else self.product
         client = journaled_default_client() if self.client is None else self.client
-        timeout = self.timeout if self.on_exhausted == "wait" else PATIENCE
         return client.lease(
             product,
-            timeout=timeout,
+            timeout=self.timeout if self.on_exhausted == "wait" else PATIENCE,
             min_remaining=self.min_remaining,
             ttl=self.ttl,
             holder=holder[:MAX_HOLDER],
         )
 
 
-def hop(error: NoAppIdAvailable) -> float:
-    """Seconds until a rescheduled task should try again, the jitter after the turn of the hour included."""
-    seconds = _UNKNOWN_HOP if error.retry_after is None else error.retry_after
-    return min(seconds, LONGEST_HOP) + SystemTime().uniform(0.0, _JITTER)
+def takes(
+    options: Callable[P, TaskOptions],
+) -> Callable[[Callable[[TaskOptions], R]], Callable[P, R]]:
+    """Let a function of one `TaskOptions` be called with the options: `@takes(TaskOptions)`.
+
+    Signature, types and the docstring's `Args` are those of `TaskOptions`.
+    """
+
+    def decorate(function: Callable[[TaskOptions], R]) -> Callable[P, R]:
+        # Resolved here: other modules don't have the names in the annotations.
+        signature = inspect.signature(options, eval_str=True).replace(
+            return_annotation=inspect.signature(function, eval_str=True).return_annotation
+        )
+
+        @functools.wraps(function)
+        def with_options(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}() {error}") from None
+            return function(options(*args, **kwargs))
+
+        setattr(with_options, "__signature__", signature)
+        parameters = signature.parameters.values()
+        with_options.__annotations__ = {p.name: p.annotation for p in parameters}
+        with_options.__annotations__["return"] = signature.return_annotation
+        if function.__doc__ and options.__doc__:  # python -OO has none
+            _, title, meanings = inspect.cleandoc(options.__doc__).partition("Args:")
+            with_options.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\n{title}{meanings}"
+        return with_options
+
+    return decorate
 
 
 def injection_into(body: Callable[..., Any], options: TaskOptions) -> Injection:
-    """How the body of a task or job gets its lease.
+    """Returns how the body of a task or job gets its lease.
 
     Raises:
-        TypeError: it can't: the parameter is positional-only, or the body runs only after the call has returned.
+        TypeError: it can't get one: the parameter is positional-only, or the body runs only after
+            the call has returned.
     """
     if inspect.iscoroutinefunction(body) or inspect.isgeneratorfunction(body):
         raise TypeError(
-            f"{body.__qualname__}() is a coroutine function or a generator: its body would run after the AppID was "
-            "given back; make it a plain function that runs it to its end (asyncio.run)"
+            f"{body.__qualname__}() is a coroutine function or a generator: its body would run "
+            "after the AppID was released; make it a plain function that runs it to its end "
+            "(asyncio.run)"
         )
     return injection.find(
         body, options.inject, explicit=options.inject not in (None, DEFAULT_PARAMETER)

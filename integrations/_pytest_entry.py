@@ -1,6 +1,7 @@
-"""What pytest finds of its plugin wherever the package is installed: loads it, or steps aside for a pytest too old.
+"""The entry point that pytest finds wherever the package is installed. It loads the plugin.
 
-A plugin that can't be imported ends every test run of its environment, also of projects that never wanted it.
+A plugin that can't be imported ends every test run of its environment, even in projects that don't
+use it. So this module imports nothing that an old pytest lacks, and leaves the plugin out there.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ _usable = getattr(pytest, "version_tuple", (0,)) >= _NEEDED
 
 
 def pytest_addoption(pluginmanager: pytest.PytestPluginManager) -> None:
-    """The first hook there is: what is registered now still gets to add its own options."""
+    """The first hook of all: a plugin that is registered here can still add its own options."""
     if _usable and not pluginmanager.has_plugin(_PLUGIN):
         pluginmanager.register(importlib.import_module(_PLUGIN), _PLUGIN)
 
 
 def pytest_report_header() -> list[str]:
-    """Say why the marker and the fixtures aren't there."""
+    """Say why the marker and the fixtures are missing."""
     if _usable:
         return []
     return [f"appid-manager-client: no AppIDs for tests, they need pytest {_NEEDED[0]} or newer"]

@@ -1,17 +1,18 @@
-"""Leases for Celery tasks: the base class `AppIdTask`, and what its workers do about killed children.
+"""Leases for Celery tasks: the base class `AppIdTask`, and the sweep of its workers.
 
-The lease is taken and given back around the body, inside `run`, so that `autoretry_for`, eager and direct calls see it
-too. Signals and callbacks decide nothing: Celery swallows what they raise, and skips them on many ways in which a task
-ends. What a killed child held is swept up by the worker's main process, which learns of deaths through `AppIdRequest`.
+The lease is acquired and released around the body, inside `run`, so that `autoretry_for`, eager
+calls and direct calls see it too. Signals and callbacks decide nothing: Celery swallows what they
+raise, and skips them for many ways in which a task ends. The worker's main process releases what
+a killed child held; it learns of deaths through `AppIdRequest`.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from types import MethodType
 from typing import Any, NoReturn
 
@@ -22,11 +23,12 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
 )
-from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, visible_signature
-from appid_manager_client.lease.options import DEFAULT_TTL
+from appid_manager_client.decorator.injection import visible_signature
 
-from ._options import Product, TaskOptions, hop, injection_into
-from ._sweeping import Sweeper, journaled_default_client, warn_without_journal
+from ._journal import default_clients, warn_without_journal
+from ._options import Product, TaskOptions, injection_into, takes
+from ._rescheduling import CARRIED, Wait
+from ._sweeper import Sweeper
 
 try:
     from celery import Celery, Task
@@ -43,7 +45,8 @@ try:
     from celery.worker.request import Request
 except ImportError as missing:
     raise ConfigurationError(
-        'leases for Celery tasks need Celery 5.5 or newer: pip install "appid-manager-client[celery]"'
+        "leases for Celery tasks need Celery 5.5 or newer: "
+        'pip install "appid-manager-client[celery]"'
     ) from missing
 
 __all__ = ["WAITING_FOR_APPID", "AppIdRequest", "AppIdTask", "appid_options"]
@@ -51,19 +54,21 @@ __all__ = ["WAITING_FOR_APPID", "AppIdRequest", "AppIdTask", "appid_options"]
 logger = get_task_logger(__name__)
 
 WAITING_FOR_APPID = "WAITING_FOR_APPID"
-"""The state of a task that was rescheduled because every AppID was taken. Its meta says product and time."""
+"""The state of a task that was rescheduled because every AppID was taken.
 
-_WAITS = "appid_waits"
-_SINCE = "appid_waiting_since"
-_HEADERS = (_WAITS, _SINCE)
+Its meta has the product, and when the task tries again.
+"""
+
 _BODY = "_appid_body"
-_OPTIONS = ("product", "client", "on_exhausted", "inject", "timeout", "min_remaining", "ttl")
+_ATTRIBUTES = {f"appid_{field.name}": field.name for field in fields(TaskOptions)}
+"""The attributes of a task's class, and the option that each one is."""
 
 
 class AppIdRequest(Request):
-    """The worker's side of a task: tells the sweeper of every child that ends, or is about to.
+    """The worker's side of a task: notifies the sweeper of each child that ends, or is about to.
 
-    The hooks for a hard time limit come before the child is killed, so that nothing is given back here and now.
+    Celery calls the hooks of a hard time limit before it kills the child, so nothing is released
+    in them.
     """
 
     def on_failure(
@@ -100,50 +105,36 @@ class AppIdRequest(Request):
 
 
 class AppIdTask(Task):
-    """The base class of tasks that each need an AppID of their own while they run.
+    """The base class of tasks that each hold an AppID of their own while they run.
 
         @app.task(base=AppIdTask, appid_product="stt_billing")
         def transcribe(path, lease: Lease = INJECTED):
             ...
 
-    The AppID is given back however the task ends. A parameter named `lease` gets it and isn't part of the task's
-    signature; `self.appid_lease` gives it too, where the task is bound.
+    The AppID is released however the task ends. A parameter named `lease` gets the lease, and is
+    not part of the task's signature; in a bound task `self.appid_lease` is the lease too.
 
     Attributes:
-        appid_product: the product, or a callable of the task's arguments that gives it. `None`: a task without AppID.
-        appid_client: an `AppIdClient`, which should keep a journal; `None`: the default client, which does.
-        appid_on_exhausted: what happens when every AppID is taken. "reschedule": the same task comes again when the
-            hour has turned, its own retries untouched; run eagerly or called directly it raises. "wait": it
-            waits in the worker. "fail": it raises. What is raised is `NoAppIdAvailable`.
-        appid_inject: the name of the parameter that gets the lease; `None`: none does.
-        appid_timeout: seconds that waiting may take in all, rescheduling included; `None`: no bound.
-        appid_min_remaining: seconds of the hour that must be left when the body starts.
-        appid_ttl: as in `AppIdClient.lease`.
+        appid_product: the product, or a function of the task's arguments that returns it. `None`:
+            the task has no AppID.
+        appid_client, appid_on_exhausted, appid_inject, appid_timeout, appid_min_remaining,
+            appid_ttl: the options of `appid_options`, with the same defaults.
     """
 
     abstract = True
     Request = "appid_manager_client.integrations.celery:AppIdRequest"
 
     appid_product: Product | None = None
-    appid_client: AppIdClient | None = None
-    appid_on_exhausted: str = "reschedule"
-    appid_inject: str | None = DEFAULT_PARAMETER
-    appid_timeout: float | None = None
-    appid_min_remaining: float = 0.0
-    appid_ttl: float | None = DEFAULT_TTL
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        product = inspect.getattr_static(cls, "appid_product")
         run = inspect.getattr_static(cls, "run")
-        body = getattr(run, _BODY, run)  # an inherited one is leased with its own class's options
-        if product is None:
+        body = getattr(run, _BODY, run)  # an inherited one gets a lease by its own class's options
+        if cls.appid_product is None:
             if body is not run:
                 cls.run = body
             return
-        if isinstance(product, staticmethod):
-            product = product.__func__
-        options = TaskOptions(product, *(getattr(cls, f"appid_{name}") for name in _OPTIONS[1:]))
+        options = TaskOptions(**{name: getattr(cls, attr) for attr, name in _ATTRIBUTES.items()})
         if body is not Task.run:
             _lease_around(cls, body, options)
 
@@ -160,30 +151,27 @@ class AppIdTask(Task):
         return lease
 
 
-def appid_options(
-    product: Product,
-    *,
-    client: AppIdClient | None = None,
-    on_exhausted: str = "reschedule",
-    inject: str | None = DEFAULT_PARAMETER,
-    timeout: float | None = None,
-    min_remaining: float = 0.0,
-    ttl: float | None = DEFAULT_TTL,
-) -> dict[str, Any]:
+for _field in fields(TaskOptions):
+    if _field.name != "product":
+        setattr(AppIdTask, f"appid_{_field.name}", _field.default)
+
+
+@takes(TaskOptions)
+def appid_options(options: TaskOptions) -> dict[str, Any]:
     """The options of an `AppIdTask`, for `@app.task(**appid_options("stt_billing"))`.
 
-    Celery makes tasks only when an app is used for the first time. This checks the options where they are written.
+    Celery makes a task when its app is first used. This checks the options where they are
+    written. A task that is run eagerly, or called directly, raises instead of being rescheduled.
 
     Raises:
         ValueError, TypeError: an option can't be used; the message names it.
     """
-    options = TaskOptions(product, client, on_exhausted, inject, timeout, min_remaining, ttl)
-    attributes = {f"appid_{name}": getattr(options, name) for name in _OPTIONS}
+    attributes = {attr: getattr(options, name) for attr, name in _ATTRIBUTES.items()}
     return {"base": AppIdTask, **attributes}
 
 
 def _lease_around(cls: type[AppIdTask], run: Any, options: TaskOptions) -> None:
-    """Replace the `run` of a task's class by one that holds a lease, and hide the lease from the task's callers."""
+    """Replace the `run` of a task's class by one that holds a lease, hidden from callers."""
     bound = not isinstance(run, staticmethod)
     function: Callable[..., Any] = run if bound else run.__func__
     injection = injection_into(function, options)
@@ -198,7 +186,7 @@ def _lease_around(cls: type[AppIdTask], run: Any, options: TaskOptions) -> None:
                 kwargs[injection.parameter] = lease
             return body(*args, **kwargs)
 
-    # Celery takes __wrapped__ for the undecorated body, and would call that in its place.
+    # Celery takes __wrapped__ for the undecorated body, and would call that instead of this.
     del leased.__dict__["__wrapped__"]
     setattr(leased, _BODY, run)
     cls.run = leased
@@ -207,7 +195,7 @@ def _lease_around(cls: type[AppIdTask], run: Any, options: TaskOptions) -> None:
         @functools.wraps(function)
         def visible(*args: Any, **kwargs: Any) -> None: ...
 
-        visible.__signature__ = visible_signature(function, injection)  # type: ignore[attr-defined]
+        setattr(visible, "__signature__", visible_signature(function, injection))
         cls.__header__ = cls.__dict__["app"].type_checker(visible, bound=bound)
 
 
@@ -225,55 +213,56 @@ def _lease_for(
         try:
             lease.acquire()
         except NoAppIdAvailable as error:
-            _out_of_appids(task, options, error)
+            if options.on_exhausted != "reschedule" or request.is_eager or request.called_directly:
+                raise
+            _reschedule(task, options, error)
         request.appid_lease = lease
-        # A retry of the body's own would carry these on, and count its waits from then.
-        request.headers = {k: v for k, v in (request.headers or {}).items() if k not in _HEADERS}
-        # Task loggers name the task and its id themselves.
+        # A retry that the body asks for would carry these on, and count its waits from then.
+        request.headers = {k: v for k, v in (request.headers or {}).items() if k not in CARRIED}
+        # The task logger adds the task's name and id.
         logger.info("holds %s of %s", lease.appid, lease.product_name)
         yield lease
     finally:
         lease.release()
 
 
-def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailable) -> NoReturn:
-    """Have the same task come again later, in short hops: in one long one, brokers would deliver it twice."""
+def _reschedule(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailable) -> NoReturn:
+    """Publish the same task again, to run later.
+
+    In short hops: brokers deliver a message again whose countdown is long.
+
+    Raises:
+        Ignore: always, so that Celery records no end of this run.
+        NoAppIdAvailable: `error`, where the wait would end after the task's timeout.
+    """
     request = task.request
-    if options.on_exhausted != "reschedule" or request.is_eager or request.called_directly:
-        raise error
     headers = dict(request.headers or {})
-    now = time.time()
-    since = float(headers.get(_SINCE, now - error.waited))
-    waits = int(headers.get(_WAITS, 0)) + 1
-    seconds = hop(error)
-    if options.timeout is not None and now + seconds > since + options.timeout:
-        raise error
-    headers |= {_SINCE: since, _WAITS: waits}
-    ignored = vars(request).get("ignore_result")  # the caller's word, if there is one
+    wait = Wait.after(error, headers, options.timeout)
+    ignored = vars(request).get("ignore_result")  # what the caller said, if anything
     ignored = task.ignore_result if ignored is None else ignored
     again = task.signature_from_request(
         request,
         retries=request.retries,
-        countdown=seconds,
-        headers=headers,
+        countdown=wait.seconds,
+        headers=headers | wait.carry(),
         ignore_result=ignored,  # Celery 5.5 forgets it
     )
     logger.info(
-        "waits for an AppID of %s, again in %.1f s (wait %d): %s",
+        "waits for an AppID of %s, runs again in %.1f s (wait %d): %s",
         error.product_name,
-        seconds,
-        waits,
+        wait.seconds,
+        wait.count,
         error,
     )
     if not ignored:
         meta = {
             "product": error.product_name,
             "available_at": error.available_at,
-            "next_try": now + seconds,
-            "waiting_since": since,
-            "waits": waits,
+            "next_try": wait.next_try,
+            "waiting_since": wait.since,
+            "waits": wait.count,
         }
-        # Before the message: the next run's state must not be overwritten by this one's.
+        # Before the message is sent: it must not overwrite the next run's state.
         task.update_state(state=WAITING_FOR_APPID, meta=meta)
     again.apply_async()
     raise Ignore()
@@ -283,33 +272,34 @@ def _out_of_appids(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailabl
 
 
 def _clients() -> Iterable[AppIdClient]:
-    clients = {client for client in _explicit.values() if client.journal is not None}
-    try:
-        clients.add(journaled_default_client())
-    except ConfigurationError as error:
-        logger.warning("there is no default client to give back with: %s", error)
-    return clients
+    explicit = (client for client in _explicit.values() if client.journal is not None)
+    return {*explicit, *default_clients(logger)}
 
 
 _explicit: dict[str, AppIdClient] = {}
+"""The clients that tasks name in their options, by the names of the tasks."""
+
 _sweeper = Sweeper(_clients)
 
 
 @worker_init.connect(weak=False)
 def _before_the_pool(sender: Any, **kwargs: Any) -> None:
-    """Before children are forked: turn the journal on, so that tasks with a plain `uses_appid` have it too."""
+    """Before children are forked: turn the journal on, for tasks with a plain `uses_appid` too."""
     _clients()
 
 
 @worker_process_init.connect(weak=False)
 def _in_a_child(sender: Any, **kwargs: Any) -> None:
-    """The same in each child: one that is spawned starts as a fresh interpreter, and inherits nothing."""
+    """The same in each child: a spawned one is a fresh interpreter, and inherits no journal."""
     _clients()
 
 
 @worker_ready.connect(weak=False)
 def _start_sweeping(sender: Any, **kwargs: Any) -> None:
-    """Also what the last worker left, if it was killed. Comes again after each reconnection to the broker."""
+    """Start the sweeper; its first sweep releases what a killed worker before this one held.
+
+    Celery sends this signal again after each reconnection to the broker.
+    """
     app: Celery = sender.app
     for name, task in app.tasks.items():
         client = getattr(task, "appid_client", None)
@@ -321,7 +311,10 @@ def _start_sweeping(sender: Any, **kwargs: Any) -> None:
 
 @task_failure.connect(weak=False)
 def _after_failure(sender: Any, exception: Any = None, **kwargs: Any) -> None:
-    """For tasks of other classes, whose requests aren't ours. In children, where it comes too, nothing sweeps."""
+    """For tasks of other classes, whose requests are not an `AppIdRequest`.
+
+    Children get this signal too, but run no sweeper.
+    """
     if isinstance(exception, (WorkerLostError, TimeLimitExceeded)):
         _sweeper.watch(None)
 
@@ -334,5 +327,5 @@ def _after_revocation(sender: Any, terminated: bool = False, **kwargs: Any) -> N
 
 @worker_shutdown.connect(weak=False)
 def _stop_sweeping(sender: Any, **kwargs: Any) -> None:
-    """The pool's children are gone, by force perhaps: a last look."""
+    """The pool's children are gone, perhaps killed: sweep a last time."""
     _sweeper.stop()

@@ -1,16 +1,15 @@
-"""AppIDs for tests: the marker `appid`, and the fixtures `appid_lease`, `appid_client` and `appid_service`.
+"""AppIDs for tests: the marker `appid`, and the fixtures whose names begin with `appid_`.
 
-Loaded in every test run where the package is installed, so nothing but pytest is imported until a test wants an AppID.
-How a lease is got and given back is the client's business; here it is put around a test and into its report.
+pytest loads this in every test run where the package is installed, so nothing but pytest is
+imported before a test needs an AppID. It puts a lease around a test and into the test's report;
+how a lease is acquired and released is for the client.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
-import threading
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -28,13 +27,14 @@ LOCAL = "local"
 
 ON_EXHAUSTED = ("wait", "skip", "fail")
 
-_MARKER_HELP = (
-    "appid(product, *, on_exhausted=None, timeout=None, min_remaining=0, ...): hold an AppID of the product while the "
-    "test runs; the fixture appid_lease gives it. The options are those of AppIdClient.lease."
-)
+FIRST_TRY = 5.0
+"""Seconds that a test waits for an AppID before it says so on the terminal."""
 
-# Seconds for the first try, of whose wait nobody is told; failed connections are tried again meanwhile.
-_FIRST_TRY = 5.0
+_MARKER_HELP = (
+    "appid(product, *, on_exhausted=None, timeout=None, min_remaining=0, ...): hold an AppID of "
+    "the product while the test runs; the fixture appid_lease has the lease. The options are those "
+    "of AppIdClient.lease."
+)
 
 _LOCAL_APPIDS = 1000
 _HOLDER_LENGTH = 200
@@ -45,7 +45,7 @@ _crashed: pytest.StashKey[bool] = pytest.StashKey()
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class AppIdMark:
     """What a test's marker asks for."""
 
     product: str
@@ -61,12 +61,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--appid-url",
         metavar="URL",
-        help=f"the AppID service; {LOCAL!r} starts one for this run. Default: ini appid_url, else APPID_MANAGER_URL.",
+        help=f"the AppID service; {LOCAL!r} starts one for this run. "
+        "Default: ini appid_url, else APPID_MANAGER_URL.",
     )
     group.addoption(
         "--appid-on-exhausted",
         choices=ON_EXHAUSTED,
-        help="when every AppID is taken: wait for the next hour (default), skip the test, or fail it",
+        help="when every AppID is taken: wait for the next hour (default), skip the test, "
+        "or fail it",
     )
     parser.addini("appid_url", "the AppID service, as --appid-url", default="")
     parser.addini(
@@ -77,8 +79,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER_HELP)
     if _on_exhausted(config) not in ON_EXHAUSTED:
+        ways = ", ".join(ON_EXHAUSTED)
         raise pytest.UsageError(
-            f"appid_on_exhausted must be one of {', '.join(ON_EXHAUSTED)}, not {_on_exhausted(config)!r}"
+            f"appid_on_exhausted must be one of {ways}, not {_on_exhausted(config)!r}"
         )
     url = _url(config)
     if url not in (None, LOCAL):
@@ -103,9 +106,10 @@ def _url(config: pytest.Config) -> str | None:
 
 @pytest.fixture(scope="session")
 def appid_service() -> Iterator[LocalService]:
-    """A `LocalService` for this run: a real AppID service on a free port, with a clock that can be turned.
+    """A `LocalService` for this run: a real AppID service whose clock can be turned.
 
-    Needs the extra `server`. Make a fixture of this name to have it otherwise, with shorter hours for example.
+    It listens on a free port of this machine, and needs the extra `server`. A fixture of this
+    name in the project replaces it, to have shorter hours for example.
     """
     with contextlib.ExitStack() as stack:
         with _in_one_line():
@@ -117,12 +121,16 @@ def appid_service() -> Iterator[LocalService]:
 
 @pytest.fixture(scope="session")
 def appid_client(request: pytest.FixtureRequest) -> Iterator[AppIdClient]:
-    """The `AppIdClient` from which the tests have their AppIDs, for the service of `--appid-url`.
+    """The `AppIdClient` that the tests get their AppIDs from, for the service of `--appid-url`.
 
-    It keeps a journal, so that the next run gives back what a killed one held, and while it is there SIGTERM ends the
-    run as Ctrl-C does, with everything given back. Make a fixture of this name to use a client of your own.
+    It keeps a journal, so that the next run releases what a killed one held. From its first use
+    on, SIGTERM ends the run as Ctrl-C does, with everything released. A fixture of this name in
+    the project replaces it by a client of your own.
     """
     from appid_manager_client import AppIdClient
+    from appid_manager_client.runtime.signals import sigterm_raises
+
+    from ._journal import keep_journal, sweep
 
     url = _url(request.config)
     local = url == LOCAL
@@ -131,22 +139,23 @@ def appid_client(request: pytest.FixtureRequest) -> Iterator[AppIdClient]:
         request.config.stash[_local_url] = str(url)
     with _in_one_line():
         made = AppIdClient(url)
-    with made as client, _terminated_like_interrupted():
+    # pytest leaves SIGTERM to the system, which ends the process with every AppID still in use.
+    with made as client, sigterm_raises(signal.default_int_handler):
         if not local:
-            _keep_journal(client)
-            _reap(client)
+            keep_journal(client)
+            sweep([client])
         yield client
 
 
 @pytest.fixture
 def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
-    """The lease whose AppID the test holds while it runs, of the product that `@pytest.mark.appid("product")` names."""
-    wish = _wish(request)
+    """The lease that the test holds while it runs, of the product that its mark names."""
+    mark = _mark(request)
     client: AppIdClient = request.getfixturevalue("appid_client")
     node = request.node
     with contextlib.ExitStack() as stack:
         with _in_one_line():
-            lease = _acquire(stack, client, wish, request)
+            lease = _acquire(stack, client, mark, request)
         properties = {
             "appid": lease.appid,
             "appid_vid": lease.vid,
@@ -160,18 +169,20 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
         if lease.lost:
             node.stash[_notes] += "\nlost while the test ran"
             pytest.fail(
-                f"{lease.appid} of {lease.product_name} was lost while the test ran: somebody else may have used it",
+                f"{lease.appid} of {lease.product_name} was lost while the test ran: "
+                "somebody else may have used it",
                 pytrace=False,
             )
 
 
-def _wish(request: pytest.FixtureRequest) -> Wish:
+def _mark(request: pytest.FixtureRequest) -> AppIdMark:
     from appid_manager_client.decorator.decorator import ClientLeaseOptions
 
     marker = request.node.get_closest_marker("appid")
     if marker is None:
         _usage(
-            'appid_lease needs to know the product: mark the test with @pytest.mark.appid("PRODUCT")'
+            "appid_lease needs to know the product: "
+            'mark the test with @pytest.mark.appid("PRODUCT")'
         )
     options = dict(marker.kwargs)
     product = options.pop("product", None) if not marker.args else marker.args[0]
@@ -185,7 +196,7 @@ def _wish(request: pytest.FixtureRequest) -> Wish:
         known = ", ".join(["on_exhausted", *ClientLeaseOptions.__annotations__])
         _usage(f"the marker appid has no option {', '.join(unknown)}; it has {known}")
     options.setdefault("holder", f"pytest {request.node.nodeid}"[:_HOLDER_LENGTH])
-    return Wish(product, on_exhausted, options)
+    return AppIdMark(product, on_exhausted, options)
 
 
 def _usage(message: str) -> NoReturn:
@@ -197,7 +208,7 @@ def _usage(message: str) -> NoReturn:
 
 @contextlib.contextmanager
 def _in_one_line() -> Iterator[None]:
-    """What an error of ours says is all that there is to see: its traceback would show only the library."""
+    """Show only the message of an error of ours: its traceback would show only the library."""
     from appid_manager_client import AppIdManagerError
 
     try:
@@ -207,44 +218,47 @@ def _in_one_line() -> Iterator[None]:
 
 
 def _acquire(
-    stack: contextlib.ExitStack, client: AppIdClient, wish: Wish, request: pytest.FixtureRequest
+    stack: contextlib.ExitStack,
+    client: AppIdClient,
+    mark: AppIdMark,
+    request: pytest.FixtureRequest,
 ) -> Lease:
-    """A lease that `stack` gives back. Tries without a wait first, so that a wait can be announced."""
+    """Returns a lease that `stack` releases. A short first try lets a long wait be announced."""
     from appid_manager_client import NoAppIdAvailable, ProductNotFound
 
     def attempt(**more: Any) -> Lease:
-        lease = client.lease(wish.product, **{**wish.options, **more})
+        lease = client.lease(mark.product, **{**mark.options, **more})
         stack.callback(lease.release)  # before it holds anything: no gap for an interrupt
         return lease.acquire()
 
-    timeout = wish.options.get("timeout")
-    first = _FIRST_TRY if timeout is None else timeout
-    if wish.on_exhausted == "wait":
-        first = min(first, _FIRST_TRY)
+    timeout = mark.options.get("timeout")
+    first = FIRST_TRY if timeout is None else timeout
+    if mark.on_exhausted == "wait":
+        first = min(first, FIRST_TRY)
     try:
         try:
             return attempt(timeout=first)
         except ProductNotFound:
             if request.config.stash.get(_local_url, None) != client.base_url:
                 raise
-            appids = {f"{wish.product}-{n}": n for n in range(1, _LOCAL_APPIDS + 1)}
-            client.init_product(wish.product, appids)
+            appids = {f"{mark.product}-{n}": n for n in range(1, _LOCAL_APPIDS + 1)}
+            client.init_product(mark.product, appids)
             return attempt(timeout=first)
     except NoAppIdAvailable as error:
-        if wish.on_exhausted == "skip":
+        if mark.on_exhausted == "skip":
             pytest.skip(str(error))
-        if wish.on_exhausted == "fail" or first == timeout:
+        if mark.on_exhausted == "fail" or first == timeout:
             pytest.fail(str(error), pytrace=False)
-        _announce(request, wish, error)
+        _announce(request, mark, error)
     try:
         return attempt()
     except NoAppIdAvailable as error:
         pytest.fail(str(error), pytrace=False)
 
 
-def _announce(request: pytest.FixtureRequest, wish: Wish, error: NoAppIdAvailable) -> None:
-    """Say on the terminal why nothing moves; under pytest-xdist, where a worker has none, in the log only."""
-    message = f"{request.node.nodeid} waits for an AppID of {wish.product}"
+def _announce(request: pytest.FixtureRequest, mark: AppIdMark, error: NoAppIdAvailable) -> None:
+    """Say on the terminal that the test waits. A worker of pytest-xdist has only the log."""
+    message = f"{request.node.nodeid} waits for an AppID of {mark.product}"
     if error.retry_after is not None:
         message += f", for about {error.retry_after:.0f} s"
     logger.info("%s", message)
@@ -258,56 +272,22 @@ def _announce(request: pytest.FixtureRequest, wish: Wish, error: NoAppIdAvailabl
         reporter.write_line(message, yellow=True)
 
 
-def _keep_journal(client: AppIdClient) -> None:
-    from appid_manager_client import ConfigurationError
-
-    if client.journal is not None or os.environ.get("APPID_MANAGER_JOURNAL"):
-        return  # as it was configured, which may be "no"
-    try:
-        client.use_journal()
-    except ConfigurationError as error:
-        logger.warning("no journal, so what a killed test run held can't be given back: %s", error)
-
-
-def _reap(client: AppIdClient) -> None:
-    """Give back what killed runs held. A service that can't be asked now is asked by the next run."""
-    from appid_manager_client import AppIdManagerError
-
-    if client.journal is None:
-        return
-    try:
-        client.reap()
-    except AppIdManagerError as error:
-        logger.warning("could not give back what killed test runs may have held: %s", error)
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """pytest leaves SIGTERM to the system, which ends the process with every AppID still in use."""
-    alone = threading.current_thread() is threading.main_thread()
-    if not alone or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 # --- collection and reports
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A marked test holds an AppID also where it doesn't ask for the lease; it is got last, and given back first."""
+    """Add the fixture to each marked test: it holds an AppID even if it doesn't use the lease.
+
+    As the last fixture: it is set up after all others, and torn down before them.
+    """
     names = getattr(item, "fixturenames", None)
     if names is not None and "appid_lease" not in names and item.get_closest_marker("appid"):
-        # A list of its own: all parameters of one test share the first one, and a mark may be on one of them.
+        # A new list: all parameters of a test share the old one, and only some may be marked.
         setattr(item, "fixturenames", [*names, "appid_lease"])
 
 
 def _record(node: Any, properties: dict[str, Any]) -> None:
-    """Into the JUnit XML, in place of what an earlier run of the same test left there."""
+    """Into the JUnit XML, instead of what an earlier run of the same test left there."""
     kept = [entry for entry in node.user_properties if entry[0] not in properties]
     node.user_properties[:] = [*kept, *properties.items()]
 
@@ -325,35 +305,29 @@ def pytest_runtest_makereport(
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """A worker of pytest-xdist has ended; with an error, it crashed, and gave nothing back."""
+    """A worker of pytest-xdist has ended. One that crashed (`error`) released nothing."""
     if error:
         node.config.stash[_crashed] = True
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Once its workers are gone, the controlling process of pytest-xdist gives back what killed ones held.
+    """The controlling process of pytest-xdist releases what its killed workers held.
 
-    It doesn't know whether the tests used AppIDs at all; where there is no journal, none of this user's ever did.
+    It doesn't know whether the tests used AppIDs at all. Where there is no journal, no test run
+    of this user ever did.
     """
     config = session.config
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
     if not config.pluginmanager.has_plugin("dsession") or _url(config) == LOCAL:
         return
-    if not (config.stash.get(_crashed, False) or interrupted) or not _journal_exists():
+    if not config.stash.get(_crashed, False) and not interrupted:
         return
     from appid_manager_client import AppIdClient
 
-    with AppIdClient(_url(config)) as client:
-        _keep_journal(client)
-        _reap(client)
+    from ._journal import journal_may_exist, keep_journal, sweep
 
-
-def _journal_exists() -> bool:
-    from appid_manager_client import ConfigurationError
-    from appid_manager_client.journal.journal import default_directory
-
-    try:
-        return bool(os.environ.get("APPID_MANAGER_JOURNAL")) or default_directory().is_dir()
-    except (ConfigurationError, OSError):
-        return False
+    if journal_may_exist():
+        with AppIdClient(_url(config)) as client:
+            keep_journal(client)
+            sweep([client])

@@ -81,7 +81,7 @@ class Worker(Generic[MessageT]):
     def wake(self) -> None:
         """Have a round done soon; starts the thread if it isn't there."""
         # A thread that may end for want of work is only known to live under the lock.
-        if (self._idle is not None or not self.running) and not self._start():
+        if (self._idle is not None or not self.running) and not self.start():
             return
         if not self._woken:
             self._woken = True
@@ -103,7 +103,8 @@ class Worker(Generic[MessageT]):
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
-    def _start(self) -> bool:
+    def start(self) -> bool:
+        """Start the thread if it isn't there; its first round is due at once. Says if it runs."""
         with self._lock:
             if self.running:
                 return True

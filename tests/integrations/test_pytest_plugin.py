@@ -328,7 +328,7 @@ def test_wait_says_so_and_goes_on_when_the_hour_turns(run: Run) -> None:
 import appid_manager_client.integrations.pytest as plugin
 from appid_manager_client.testing import LocalService
 
-plugin._FIRST_TRY = 0.5
+plugin.FIRST_TRY = 0.5
 
 @pytest.fixture(scope="session")
 def appid_service():
@@ -479,7 +479,7 @@ def test_a_run_that_waits_can_be_interrupted(run: Run) -> None:
         conftest="""
 import appid_manager_client.integrations.pytest as plugin
 
-plugin._FIRST_TRY = 0.1
+plugin.FIRST_TRY = 0.1
 """,
     )
     process = run.start("-s")

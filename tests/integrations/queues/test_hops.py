@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from appid_manager_client.integrations._options import LONGEST_HOP, hop
+from appid_manager_client.integrations._rescheduling import LONGEST_HOP, hop
 from kombu.transport import redis as kombu_redis
 
 from appid_manager_client import NoAppIdAvailable

@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appid_manager_client.integrations import _sweeping
-from appid_manager_client.integrations._sweeping import (
-    Sweeper,
+from appid_manager_client.integrations._journal import (
     journaled_default_client,
     sweep,
     warn_without_journal,
 )
+from appid_manager_client.integrations._sweeper import Sweeper
 
 from appid_manager_client import AppIdClient, ServiceUnavailable, set_default_client
 from tests.support.waiting import PATIENCE, wait_until
@@ -143,4 +142,3 @@ def test_a_client_without_a_journal_is_warned_about_once(caplog: pytest.LogCaptu
     (record,) = caplog.records
     assert "task transcribe" in record.message
     assert "journal=True" in record.message
-    assert client in _sweeping._unjournaled
