@@ -58,7 +58,7 @@ class ServiceSettings:
             raise unusable(
                 "auth_token",
                 f"is required, as host {self.host} can be reached from other machines; "
-                "set one, listen on 127.0.0.1, or allow it with insecure",
+                "set one, listen on 127.0.0.1, or allow it with insecure (--insecure)",
             )
 
     @property
