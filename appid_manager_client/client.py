@@ -30,9 +30,10 @@ from .runtime import forks
 from .runtime.time import SystemTime
 from .wire.api import ServiceApi
 from .wire.clock import ServerClock
+from .wire.connections import SessionFactory
 from .wire.models import Acquisition
 from .wire.retry import retry
-from .wire.transport import SessionFactory, Transport
+from .wire.transport import Transport
 
 logger = logging.getLogger("appid_manager_client")
 

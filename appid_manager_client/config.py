@@ -1,6 +1,7 @@
-"""Settings of a client: arguments before environment before the seed's defaults, checked once.
+"""Settings of a client: each from its argument, else its variable, else its default; checked once.
 
-Every refusal names the argument or the variable and what it held; a token is never among what is shown.
+Every refusal names the argument or the variable, and shows its value unless that is a token.
+Arguments of calls are checked in `checks.py`.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from .checks import is_token
-from .errors import ConfigurationError
+from .errors import unusable
 
 DEFAULT_BASE_URL = "http://101.64.234.17:8888"
-"""The seed's built-in service. A token is never sent there."""
+"""The documented default service. A token is never sent there."""
 
 DEFAULT_TIMEOUT = 5
-"""The seed's request timeout, in seconds."""
+"""The documented default timeout of a request, in seconds."""
 
 URL_VARIABLE = "APPID_MANAGER_URL"
 TIMEOUT_VARIABLE = "APPID_MANAGER_TIMEOUT"
@@ -33,12 +34,12 @@ _FALSE_WORDS = frozenset({"0", "false", "no", "off"})
 
 
 class Token(str):
-    """A token that shows itself to nobody who prints, formats or logs it; `encode()` gives the bytes to send."""
+    """A token that prints, formats and logs as stars. `encode()` returns the bytes to send."""
 
     __slots__ = ()
 
     def __new__(cls, secret: str) -> Token:
-        # `str(token)` would give the stars, and a second wrapping would send them.
+        # `str(token)` is the stars, so wrapping a Token again would send those.
         return secret if isinstance(secret, Token) else super().__new__(cls, secret)
 
     def __repr__(self) -> str:
@@ -61,9 +62,9 @@ class Settings:
     journal: Path | bool
     """A directory, `True` for the user's state directory, or `False` for no journal."""
     default_url: bool = False
-    """No URL was configured: `base_url` is the built-in default."""
+    """Whether no URL was configured, so that `base_url` is the built-in default."""
     token_withheld: bool = False
-    """A token was configured, but the URL is the built-in default, which never gets one."""
+    """Whether a token was configured that is not sent, as the URL is the built-in default."""
 
     @classmethod
     def resolve(
@@ -77,7 +78,7 @@ class Settings:
         """Take each setting from its argument, else its variable, else its default.
 
         Raises:
-            ConfigurationError: a value can't be used.
+            ConfigurationError: a value can't be used; `setting` is its argument or variable.
             TypeError: an argument has a wrong type.
         """
         env = _own_variables(os.environ if environ is None else environ)
@@ -99,12 +100,15 @@ class Settings:
 
 
 def hidden(secret: T) -> T | Token:
-    """Text as a `Token`, before it can stand in the locals of a traceback; anything else as it is, to be refused."""
+    """Return text as a `Token`, and anything else as it is, for a later check to refuse.
+
+    Called before anything else: the locals of a traceback then hold no plain token.
+    """
     return Token(secret) if isinstance(secret, str) else secret
 
 
 def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """The variables that are ours, and no others: a traceback may show them all."""
+    """The variables of this package, and no others: a traceback can show them all."""
     names = (URL_VARIABLE, TIMEOUT_VARIABLE, JOURNAL_VARIABLE)
     own = {name: environ[name] for name in names if name in environ}
     if TOKEN_VARIABLE in environ:
@@ -113,38 +117,40 @@ def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pick(name: str, argument: Any, variable: str, env: Mapping[str, str]) -> tuple[Any, str]:
-    """A value and the name of where it came from; an empty variable counts as unset."""
+    """A value and the name of its argument or variable; an empty variable counts as unset."""
     if argument is not None:
         return argument, name
     return env.get(variable) or None, variable
 
 
 def check_url(url: object, source: str = "base_url") -> str:
-    """A usable base URL without its trailing slash.
+    """Return a usable base URL, without its trailing slash.
 
     Raises:
-        ConfigurationError: it isn't one; the message names `source`, and never shows a password.
-        TypeError: it isn't text.
+        ConfigurationError: it is not one; the message names `source`, and never shows a password.
+        TypeError: it is not text.
     """
     if not isinstance(url, str):
         raise TypeError(f"{source} must be a str, not {type(url).__name__}")
     if "@" in url:
-        # Before anything else: every other message shows the URL, or quotes one that does.
-        raise ConfigurationError(
-            f"{source} must not hold a user name or password; pass the token as auth_token or in {TOKEN_VARIABLE}"
+        # Before anything else: every other message shows the URL.
+        raise unusable(
+            source,
+            "must not hold a user name or password; the token is a setting of its own "
+            f"({TOKEN_VARIABLE})",
         )
     if "?" in url or "#" in url:
         shown = url.partition("?")[0].partition("#")[0]
-        raise ConfigurationError(f"{source} must end before any '?' or '#', after {shown!r}")
+        raise unusable(source, f"must end before any '?' or '#', after {shown!r}")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise ConfigurationError(f"{source} is no valid URL: {url!r}") from None
+        raise unusable(source, f"is no valid URL: {url!r}") from None
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
-        raise ConfigurationError(f"{source} must look like http://host:port, not {url!r}")
+        raise unusable(source, f"must look like http://host:port, not {url!r}")
     if port == 0 or any(ord(letter) <= 32 or ord(letter) >= 127 for letter in url):
-        raise ConfigurationError(f"{source} is no valid URL: {url!r}")
+        raise unusable(source, f"is no valid URL: {url!r}")
     return url.rstrip("/")
 
 
@@ -154,15 +160,11 @@ def _check_timeout(value: Any, source: str) -> float:
         try:
             seconds = float(value)
         except ValueError:
-            raise ConfigurationError(
-                f"{source} must be a number of seconds, not {value!r}"
-            ) from None
+            raise unusable(source, f"must be a number of seconds, not {value!r}") from None
     elif isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{source} must be a number of seconds, not {type(value).__name__}")
     if not 0 < seconds <= 86400:
-        raise ConfigurationError(
-            f"{source} must be more than 0 and at most 86400 seconds, not {value!r}"
-        )
+        raise unusable(source, f"must be more than 0 and at most 86400 seconds, not {value!r}")
     return float(seconds) if isinstance(value, str) else seconds
 
 
@@ -170,8 +172,10 @@ def _check_token(value: Any, source: str) -> Token:
     if not isinstance(value, str):
         raise TypeError(f"{source} must be a str, not {type(value).__name__}")
     if not is_token(value):
-        raise ConfigurationError(
-            f"{source} holds no usable token: it is empty, or has white space, control or non-ASCII characters"
+        raise unusable(
+            source,
+            "holds no usable token: it is empty, or has white space, control or non-ASCII "
+            "characters",
         )
     return Token(value)
 
@@ -187,5 +191,5 @@ def _check_journal(value: Any, source: str) -> Path | bool:
         raise TypeError(f"{source} must be a directory or a bool, not {type(value).__name__}")
     path = os.fspath(value)
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigurationError(f"{source} must name a directory, not {path!r}")
+        raise unusable(source, f"must name a directory, not {path!r}")
     return Path(path)

@@ -1,18 +1,20 @@
-"""The exception tree. Every error carries its facts as attributes, has one root, and pickles.
+"""The exception tree. Every error has one root, carries its facts as attributes, and pickles.
 
-Errors say what happened, to which product at which service, and what to do; none ever holds a
-token. Where Python has the same idea (a timeout, a refused connection, a bad value) an error is
-that too.
+A message says what happened, to which product at which service, and what to do about it. No error
+holds a token. Where Python has a class for the same thing (a timeout, a refused connection, a bad
+value), an error derives from that class too.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, TypedDict, Unpack
 
 
 class Facts(TypedDict, total=False):
-    """What an error can tell. Each class declares its own facts; those of its bases are its too."""
+    """The facts that errors take as keyword arguments.
+
+    A class takes those that it or a base of it declares as an attribute, with a default.
+    """
 
     service: str | None
     setting: str | None
@@ -39,18 +41,12 @@ class AppIdManagerError(Exception):
     service: str | None = None
 
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
-        # One message only: an OSError in the family takes two arguments for errno and strerror.
+        # A single argument: an error that is an OSError would take two for errno and strerror.
         super().__init__(message)
-        unknown = facts.keys() - self.facts()
+        unknown = [name for name in facts if not hasattr(type(self), name)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no fact {', '.join(sorted(unknown))}")
-        vars(self).update(facts)
-
-    @classmethod
-    def facts(cls) -> frozenset[str]:
-        """The names of the attributes that an error of this class has beside its message."""
-        declared = (inspect.get_annotations(base) for base in cls.__mro__)
-        return frozenset(name for annotations in declared for name in annotations)
+        self.__dict__.update(facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (type(self), self.args, self.__dict__.copy())
@@ -59,6 +55,7 @@ class AppIdManagerError(Exception):
 def _restore(
     cls: type[AppIdManagerError], args: tuple[Any, ...], state: dict[str, Any]
 ) -> AppIdManagerError:
+    """Make an error from a pickle. Pickles name this function: it keeps its name and module."""
     error = cls.__new__(cls, *args)
     error.args = args
     error.__dict__.update(state)
@@ -69,9 +66,9 @@ class ConfigurationError(AppIdManagerError, ValueError):
     """A setting can't be used, or something is missing from the installation.
 
     Attributes:
-        setting: the name of the argument, variable or file that the message is about, or `None`
-            where it is about no single one.
-        problem: the message without that name, or `None`.
+        setting: the name of the argument, variable or file with which the message begins, or
+            `None` where the message is about no single one.
+        problem: the rest of that message, such as "must be more than 0, not -1", or `None`.
     """
 
     setting: str | None = None
@@ -79,7 +76,7 @@ class ConfigurationError(AppIdManagerError, ValueError):
 
 
 def unusable(setting: str, problem: str, *, service: str | None = None) -> ConfigurationError:
-    """The error for one setting; `problem` goes on where the setting's name ends ("must be ...")."""
+    """Make the error for one setting: its message is the setting's name followed by `problem`."""
     return ConfigurationError(
         f"{setting} {problem}", setting=setting, problem=problem, service=service
     )
@@ -89,8 +86,8 @@ class TransportError(AppIdManagerError):
     """No usable answer came: the service could not be reached, broke off, or can't serve now.
 
     Attributes:
-        maybe_received: whether the service may have got the request, and acted on it. `False`
-            means that it certainly did not: anything can be tried again without a second effect.
+        maybe_received: whether the service may have got the request and acted on it. `False`
+            means that it certainly did not, so that every call can be tried again.
         retryable: whether another try of the same request can help.
         status: the HTTP status of the answer, or `None` where none came.
         retry_after: how many seconds the service asked to wait (`Retry-After`), or `None`.
@@ -115,9 +112,11 @@ class AuthenticationError(AppIdManagerError):
 
     Attributes:
         status: 401 or 403.
+        problem: the message without the names of the settings that hold the token, or `None`.
     """
 
     status: int | None = None
+    problem: str | None = None
 
 
 class InvalidRequest(AppIdManagerError):
@@ -126,7 +125,7 @@ class InvalidRequest(AppIdManagerError):
     Attributes:
         code: the service's code for the reason, such as `"product_mismatch"` (see the wire
             contract).
-        status: the HTTP status, or `None` where the client knew without asking.
+        status: the HTTP status, or `None` where the client knew it without a call.
         product_name, appid: what the request was about, where it named them.
     """
 
@@ -170,10 +169,10 @@ class NoAppIdInTime(AppIdManagerError, TimeoutError):
     Attributes:
         product_name: the product that was asked for.
         waited: how long the call took, in seconds.
-        available_at: the earliest moment at which another try can succeed, in seconds since the
-            Unix epoch on the service's clock, or `None` where it isn't known.
-        retry_after: how many seconds from now (when the error was raised) that is, the
-            uncertainty about the service's clock included, or `None`.
+        available_at: the earliest time at which another try can succeed, in seconds since the
+            Unix epoch on the service's clock, or `None` where it is not known.
+        retry_after: how many seconds after the error was raised that is, with the uncertainty
+            about the service's clock added, or `None`.
     """
 
     product_name: str | None = None
@@ -197,7 +196,7 @@ class PoolTimeout(NoAppIdInTime):
 
 
 class LeaseLost(AppIdManagerError):
-    """The AppID is no longer held: its `ttl` ran out, or somebody else ended the lease.
+    """The AppID is no longer held: the lease's `ttl` ran out, or somebody else ended the lease.
 
     Attributes:
         product_name, appid: what was held.
@@ -208,19 +207,19 @@ class LeaseLost(AppIdManagerError):
 
 
 class LeaseNotHeld(AppIdManagerError):
-    """The lease has no AppID: it was not acquired yet."""
+    """The lease has no AppID yet: it was not acquired."""
 
 
 class LeaseInUse(AppIdManagerError):
-    """The lease holds, or waits for, an AppID already: one lease serves one block at a time."""
+    """The lease already holds an AppID or waits for one: it serves one block at a time."""
 
 
 class Closed(AppIdManagerError):
-    """No more AppIDs are given out here: the base of `ClientClosed` and `PoolClosed`."""
+    """The client or pool gives out no more AppIDs: the base of `ClientClosed` and `PoolClosed`."""
 
 
 class ClientClosed(Closed):
-    """The client was closed; it asks for no more AppIDs."""
+    """The client was closed; it acquires no more AppIDs."""
 
 
 class PoolClosed(Closed):

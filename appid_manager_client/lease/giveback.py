@@ -17,7 +17,8 @@ from ..errors import (
     ProtocolError,
     TransportError,
 )
-from ..wire.api import NOT_HELD, ServiceApi
+from ..wire.answers import NOT_HELD
+from ..wire.api import ServiceApi
 from ..wire.models import AppIdState
 from .claim import Claim, Outcome
 

@@ -13,13 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..errors import (
-    AppIdManagerError,
-    InvalidRequest,
-    NoAppIdAvailable,
-    ProductNotFound,
-    TransportError,
-)
+from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
 from ..wire.api import ServiceApi
 from ..wire.models import Wait
@@ -130,7 +124,7 @@ class AcquireSteps:
         if self._api.extended or (self._checked and self._api.clock.hour_known):
             return
         try:
-            yield self._call(partial(consult_status, self._api, self._product_name))
+            yield self._call(partial(self._api.check_product, self._product_name))
             self._checked = True
         except TransportError:
             pass  # the plan goes by what the 202 said
@@ -156,20 +150,3 @@ class AcquireSteps:
         )
         logger.info("waiting %.1f s for an AppID of %s: %s", left, self._product_name, plan.reason)
         return Pause(seconds)
-
-
-def consult_status(api: ServiceApi, product_name: str) -> None:
-    """Ask what a field service's 202 leaves open: whether it knows the product, and its hours.
-
-    Raises:
-        ProductNotFound: the service knows no such product.
-    """
-    api.learn_time()
-    if api.status(product_name).total == 0:
-        raise ProductNotFound(
-            f"{api.base_url} knows no product {product_name!r}: check the name, "
-            "or run init_product first",
-            service=api.base_url,
-            code="product_not_found",
-            product_name=product_name,
-        )

@@ -9,7 +9,6 @@ from datetime import datetime, timezone
 
 from ..errors import AppIdManagerError, TransportError
 from ..events import EventKind
-from ..lease.steps import consult_status
 from ..lease.claim import Claim, Owner
 from ..lease.keeper import LeaseKeeper
 from ..wire.models import Grant, Wait
@@ -71,7 +70,7 @@ class PoolCalls:
         api.learn_hours(self._product_name)
         if api.clock.hour_end() is None:
             # A service in the field tells its hours with each AppID of a product: this one has none.
-            consult_status(api, self._product_name)
+            api.check_product(self._product_name)
 
     def look_at_the_clock(self) -> None:
         """Ask for the service's time alone."""
@@ -101,7 +100,7 @@ class PoolCalls:
         if self._keeper.api.extended:
             return
         try:
-            consult_status(self._keeper.api, self._product_name)
+            self._keeper.api.check_product(self._product_name)
         except TransportError:
             pass  # the plan goes by what the 202 said
 

@@ -1,6 +1,7 @@
-"""What requests, urllib3 or the socket raised, as a typed error of ours.
+"""Turns what requests, urllib3 or the socket raised into a typed error of this package.
 
-Nothing of the original's text is taken over, and nothing chains to it: it could hold the request, token and all.
+The new error takes none of the original's text and does not chain to it: the original can hold the
+request, and with it the token.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ NEVER_SENT = (
 )
 """Failures after which the service certainly did not get the request.
 
-A `ProxyError` alone is none: urllib3 makes one also of a connection that broke after the proxy had got the request.
+`ProxyError` is not among them: urllib3 raises it also where a connection broke after the proxy had
+got the request.
 """
 
 _BROKEN_OFF = (
@@ -54,12 +56,44 @@ def translate(
     timeout: float,
     handled: BaseException | None = None,
 ) -> AppIdManagerError:
-    """The typed error for a failed exchange: which service, which call, what happened, what it means for a retry.
+    """The typed error for a failed exchange.
 
-    `handled` is what the caller was handling when it made the call; it says nothing of this failure.
+    Args:
+        error: what `requests`, `urllib3` or the socket raised.
+        service: the base URL.
+        call: the method and the path, for the message.
+        timeout: the bound of the exchange, in seconds.
+        handled: the exception that the caller was handling when it made the call. Python chains
+            it to `error`, but it says nothing of this failure.
     """
     chain = _chain(error, handled)
     where = f"{service} ({call})"
+    unsent = _before_the_request(chain, service, where)
+    if unsent is not None:
+        return unsent
+    maybe_received = not _any(chain, *NEVER_SENT)
+    if _timed_out(chain):
+        missing = "answer" if maybe_received else "connection"
+        return RequestTimeout(
+            f"{where}: no {missing} within {timeout:g} s",
+            service=service,
+            maybe_received=maybe_received,
+        )
+    if _any(chain, *_NO_HTTP) and not _any(chain, *_BROKEN_OFF):
+        return ProtocolError(
+            f"{where}: no valid HTTP answer came ({type(chain[-1]).__name__}); "
+            "is it an AppID service?",
+            service=service,
+        )
+    return ServiceUnavailable(
+        f"{where}: {_reason(chain)}", service=service, maybe_received=maybe_received
+    )
+
+
+def _before_the_request(
+    chain: list[BaseException], service: str, where: str
+) -> AppIdManagerError | None:
+    """The error for a failure that kept the client from sending: a URL, TLS, or a proxy's tunnel."""
     if _any(
         chain,
         requests.exceptions.InvalidURL,
@@ -86,26 +120,11 @@ def translate(
             retryable=refusal == 429 or refusal >= 500,
             status=refusal,
         )
-    maybe_received = not _any(chain, *NEVER_SENT)
-    if _timed_out(chain):
-        missing = "answer" if maybe_received else "connection"
-        return RequestTimeout(
-            f"{where}: no {missing} within {timeout:g} s",
-            service=service,
-            maybe_received=maybe_received,
-        )
-    if _any(chain, *_NO_HTTP) and not _any(chain, *_BROKEN_OFF):
-        return ProtocolError(
-            f"{where}: what came is no valid HTTP answer ({type(chain[-1]).__name__}); is it an AppID service?",
-            service=service,
-        )
-    return ServiceUnavailable(
-        f"{where}: {_reason(chain)}", service=service, maybe_received=maybe_received
-    )
+    return None
 
 
 def _chain(error: BaseException, handled: BaseException | None) -> list[BaseException]:
-    """An error and all that stands behind it, outermost first, but not what was being handled before it."""
+    """An error and all its causes, outermost first, without what was being handled before it."""
     chain: list[BaseException] = []
     queue = [error]
     while queue and len(chain) < 20:
@@ -113,13 +132,13 @@ def _chain(error: BaseException, handled: BaseException | None) -> list[BaseExce
         if current is handled or any(current is seen for seen in chain):
             continue
         chain.append(current)
-        behind = [
+        causes = [
             *current.args,
             getattr(current, "reason", None),
             current.__cause__,
             current.__context__,
         ]
-        queue += [other for other in behind if isinstance(other, BaseException)]
+        queue += [other for other in causes if isinstance(other, BaseException)]
     return chain
 
 
@@ -129,13 +148,13 @@ def _any(chain: list[BaseException], *kinds: type[BaseException]) -> bool:
 
 def _timed_out(chain: list[BaseException]) -> bool:
     kinds = (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
-    # urllib3 derives the error for a refused connection or an unknown host from the one for a timeout.
+    # In urllib3, the error for a refused connection or an unknown host is a kind of timeout.
     refused = urllib3.exceptions.NewConnectionError
     return any(isinstance(error, kinds) and not isinstance(error, refused) for error in chain)
 
 
 def _tunnel_refusal(chain: list[BaseException]) -> int | None:
-    """The status with which a proxy refused a CONNECT; http.client tells it in words only."""
+    """The status with which a proxy refused a CONNECT; http.client has it in its message only."""
     for error in chain:
         found = _REFUSED_TUNNEL.match(str(error)) if isinstance(error, OSError) else None
         if found is not None:

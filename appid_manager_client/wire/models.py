@@ -1,6 +1,7 @@
-"""What the wire carries, typed. No I/O and no judgement: `service.py` reads and checks the answers.
+"""What the answers of the wire contract tell, as typed values. `answers.py` makes and checks them.
 
-Times that end in `_ms`, and `start_time`, are integer milliseconds since the Unix epoch on the service's clock.
+Times that end in `_ms`, `start_time` and `stop_time` are integers: milliseconds since the Unix
+epoch, on the service's clock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import NamedTuple
 
 
 class AppIdState(str, Enum):
-    """The state of one AppID, as a status reports it (wire contract, "Base")."""
+    """The state of one AppID, as a status reports it."""
 
     AVAILABLE = "available"
     IN_USE = "in_use"
@@ -20,9 +21,10 @@ class AppIdState(str, Enum):
 
 
 class Acquisition(NamedTuple):
-    """What `acquire_appid` returns, to be unpacked as the seed does.
+    """What `acquire_appid` returns: `appid, vid, start_time, product_name = ...`.
 
-    `start_time` is the moment of the grant in milliseconds since the Unix epoch, on the service's clock.
+    `start_time` is the time of the grant in milliseconds since the Unix epoch, on the service's
+    clock.
     """
 
     appid: str
@@ -31,12 +33,15 @@ class Acquisition(NamedTuple):
     product_name: str
 
 
-Acquisition.__module__ = "appid_manager_client"  # a NamedTuple takes no such line in its body
+Acquisition.__module__ = "appid_manager_client"  # a NamedTuple's body cannot set it
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A 200 answer to an acquire. The last four fields are `None` from a service without the extensions."""
+    """A 200 answer to an acquire.
+
+    The last four fields are `None` from a service without the extensions.
+    """
 
     appid: str
     vid: str | int
@@ -65,7 +70,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A 200 answer to a release. `appid` is `None` when an acquire that got nothing was given up."""
+    """A 200 answer to a release. `appid` is `None` where the named request had got none."""
 
     appid: str | None
     stop_time: int | None = None
@@ -87,7 +92,10 @@ class AppIdStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProductStatus:
-    """A status: counts, and an entry for each AppID. `in_use` also counts what was used in this hour."""
+    """A status: counts, and an entry for each AppID.
+
+    `in_use` also counts the AppIDs that were used in this hour and are free again.
+    """
 
     total: int
     available: int
@@ -105,16 +113,20 @@ class ProductStatus:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """An answer of `/health`. The last two fields are `None` from a service without the extensions."""
+    """An answer of `/health`. The hour is `None` from a service without the extensions."""
 
     server_time_ms: int
     hour_start_ms: int | None = None
     hour_end_ms: int | None = None
+    extended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Heartbeats:
-    """The answer to a heartbeat: the leases that live on (with their new expiry) and those that do not."""
+    """The answer to a heartbeat: the leases that were extended, and those that have ended.
+
+    `renewed` maps each extended lease to its new expiry in milliseconds.
+    """
 
     renewed: dict[str, int | None]
     lost: frozenset[str]

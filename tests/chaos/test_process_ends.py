@@ -149,11 +149,10 @@ def test_an_acquire_on_its_way_when_its_process_died_is_given_up_by_its_request_
     with LocalService() as service:
         set_up(service).close()
         text = """
-import appid_manager_client.wire.api as service
-grant = service.ServiceApi._grant
+from appid_manager_client.wire.answers import AnswerReader
 def die(self, answer, product_name):
     os.kill(os.getpid(), signal.SIGKILL)
-service.ServiceApi._grant = die
+AnswerReader.acquired = die
 client.lease("p", ttl=None).acquire()
 """
         with _program(text, service, tmp_path / "journal") as program:

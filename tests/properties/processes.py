@@ -21,9 +21,10 @@ from appid_manager_client.lease.held import Lease
 from appid_manager_client.lease.keeper import LeaseKeeper
 from appid_manager_client.lease.lease import ClientLease
 from appid_manager_client.lease.options import LeaseOptions, WaitOptions
+from appid_manager_client.wire.answers import Answer
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
-from appid_manager_client.wire.transport import Answer, Transport
+from appid_manager_client.wire.transport import Transport
 from tests.support.machine import TurnedSystem
 from tests.support.threadless import IdleWorker, InlineExecutor
 from tests.support.waiting import PATIENCE

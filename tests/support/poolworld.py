@@ -25,9 +25,9 @@ from appid_manager_client.pool.pool import LeasePool
 from appid_manager_client.pool.queue import Waiter
 from appid_manager_client.runtime.executor import Executor
 from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.wire.answers import Answer
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
-from appid_manager_client.wire.transport import Answer
 from tests.support.threadless import IdleWorker, InlineExecutor
 
 PRODUCT = "p"
@@ -241,7 +241,7 @@ class SimulatedWire:
     timeout = 5.0
 
     def __init__(self, time: TurnedTime, chances: random.Random) -> None:
-        self._time = time
+        self._time = self.system = time
         self._chances = chances
         self.service: SimulatedService
         self.delay = 0.004
@@ -283,6 +283,9 @@ class SimulatedWire:
             raise ServiceUnavailable("answer lost", service=self.base_url)
         return Answer(status, answer, sent, time.now)
 
+    def hide(self, text: str) -> str:
+        return text
+
 
 class World(Executor):
     """See the module. It stands in for the pool's helper threads, too."""
@@ -309,7 +312,7 @@ class World(Executor):
             hour_seconds=hour_seconds,
         )
         self.clock = ServerClock(self.time)
-        self.api = ServiceApi(self.wire, self.clock)  # type: ignore[arg-type]
+        self.api = ServiceApi(self.wire, self.clock)
         self.keeper = LeaseKeeper(
             self.api,
             self.time,

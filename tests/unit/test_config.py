@@ -151,7 +151,7 @@ def test_a_password_in_a_url_is_refused_and_never_shown(url: str) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         check_url(url)
     assert TOKEN not in str(caught.value)
-    assert "auth_token" in str(caught.value)
+    assert "APPID_MANAGER_TOKEN" in str(caught.value)
 
 
 @given(st.text())

@@ -27,7 +27,7 @@ from appid_manager_client.errors import (
     ServiceUnavailable,
     TransportError,
 )
-from appid_manager_client.wire.transport import _retry_after
+from appid_manager_client.wire.responses import retry_after
 from tests.support.calls import CALLS
 from tests.support.machine import TurnedSystem
 from tests.support.rawserver import (
@@ -343,7 +343,7 @@ def test_whatever_bytes_come_back_the_error_is_one_of_ours(pieces: list[bytes]) 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_any_retry_after_is_a_number_or_nothing(value: str, date: str) -> None:
-    seconds = _retry_after({"Retry-After": value, "Date": date})
+    seconds = retry_after({"Retry-After": value, "Date": date})
     assert seconds is None or seconds >= 0
 
 
@@ -361,7 +361,7 @@ def test_any_retry_after_is_a_number_or_nothing(value: str, date: str) -> None:
     ],
 )
 def test_retry_after_is_taken_where_it_can_be_meant(value: str, seconds: float | None) -> None:
-    assert _retry_after({"Retry-After": value, "Date": "yesterday"}) == seconds
+    assert retry_after({"Retry-After": value, "Date": "yesterday"}) == seconds
 
 
 # Redirects

@@ -25,7 +25,7 @@ ORDER = {
         " decorator __init__ server testing cli integrations"
     ),
     "runtime": "forks time executor worker signals",
-    "wire": "models failures deadlines transport clock retry api",
+    "wire": "models answers responses failures deadlines connections transport clock retry api",
     "journal": "lockedfile record journal reaping",
     "lease": "claim held options ledger heartbeat giveback reports keeper waiting steps acquirer unmanaged lease",
     "pool": "model hour demand calls lease queue slots refusals plan pool",
