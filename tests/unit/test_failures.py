@@ -243,7 +243,8 @@ def test_a_server_that_knows_no_such_call_is_not_asked_again(
             assert client.pending_releases == ()
         assert len(server.requests) == 1  # nor told to give anything back
     assert caught.value.status == 501 and not caught.value.maybe_received
-    assert caplog.records == []
+    # The client of an earlier test may still be logging.
+    assert not [record for record in caplog.records if server.url in record.getMessage()]
 
 
 @pytest.mark.parametrize("call", CALLS)
