@@ -15,7 +15,6 @@ from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
-from ..wire.api import ServiceApi
 from ..wire.models import Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
