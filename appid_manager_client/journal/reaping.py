@@ -45,13 +45,14 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
     reaped = []
     for entry in journal.abandoned(api.base_url):
         record = entry.record
+        what = f"AppID {record.appid}" if record.appid else "the grant of an unanswered acquire"
         try:
             outcome = giveback.release_if_held(api, _claim_of(record))
         except InvalidRequest as error:
             # An entry that the service refuses must not keep the others from their release.
             logger.warning(
-                "release of AppID %s (product %s), which a dead process held, was refused: %s",
-                record.appid,
+                "release of %s (product %s), which a dead process held, was refused: %s",
+                what,
                 record.product_name,
                 error,
             )
@@ -62,7 +63,7 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
         if released:
             logger.warning(
                 "released %s (product %s), which a dead process held (holder: %s)",
-                f"AppID {record.appid}" if record.appid else "the grant of an unanswered acquire",
+                what,
                 record.product_name,
                 record.holder or "unnamed",
             )

@@ -1,0 +1,55 @@
+"""`AppIdClient.reap()` on our service: what it releases, and what it does about refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from appid_manager_client import AppIdClient, Reaped
+from appid_manager_client.journal.journal import Journal
+from appid_manager_client.testing import LocalService
+
+from .files import names
+
+
+@pytest.fixture
+def client(journal: Journal) -> Iterator[AppIdClient]:
+    with LocalService() as service, AppIdClient(service.url, journal=journal.directory) as client:
+        client.init_product("stt", {"a1": 1})
+        yield client
+
+
+def leave(journal: Journal, client: AppIdClient, appid: str, lease_id: str) -> None:
+    entry = journal.open(service=client.base_url, product_name="stt", request_id=lease_id)
+    entry.granted(appid=appid, vid=1, start_time=1, lease_id=lease_id)
+    entry.leave()
+
+
+def test_what_a_dead_process_held_is_released_and_logged_with_its_holder(
+    journal: Journal, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = journal.open(
+        service=client.base_url, product_name="stt", request_id="unused", holder="nightly"
+    )
+    appid, vid, start_time, _ = client.acquire_appid("stt")
+    entry.granted(appid=appid, vid=vid, start_time=start_time)
+    entry.leave()
+    assert client.reap() == (Reaped("stt", "a1", "nightly", True),)
+    assert client.get_status("stt")["appids"][0]["status"] == "used_in_current_hour"
+    assert "released AppID a1 (product stt), which a dead process held (holder: nightly)" in (
+        caplog.text
+    )
+    assert names(journal) == []
+
+
+def test_an_entry_that_the_service_refuses_stays_and_keeps_no_other_from_its_release(
+    journal: Journal, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for appid, lease_id in (("a1", "unknown"), ("a2", "too long" * 40), ("a3", "unknown too")):
+        leave(journal, client, appid, lease_id)
+    assert {reaped.appid for reaped in client.reap()} == {"a1", "a3"}
+    assert "release of AppID a2 (product stt), which a dead process held, was refused" in (
+        caplog.text
+    )
+    assert len(names(journal, ".lease")) == 1
