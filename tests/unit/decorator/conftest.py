@@ -1,4 +1,4 @@
-"""The pool that the decorated samples use, empty at the start of each test, with nothing held at its end."""
+"""The pool of the decorated samples: each test starts with it reset, and holds nothing at its end."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from . import ledger
+from .fakepool import FakePool, shared_pool
 
 
 @pytest.fixture
-def pool() -> Iterator[ledger.Ledger]:
-    fresh = ledger.pool
-    vars(fresh).update(vars(ledger.Ledger()))
-    yield fresh
-    assert fresh.held == []
+def pool() -> Iterator[FakePool]:
+    shared_pool.reset()
+    yield shared_pool
+    assert shared_pool.held == []

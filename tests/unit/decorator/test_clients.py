@@ -1,4 +1,4 @@
-"""With a client: real leases of a real service, the default client, products that depend on the call."""
+"""Real leases of a real service, the default client, and products that depend on the call."""
 
 import asyncio
 
@@ -15,6 +15,8 @@ from appid_manager_client import (
 )
 from appid_manager_client.testing import LocalService
 
+from . import kinds
+
 
 @pytest.fixture(scope="module")
 def service():
@@ -28,67 +30,39 @@ def client(service):
         client.init_product("stt", {"stt1": 1, "stt2": 2, "stt3": 3})
         client.init_product("tts", {"tts1": 1})
         yield client
-        for product in ("stt", "tts"):
-            assert not [e for e in client.get_status(product)["appids"] if e["status"] == "in_use"]
-
-
-@pytest.fixture
-def default(client):
-    set_default_client(client)
-    yield client
-    set_default_client(None)
+        assert in_use(client, "stt") == in_use(client, "tts") == []
 
 
 def in_use(client, product):
     return [e["appid"] for e in client.get_status(product)["appids"] if e["status"] == "in_use"]
 
 
-def test_a_call_leases_an_appid_and_gives_it_back(client):
-    @uses_appid("stt", client=client)
-    def job(x, *, lease=INJECTED):
-        return x, lease.appid, lease.held, in_use(client, "stt")
-
-    assert job(1) == (1, "stt1", True, ["stt1"])
-
-
-def test_a_coroutine_leases_an_appid_and_gives_it_back(client):
-    @uses_appid("stt", client=client)
-    async def job(*, lease=INJECTED):
-        return lease.appid, lease.held
-
-    assert asyncio.run(job()) == ("stt1", True)
+@pytest.mark.parametrize("kind", kinds.EVERY)
+def test_a_call_leases_an_appid_and_gives_it_back(client, kind):
+    job = uses_appid("stt", client=client)(
+        kind(lambda lease: (lease.appid, lease.held, in_use(client, "stt")))
+    )
+    assert kinds.finish(job(), asyncio.run) == ("stt1", True, ["stt1"])
 
 
-def test_a_generator_leases_an_appid_and_gives_it_back(client):
-    @uses_appid("stt", client=client)
-    def job(*, lease=INJECTED):
-        yield lease.appid
-        yield in_use(client, "stt")
-
-    assert list(job()) == ["stt1", ["stt1"]]
-
-
-def test_the_default_client_is_asked_for_at_the_call(default):
-    @uses_appid("stt")
-    def job(*, lease=INJECTED):
-        return lease.appid
-
-    assert job() == "stt1"
-
-
-def test_decorating_makes_no_client(monkeypatch, service, client):
+@pytest.fixture
+def no_default_client():
+    set_default_client(None)
+    yield
     set_default_client(None)
 
+
+@pytest.mark.usefixtures("no_default_client")
+def test_the_default_client_is_asked_for_at_each_call(monkeypatch, service, client):
     @uses_appid("stt")
     def job(*, lease=INJECTED):
         return lease.appid
 
     monkeypatch.setenv("APPID_MANAGER_URL", service.url)
-    try:
-        assert job() == "stt1"
-        get_default_client().close()
-    finally:
-        set_default_client(None)
+    assert job() == "stt1"
+    get_default_client().close()
+    set_default_client(client)
+    assert job() == "stt2"
 
 
 def test_the_product_may_depend_on_the_arguments(client):

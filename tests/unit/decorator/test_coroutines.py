@@ -11,32 +11,6 @@ import pytest
 from appid_manager_client import INJECTED, uses_appid
 
 
-def collect(generator):
-    async def main():
-        return [item async for item in generator()]
-
-    return asyncio.run(main())
-
-
-def test_a_coroutine_function_holds_the_appid_while_it_runs(pool):
-    @uses_appid(pool=pool)
-    async def job(x, *, lease=INJECTED):
-        await asyncio.sleep(0)
-        assert pool.held == [lease.appid]
-        return x, lease.appid
-
-    assert asyncio.run(job(1)) == (1, "appid1")
-    assert pool.ended == [("appid1", None)]
-
-
-def test_nothing_is_acquired_before_it_is_awaited(pool):
-    @uses_appid(pool=pool)
-    async def job(): ...
-
-    job().close()
-    assert pool.asked == []
-
-
 def test_a_cancelled_coroutine_gives_back(pool):
     async def main():
         started = asyncio.Event()
@@ -66,15 +40,6 @@ def test_coroutines_at_the_same_time_have_an_appid_each(pool):
         return await asyncio.gather(*(job() for _ in range(5)))
 
     assert len(set(asyncio.run(main()))) == 5
-
-
-def test_the_callers_lease_is_used(pool):
-    @uses_appid(pool=pool)
-    async def job(*, lease=INJECTED):
-        return lease
-
-    assert asyncio.run(job(lease="mine")) == "mine"
-    assert pool.asked == []
 
 
 def test_methods_and_class_methods_may_be_coroutine_functions(pool):
@@ -143,17 +108,6 @@ def test_a_wrapper_that_runs_the_coroutine_itself_is_a_plain_function(pool):
     assert job() == "appid1"
 
 
-def test_an_async_generator_holds_from_the_first_value_to_the_last(pool):
-    @uses_appid(pool=pool)
-    async def numbers(lease=INJECTED):
-        for i in range(2):
-            assert pool.held == [lease.appid]
-            yield i, lease.appid
-
-    assert collect(numbers) == [(0, "appid1"), (1, "appid1")]
-    assert pool.ended == [("appid1", None)]
-
-
 def test_aclose_gives_back_after_the_body_has_cleaned_up(pool):
     seen = []
 
@@ -211,26 +165,6 @@ def test_what_is_sent_and_thrown_reaches_the_body(pool):
 
     asyncio.run(main())
     assert pool.held == []
-
-
-def test_an_exception_in_an_async_generator_gives_back(pool):
-    @uses_appid(pool=pool)
-    async def fails():
-        yield 1
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError, match="mine"):
-        collect(fails)
-    assert pool.ended == [("appid1", KeyError)]
-
-
-def test_an_async_generator_with_the_callers_lease_takes_none(pool):
-    @uses_appid(pool=pool)
-    async def numbers(lease=INJECTED):
-        yield lease
-
-    assert collect(lambda: numbers(lease="mine")) == ["mine"]
-    assert pool.asked == []
 
 
 def test_below_asynccontextmanager_the_block_holds_the_appid(pool):

@@ -20,19 +20,6 @@ def numbers(pool):
     return numbers
 
 
-def test_nothing_is_acquired_before_the_first_next(pool, numbers):
-    generator = numbers(2)
-    assert pool.held == pool.asked == []
-    assert next(generator) == (0, "appid1")
-    assert pool.held == ["appid1"]
-    generator.close()
-
-
-def test_exhaustion_gives_back(pool, numbers):
-    assert list(numbers(3)) == [(i, "appid1") for i in range(3)]
-    assert pool.ended == [("appid1", None)]
-
-
 def test_close_gives_back(pool, numbers):
     generator = numbers(3)
     next(generator)
@@ -46,24 +33,6 @@ def test_a_forgotten_generator_gives_back(pool, numbers):
     del generator
     gc.collect()
     assert pool.held == []
-
-
-def test_a_generator_that_was_never_started_takes_nothing(pool, numbers):
-    numbers(3).close()
-    assert pool.asked == []
-
-
-def test_an_exception_of_the_body_gives_back(pool):
-    @uses_appid(pool=pool)
-    def fails(lease=INJECTED):
-        yield 1
-        raise KeyError(lease.appid)
-
-    generator = fails()
-    next(generator)
-    with pytest.raises(KeyError, match="appid1"):
-        next(generator)
-    assert pool.ended == [("appid1", KeyError)]
 
 
 def test_values_and_exceptions_sent_in_reach_the_body(pool):
@@ -86,7 +55,7 @@ def test_values_and_exceptions_sent_in_reach_the_body(pool):
     assert pool.held == []
 
 
-def test_it_can_be_delegated_to(pool, numbers):
+def test_it_can_be_delegated_to(numbers):
     def outer():
         return (yield from numbers(1))
 
@@ -105,12 +74,6 @@ def test_a_generator_method_works(pool):
 
     job = Job()
     assert list(job.steps()) == [(job, "appid1")]
-
-
-def test_the_callers_lease_is_used(pool, numbers):
-    mine = type("Mine", (), {"appid": "mine"})()
-    assert list(numbers(1, lease=mine)) == [(0, "mine")]
-    assert pool.asked == []
 
 
 def test_below_contextmanager_the_block_holds_the_appid(pool):

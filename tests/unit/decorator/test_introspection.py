@@ -1,4 +1,4 @@
-"""What others read from a decorated function: everything as before, but for the injected parameter."""
+"""What others read from a decorated function: all as before, without the injected parameter."""
 
 import functools
 import inspect
@@ -11,9 +11,9 @@ import pytest
 from appid_manager_client import INJECTED, uses_appid
 from appid_manager_client.lease.held import Lease
 
-from .ledger import pool as ledger
+from .fakepool import shared_pool
 
-leased = uses_appid(pool=ledger)
+leased = uses_appid(pool=shared_pool)
 
 
 @leased
@@ -93,15 +93,15 @@ def test_type_hints_leave_the_lease_out():
 
 
 def test_a_lease_that_isnt_injected_stays_visible():
-    @uses_appid(pool=ledger, inject=None)
+    @uses_appid(pool=shared_pool, inject=None)
     def job(x, lease): ...
 
     assert str(inspect.signature(job)) == "(x, lease)"
 
 
 def test_stacked_decorators_hide_both():
-    @uses_appid(pool=ledger, inject="a")
-    @uses_appid(pool=ledger, inject="b")
+    @uses_appid(pool=shared_pool, inject="a")
+    @uses_appid(pool=shared_pool, inject="b")
     def job(x, *, a=INJECTED, b=INJECTED): ...
 
     assert str(inspect.signature(job)) == "(x)"
@@ -118,7 +118,7 @@ def test_the_signature_follows_wrappers_and_partials():
 
 
 def test_a_function_without_a_signature_has_none_afterwards():
-    assert uses_appid(pool=ledger)(max) is not max
+    assert uses_appid(pool=shared_pool)(max) is not max
     with pytest.raises(ValueError):
         inspect.signature(leased(max))
 
@@ -140,12 +140,29 @@ async def async_generator():
 
 
 class Kinds:
-    coroutine = leased(coroutine)
-    generator = leased(generator)
-    async_generator = leased(async_generator)
-    above = leased(classmethod(coroutine))
-    below = classmethod(leased(coroutine))
-    static = leased(staticmethod(generator))
+    @leased
+    async def coroutine(self): ...
+
+    @leased
+    def generator(self):
+        yield
+
+    @leased
+    async def async_generator(self):
+        yield
+
+    @leased
+    @classmethod
+    async def above(cls): ...
+
+    @classmethod
+    @leased
+    async def below(cls): ...
+
+    @leased
+    @staticmethod
+    def static():
+        yield
 
 
 @pytest.mark.parametrize(
@@ -170,7 +187,7 @@ class Kinds:
 @pytest.mark.parametrize("of", ["itself", "its call"])
 def test_it_says_what_kind_of_function_it_is(function, expected, of):
     asked = function
-    # From Python 3.13 on a class method binds a method of Python's own, whose call says nothing, decorated or not.
+    # From Python 3.13 on, a bound class method is a method of Python's own: its call says nothing.
     if of == "its call" and type(function) not in (functools.partial, types.MethodType):
         asked = function.__call__
     kinds = {
@@ -207,7 +224,7 @@ def test_it_can_be_referred_to_weakly():
 
 
 def depends_by_signature(function):
-    """What web frameworks do: ask the signature, and the annotations of its parameters, what to pass."""
+    """Return what web frameworks pass: they read the signature and the annotations."""
     hints = typing.get_type_hints(function)
     return {
         name: hints[name]
@@ -233,21 +250,21 @@ def test_pydantic_calls_it_with_converted_arguments(pool):
         job(3, lease="spoofed")
 
 
-def test_starlette_awaits_a_decorated_endpoint(pool):
-    testclient = pytest.importorskip("starlette._utils")
+def test_starlette_awaits_a_decorated_endpoint():
+    utils = pytest.importorskip("starlette._utils")
 
     class Endpoint:
         async def __call__(self): ...
 
-    assert testclient.is_async_callable(leased(coroutine))
-    assert testclient.is_async_callable(leased(Endpoint()))
-    assert not testclient.is_async_callable(bill)
+    assert utils.is_async_callable(leased(coroutine))
+    assert utils.is_async_callable(leased(Endpoint()))
+    assert not utils.is_async_callable(bill)
 
 
 @leased
 @pytest.mark.parametrize("number", [1])
 def test_pytest_collects_a_decorated_test_and_asks_for_no_lease(number, lease):
-    assert ledger.held == [lease.appid]
+    assert shared_pool.held == [lease.appid]
 
 
 @pytest.fixture
@@ -257,4 +274,4 @@ def decorated_fixture(request, lease=INJECTED):
 
 
 def test_a_decorated_fixture_holds_its_appid_as_long_as_the_test_runs(decorated_fixture):
-    assert ledger.held == [decorated_fixture]
+    assert shared_pool.held == [decorated_fixture]

@@ -9,9 +9,11 @@ import pytest
 
 from appid_manager_client import INJECTED, uses_appid
 
-from .ledger import pool as ledger
+from .fakepool import shared_pool
 
-leased = uses_appid(pool=ledger)
+pytestmark = pytest.mark.usefixtures("pool")
+
+leased = uses_appid(pool=shared_pool)
 
 
 class Job:
@@ -45,12 +47,12 @@ class Job:
     @property
     @leased
     def cost(self):
-        return self.name, len(ledger.held)
+        return self.name, len(shared_pool.held)
 
     @cached_property
     @leased
     def once(self):
-        return self.name, len(ledger.held)
+        return self.name, len(shared_pool.held)
 
     @leased
     def __call__(self, x, *, lease=INJECTED):
@@ -58,7 +60,7 @@ class Job:
 
     @leased
     def __enter__(self):
-        return len(ledger.held)
+        return len(shared_pool.held)
 
     @leased
     def __exit__(self, *error):
@@ -71,15 +73,15 @@ class Special(Job):
         return "special", super().run(x, lease=lease)
 
 
-def test_a_method_gets_its_instance_and_a_lease(pool):
+def test_a_method_gets_its_instance_and_a_lease():
     assert Job().run(1) == ("job", 1, "appid1")
 
 
-def test_a_method_called_through_its_class_works_as_ever(pool):
+def test_a_method_called_through_its_class_works_as_ever():
     assert Job.run(Job("other"), 1) == ("other", 1, "appid1")
 
 
-def test_a_stored_bound_method_stays_bound(pool):
+def test_a_stored_bound_method_stays_bound():
     run = Job("first").run
     Job("second")
     assert run(1) == ("first", 1, "appid1")
@@ -94,22 +96,22 @@ def test_a_methods_lease_may_come_by_position(pool):
 
 @pytest.mark.parametrize("through", [Job, Job()], ids=["class", "instance"])
 @pytest.mark.parametrize("order", ["above_class", "below_class"])
-def test_a_class_method_gets_its_class(pool, through, order):
+def test_a_class_method_gets_its_class(through, order):
     assert getattr(through, order)(1) == ("Job", 1, "appid1")
 
 
 @pytest.mark.parametrize("order", ["above_class", "below_class"])
-def test_a_class_method_gets_the_subclass_it_is_called_on(pool, order):
+def test_a_class_method_gets_the_subclass_it_is_called_on(order):
     assert getattr(Special, order)(1) == ("Special", 1, "appid1")
 
 
 @pytest.mark.parametrize("through", [Job, Job()], ids=["class", "instance"])
 @pytest.mark.parametrize("order", ["above_static", "below_static"])
-def test_a_static_method_gets_neither(pool, through, order):
+def test_a_static_method_gets_neither(through, order):
     assert getattr(through, order)(1) == ("static", 1, "appid1")
 
 
-def test_a_property_above_it_works(pool):
+def test_a_property_above_it_works():
     assert Job().cost == ("job", 1)
 
 
@@ -119,7 +121,7 @@ def test_a_cached_property_above_it_takes_one_appid(pool):
     assert pool.used == 1
 
 
-def test_an_instance_is_called_under_a_lease(pool):
+def test_an_instance_is_called_under_a_lease():
     assert Job()(5) == ("job", 5, "appid1")
 
 
@@ -134,7 +136,7 @@ def test_super_reaches_the_decorated_method_and_shares_the_lease(pool):
     assert pool.used == 1
 
 
-def test_super_without_passing_the_lease_takes_a_second_appid(pool):
+def test_super_without_passing_the_lease_takes_a_second_appid():
     class Both(Job):
         @leased
         def run(self, x, lease=INJECTED):
@@ -156,7 +158,7 @@ def test_an_abstract_method_stays_abstract():
     assert Base.__abstractmethods__ == {"below", "above"}
 
 
-def test_methods_of_a_dataclass_are_no_fields(pool):
+def test_methods_of_a_dataclass_are_no_fields() -> None:
     @dataclass(frozen=True)
     class Call:
         minutes: int
@@ -169,7 +171,7 @@ def test_methods_of_a_dataclass_are_no_fields(pool):
     assert Call(3) == Call(3)
 
 
-def test_the_post_init_of_a_dataclass_may_hold_a_lease(pool):
+def test_the_post_init_of_a_dataclass_may_hold_a_lease() -> None:
     @dataclass
     class Call:
         appid: str = ""
@@ -181,7 +183,7 @@ def test_the_post_init_of_a_dataclass_may_hold_a_lease(pool):
     assert Call().appid == "appid1"
 
 
-def test_a_bound_method_can_be_decorated(pool):
+def test_a_bound_method_can_be_decorated():
     class Plain:
         def run(self, x, lease=INJECTED):
             return self, x, lease.appid
@@ -201,12 +203,12 @@ def test_the_same_method_of_the_same_instance_is_equal_and_hashes_alike():
 
 
 @pytest.mark.parametrize("name", ["run", "above_class", "below_class"])
-def test_the_function_of_a_bound_method_is_the_decorated_one(pool, name):
+def test_the_function_of_a_bound_method_is_the_decorated_one(name):
     method = getattr(Job(), name)
     assert method.__func__(method.__self__, 2)[1:] == (2, "appid1")
 
 
-def test_a_deep_copied_method_belongs_to_the_copy(pool):
+def test_a_deep_copied_method_belongs_to_the_copy():
     job = Job("original")
     run = copy.deepcopy(job.run)
     job.name = "changed"

@@ -1,4 +1,7 @@
-"""What can't work is refused when the function is decorated, with a message that says what to write instead."""
+"""What can't work is refused when the function is decorated.
+
+The message says what to write instead.
+"""
 
 import functools
 
@@ -6,7 +9,7 @@ import pytest
 
 from appid_manager_client import AppIdClient, uses_appid
 
-from .ledger import pool as ledger
+from .fakepool import shared_pool
 
 
 @pytest.fixture
@@ -15,46 +18,39 @@ def client():
         yield client
 
 
-def test_an_explicit_parameter_that_isnt_there():
-    with pytest.raises(
-        TypeError, match=r"job\(\) has no parameter 'appid_lease'.*add '\*, appid_lease"
-    ):
-
-        @uses_appid("stt", inject="appid_lease")
-        def job(lease): ...
+def bill(minutes): ...
 
 
-def test_the_default_name_given_explicitly_must_be_there_too():
-    with pytest.raises(TypeError, match=r"no parameter 'lease'"):
-        uses_appid("stt", inject="lease")(lambda x: x)
+def bill_lease(lease): ...
+
+
+def bill_positional(lease, /): ...
+
+
+def bill_before(lease, minutes): ...
+
+
+def bill_before_any(lease, *minutes): ...
+
+
+@pytest.mark.parametrize(
+    "options, function, message",
+    [
+        ({"inject": "held"}, bill_lease, r"bill_lease\(\) has no parameter 'held'.*add '\*, held"),
+        ({"inject": "lease"}, bill, r"bill\(\) has no parameter 'lease'"),
+        ({}, bill_positional, r"'lease' of bill_positional\(\) is positional-only.*behind the '/'"),
+        ({"inject": "lease"}, bill_positional, "positional-only"),
+        ({}, bill_before, r"'lease' of bill_before\(\) stands before 'minutes'.*keyword-only"),
+        ({}, bill_before_any, "stands before 'minutes'"),
+    ],
+)
+def test_a_parameter_that_no_lease_can_be_given_by(options, function, message):
+    with pytest.raises(TypeError, match=message):
+        uses_appid("stt", **options)(function)
 
 
 def test_the_default_name_may_be_missing():
     assert uses_appid("stt")(lambda x: x).__name__ == "<lambda>"
-
-
-@pytest.mark.parametrize("explicit", [{}, {"inject": "lease"}])
-def test_a_positional_only_parameter(explicit):
-    with pytest.raises(TypeError, match=r"'lease' of .*job\(\) is positional-only.*behind the '/'"):
-
-        @uses_appid("stt", **explicit)
-        def job(lease, /): ...
-
-
-def test_a_parameter_that_stands_before_another_one():
-    with pytest.raises(
-        TypeError, match=r"'lease' of .*job\(\) stands before 'minutes'.*keyword-only"
-    ):
-
-        @uses_appid("stt")
-        def job(lease, minutes): ...
-
-
-def test_a_parameter_that_stands_before_any_number_of_others():
-    with pytest.raises(TypeError, match=r"stands before 'numbers'"):
-
-        @uses_appid("stt")
-        def job(lease, *numbers): ...
 
 
 def test_what_takes_any_keyword_can_be_asked_to_take_the_lease(pool):
@@ -65,38 +61,38 @@ def test_what_takes_any_keyword_can_be_asked_to_take_the_lease(pool):
     assert job() == "appid1"
 
 
-@pytest.mark.parametrize("inject", [False, True, 3, b"lease"])
-def test_an_inject_that_is_no_name(inject):
-    with pytest.raises(TypeError, match="inject must be the name of a parameter, or None"):
-        uses_appid("stt", inject=inject)
+async def awaited(): ...
 
 
-def test_an_inject_that_cant_be_a_name():
-    with pytest.raises(ValueError, match="'not a name'"):
-        uses_appid("stt", inject="not a name")
-
-
-def test_no_product():
-    with pytest.raises(TypeError, match="product is required"):
-        uses_appid()
-
-
-@pytest.mark.parametrize("product", ["", "   "])
-def test_an_empty_product(product):
-    with pytest.raises(ValueError, match="product is required"):
-        uses_appid(product)
-
-
-def test_a_product_that_is_no_text():
-    with pytest.raises(TypeError, match="product must be a str, not int"):
-        uses_appid(3)
-
-
-def test_a_product_that_would_have_to_be_awaited():
-    async def product(): ...
-
-    with pytest.raises(TypeError, match="plain function"):
-        uses_appid(product)
+@pytest.mark.parametrize(
+    "product, options, error, message",
+    [
+        (None, {}, TypeError, "product is required"),
+        ("", {}, ValueError, "product is required"),
+        ("   ", {}, ValueError, "product is required"),
+        (3, {}, TypeError, "product must be a str, not int"),
+        (awaited, {}, TypeError, "plain function"),
+        *(
+            (
+                "stt",
+                {"inject": inject},
+                TypeError,
+                "inject must be the name of a parameter, or None",
+            )
+            for inject in (False, True, 3, b"lease")
+        ),
+        ("stt", {"inject": "not a name"}, ValueError, "'not a name'"),
+        ("stt", {"client": "http://127.0.0.1:5000"}, TypeError, "an AppIdClient, not str"),
+        ("stt", {"retries": 3}, TypeError, "no option retries; it takes timeout"),
+        ("tts", {"pool": shared_pool}, ValueError, "the pool is of product 'stt', not 'tts'"),
+        (lambda: "stt", {"pool": shared_pool}, TypeError, "a pool has one product"),
+        (None, {"pool": shared_pool, "timeout": -1}, ValueError, "timeout"),
+        (None, {"pool": shared_pool, "min_remaining": -1}, ValueError, "min_remaining"),
+    ],
+)
+def test_an_argument_that_cant_be_used(product, options, error, message):
+    with pytest.raises(error, match=message):
+        uses_appid(product, **options)
 
 
 @pytest.mark.parametrize("called", ["with an argument", "without"])
@@ -108,35 +104,32 @@ def test_the_decorator_without_parentheses(called):
         job(3) if called == "with an argument" else job()
 
 
-@pytest.mark.parametrize("thing", [3, "text", None, object()])
-def test_what_cant_be_called(thing):
-    with pytest.raises(TypeError, match="decorates functions, not a"):
+class Job: ...
+
+
+@pytest.fixture
+def some_fixture(): ...
+
+
+@pytest.mark.parametrize(
+    "thing, message",
+    [
+        *((thing, "decorates functions, not a") for thing in (3, "text", None, object())),
+        (Job, "not the class Job: put it above a method"),
+        *(
+            (above(lambda self: None), f"can't decorate a {above.__name__}: put it below")
+            for above in (property, functools.cached_property, functools.partialmethod)
+        ),
+        (some_fixture, "must stand below @pytest.fixture"),
+    ],
+)
+def test_what_cant_be_decorated(thing, message):
+    with pytest.raises(TypeError, match=message):
         uses_appid("stt")(thing)
 
 
-def test_a_class():
-    with pytest.raises(TypeError, match="not the class .*Job: put it above a method"):
-
-        @uses_appid("stt")
-        class Job: ...
-
-
-@pytest.mark.parametrize("above", [property, functools.cached_property, functools.partialmethod])
-def test_a_property_below_it(above):
-    with pytest.raises(TypeError, match=f"can't decorate a {above.__name__}: put it below"):
-        uses_appid("stt")(above(lambda self: None))
-
-
-def test_a_fixture_below_it():
-    @pytest.fixture
-    def something(): ...
-
-    with pytest.raises(TypeError, match="must stand below @pytest.fixture"):
-        uses_appid("stt")(something)
-
-
 def test_a_task_of_celery_below_it():
-    # Looked at by where its type comes from: neither imported here, nor asked anything (it may be a lazy proxy).
+    # Known by the module of its type: the task is asked nothing, as it may be a lazy proxy.
     class Task:
         __module__ = "celery.app.task"
 
@@ -145,11 +138,6 @@ def test_a_task_of_celery_below_it():
 
     with pytest.raises(TypeError, match="must stand below @app.task.*would run without a lease"):
         uses_appid("stt")(Task())
-
-
-def test_an_unknown_option():
-    with pytest.raises(TypeError, match="no option retries; it takes timeout"):
-        uses_appid("stt", retries=3)
 
 
 @pytest.mark.parametrize(
@@ -176,38 +164,17 @@ def test_an_option_that_a_lease_would_refuse(options, error, message):
 @pytest.mark.parametrize("option", ["max_retries", "retry_interval", "ttl", "holder", "on_lost"])
 def test_an_option_that_a_pool_has_no_use_for(option):
     with pytest.raises(TypeError, match=f"{option} can't be given with pool"):
-        uses_appid(pool=ledger, **{option: 1})
-
-
-@pytest.mark.parametrize("option", ["timeout", "min_remaining"])
-def test_an_option_that_a_pool_would_refuse(option):
-    with pytest.raises(ValueError, match=option):
-        uses_appid(pool=ledger, **{option: -1})
+        uses_appid(pool=shared_pool, **{option: 1})
 
 
 def test_a_client_and_a_pool(client):
     with pytest.raises(TypeError, match="client and pool"):
-        uses_appid("stt", client=client, pool=ledger)
-
-
-def test_a_url_for_a_client():
-    with pytest.raises(TypeError, match="client must be an AppIdClient, not str"):
-        uses_appid("stt", client="http://127.0.0.1:5000")
+        uses_appid("stt", client=client, pool=shared_pool)
 
 
 def test_a_client_for_a_pool(client):
     with pytest.raises(TypeError, match="pool must be a LeasePool"):
         uses_appid("stt", pool=client)
-
-
-def test_a_pool_of_another_product():
-    with pytest.raises(ValueError, match="the pool is of product 'stt', not 'tts'"):
-        uses_appid("tts", pool=ledger)
-
-
-def test_a_function_for_the_product_of_a_pool():
-    with pytest.raises(TypeError, match="a pool has one product"):
-        uses_appid(lambda: "stt", pool=ledger)
 
 
 def test_the_pools_own_product_may_be_named(pool):

@@ -1,4 +1,4 @@
-"""Pickled by where they are found, as functions are: a task queue or another process gets the decorated one."""
+"""Pickled by module and name, as functions are: another process gets the decorated function."""
 
 import multiprocessing
 import pickle
@@ -7,9 +7,11 @@ import pytest
 
 from appid_manager_client import INJECTED, uses_appid
 
-from .ledger import pool as ledger
+from .fakepool import shared_pool
 
-leased = uses_appid(pool=ledger)
+pytestmark = pytest.mark.usefixtures("pool")
+
+leased = uses_appid(pool=shared_pool)
 
 
 @leased
@@ -61,15 +63,15 @@ def test_a_function_comes_back_as_itself(protocol):
 
 
 @pytest.mark.parametrize("name", ["above_class", "below_class", "above_static", "below_static"])
-def test_a_method_of_a_class_comes_back_decorated(pool, name):
+def test_a_method_of_a_class_comes_back_decorated(name):
     assert pickle.loads(pickle.dumps(getattr(Job, name)))(1) == (1, "appid1")
 
 
-def test_a_method_comes_back_with_a_copy_of_its_instance(pool):
+def test_a_method_comes_back_with_a_copy_of_its_instance():
     assert pickle.loads(pickle.dumps(Job("mine").run))(1) == ("mine", 1, "appid1")
 
 
-def test_a_function_found_through_its_class_comes_back_unbound(pool):
+def test_a_function_found_through_its_class_comes_back_unbound():
     assert pickle.loads(pickle.dumps(Job.run))(Job("given"), 1) == ("given", 1, "appid1")
 
 
@@ -89,7 +91,7 @@ def test_the_placeholder_stays_the_one_placeholder():
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_another_process_runs_it_decorated(pool, method):
+def test_another_process_runs_it_decorated(method):
     context = multiprocessing.get_context(method)
     with context.Pool(1) as processes:
         assert processes.apply(bill, (1,)) == (1, "appid1")

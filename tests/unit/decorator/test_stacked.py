@@ -6,7 +6,7 @@ import pytest
 
 from appid_manager_client import INJECTED, uses_appid
 
-from .ledger import Ledger
+from .fakepool import FakePool
 
 
 def test_two_decorators_hold_two_appids_and_inject_each_where_it_belongs(pool):
@@ -30,7 +30,7 @@ def test_they_may_stand_in_either_order(pool):
 
 
 def test_the_same_name_twice_gives_the_body_the_nearest_ones_lease(pool):
-    other = Ledger()
+    other = FakePool()
 
     @uses_appid(pool=other)
     @uses_appid(pool=pool)
@@ -38,7 +38,7 @@ def test_the_same_name_twice_gives_the_body_the_nearest_ones_lease(pool):
         assert other.held and pool.held == [lease.appid]
         return lease
 
-    assert job().ledger is pool
+    assert job().pool is pool
     assert (other.used, pool.used) == (1, 1)
 
 

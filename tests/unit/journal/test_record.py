@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import pytest
 
 from appid_manager_client.journal.record import (
@@ -47,6 +49,8 @@ def test_a_torn_grant_is_no_grant_wherever_it_was_torn() -> None:
         b"\n",
         b"[1] 00000000\n",
         b'{"format":1}\n',
+        pytest.param(b"{ %08x\n" % zlib.crc32(b"{"), id="no JSON"),
+        pytest.param(b"[1] %08x\n" % zlib.crc32(b"[1]"), id="no object"),
         b"x" * 200_000,
         pytest.param(encode_line({"format": FORMAT, "service": "s"}), id="fields are missing"),
         pytest.param(request_line(RECORD)[:-1], id="no end of the line"),
