@@ -1,8 +1,8 @@
-"""What the journal adds to a lease, as a part of what the lease's two HTTP calls cost, on our service.
+"""What the journal adds to the cost of a lease, as a part of the lease's two HTTP calls.
 
-The service is durable, and in another process. The ways take turns lease by lease, in shuffled order: over whole rounds
-the machine's speed drifts by more than what is measured here. A second lease without a journal shows the noise that
-is left.
+The service is ours, durable, and in another process. Each turn makes one lease in each of the ways,
+in shuffled order: from round to round the speed of the machine changes by more than what is
+measured here. A second lease without a journal shows the noise that is left.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def _take_turns(ways: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
-    """Microseconds of each way, turn by turn."""
+    """Return the microseconds of each way, turn by turn."""
     chance = random.Random(1)
     took: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(_WARM_UP + _TURNS):

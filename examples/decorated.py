@@ -2,7 +2,8 @@
 
     python examples/decorated.py
 
-Runs against a service of its own. Without it, the client would come from `APPID_MANAGER_URL` and `APPID_MANAGER_TOKEN`.
+It runs against a service of its own. Without `set_default_client()` the client would be made from
+`APPID_MANAGER_URL` and `APPID_MANAGER_TOKEN`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from appid_manager_client.testing import LocalService
 
 @uses_appid("stt_billing", min_remaining=60)
 def transcribe(recording: str, *, lease: Lease = INJECTED) -> str:
-    """What a metered engine would do under `lease.appid`; the AppID is nobody else's until this returns."""
+    """Stand in for a metered engine: nobody else has `lease.appid` until this returns."""
     return f"{recording}: billed to {lease.appid} (vid {lease.vid})"
 
 

@@ -1,10 +1,10 @@
-"""A job that takes longer than an hour, and burns nothing: it has a fresh AppID for each hour.
+"""A job that takes longer than an hour and burns no AppID: it has a fresh one for each hour.
 
     python examples/long_job.py
 
-The hours are shortened to four seconds. The job calls `lease.renew(within=...)` between its steps, where it can do
-without an AppID for a moment: near the end of the hour that gives this hour's AppID back, waits over the turn, and has
-one of the next hour.
+The hours are shortened to four seconds. The job calls `lease.renew(within=...)` between its steps,
+where it can be without an AppID for a short time. Near the end of the hour, `renew` gives back the
+AppID of this hour, waits until the hour turns, and acquires one of the next hour.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from appid_manager_client.testing import LocalService
 
 HOUR = 4.0
 STEP = 0.1
-"""How long a step takes, in seconds; within it the job can't do without its AppID."""
+"""Seconds that a step takes. During a step the job must keep its AppID."""
 
 
 def transcribe(lease: Lease, steps: int) -> Counter[str]:
-    """Steps done with each AppID."""
+    """Do the steps. Returns how many were done with each AppID."""
     done: Counter[str] = Counter()
     for _ in range(steps):
         if lease.renew(within=8 * STEP):
