@@ -1,5 +1,5 @@
 """`python -m appid_manager_client.cli` is the command `appid-manager`."""
 
-from . import main
+from .program import main
 
 raise SystemExit(main())

@@ -1,4 +1,7 @@
-"""Reading `{appid: vid}` from a file for `init`: whatever is wrong is one line that names the file and the place."""
+"""Reads AppIDs and their vids from a JSON file, for `init`.
+
+Every error is one line that names the file and the place in it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,8 @@ def read_appids(name: str) -> dict[str, str | int]:
     """The AppIDs in the file `name`, or on stdin for `-`.
 
     Raises:
-        UsageError: it can't be read, or isn't a JSON object of strings or integers without repeated keys.
+        UsageError: it can't be read; or it isn't one JSON object, its values strings or integers,
+            no key twice.
     """
     where = "<stdin>" if name == "-" else name
     text = _decode(_read(name, where), where)
@@ -49,7 +53,8 @@ def _read(name: str, where: str) -> bytes:
         with open(name, "rb") as file:
             return file.read()
     except OSError as error:
-        raise UsageError(f"{where}: {(error.strerror or 'it can not be read').lower()}") from None
+        why = (error.strerror or "it can't be read").lower()
+        raise UsageError(f"{where}: {why}") from None
     except ValueError:
         raise UsageError(f"{where!r}: no usable file name") from None
 

@@ -1,6 +1,7 @@
-"""`appid-manager demo`: the service with hours of a few seconds, workers that lease AppIDs from it, and the proof.
+"""`appid-manager demo`: workers lease AppIDs from a service whose hours last a few seconds.
 
-Says what happens as it happens; at the end the service's own history decides whether the promise was kept.
+It prints what happens as it happens. At the end the service's own history shows whether every
+AppID had one holder at a time, once in an hour, and was given back.
 """
 
 from __future__ import annotations
@@ -21,220 +22,230 @@ from ..events import Event, EventKind
 from ..lease.held import Lease
 from ..testing import LocalService
 from .exits import ExitCode
-from .output import say, say_json, table
+from .output import format_table, write_json, write_line
 
 HOUR_SECONDS = 4
 PRODUCT = "stt_billing"
 APPIDS = {"appid1": "vid1", "appid2": "vid2", "appid3": "vid3"}
-# Seconds: what a job takes, what must be left of the hour for it, and the same for many short ones.
+
+# In seconds, but for the number of checkouts of each pool worker.
 _JOB = 0.6
-_ENOUGH = 1.5
+_MIN_REMAINING = 1.5
 _CHECKOUTS = 12
 _CHECKOUT = 0.25
-_PATIENCE = 60.0
+_JOIN_WITHIN = 60.0
 
 
-class Stage:
-    """What the acts of the demo share: the service, a client, the clock on the wall, and one voice."""
+class Demo:
+    """What the parts of the demo share: the service, a client, and the output."""
 
     def __init__(self, service: LocalService, *, silent: bool) -> None:
         self.service = service
-        self.client = AppIdClient(service.url, on_event=self._heard)
+        self.client = AppIdClient(service.url, on_event=self._on_event)
         self.failures: list[str] = []
         self._silent = silent
         self._began = time.monotonic()
         self._first_hour = service.hour.start
         self._lock = threading.Lock()  # one line at a time
 
-    def hour_of(self, moment_ms: int) -> int:
-        """The number of the demo's hour in which a moment lies, from 1."""
-        return (moment_ms - self._first_hour) // (HOUR_SECONDS * 1000) + 1
+    def hour_of(self, time_ms: int) -> int:
+        """The number of the demo's hour in which a time lies, counted from 1."""
+        return (time_ms - self._first_hour) // (HOUR_SECONDS * 1000) + 1
 
-    def heading(self, text: str) -> None:
-        """Begin an act."""
-        self._write(f"\n{text}")
+    def print_heading(self, text: str) -> None:
+        """Print the heading of one part."""
+        self._print(f"\n{text}")
 
-    def tell(self, who: str, what: str) -> None:
-        """Say what happened, and when."""
+    def print_event(self, who: str, what: str) -> None:
+        """Print what happened, after the time and the hour."""
         elapsed = time.monotonic() - self._began
         hour = self.hour_of(self.service.now_ms)
-        self._write(f"  {elapsed:5.1f} s  hour {hour}  {who:<7} {what}")
+        self._print(f"  {elapsed:5.1f} s  hour {hour}  {who:<7} {what}")
 
-    def _write(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if not self._silent:
             with self._lock:
-                say(text)
+                write_line(text)
 
-    def _heard(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if event.kind is EventKind.WAITING and event.available_at is not None:
             who = threading.current_thread().name
-            self.tell(who, f"waits {event.seconds or 0:.1f} s for the next hour: {event.reason}")
+            what = f"waits {event.seconds or 0:.1f} s for the next hour: {event.reason}"
+            self.print_event(who, what)
 
-    def play(self, jobs: dict[str, Callable[[], None]]) -> None:
-        """Do all jobs at once, each in a thread of its name, and wait for them."""
+    def run_all(self, jobs: dict[str, Callable[[], None]]) -> None:
+        """Run all jobs at the same time, each in a thread of its name, and wait for them."""
         threads = [
-            threading.Thread(target=self._perform, args=(name, job), name=name, daemon=True)
+            threading.Thread(target=self._run, args=(name, job), name=name, daemon=True)
             for name, job in jobs.items()
         ]
         for thread in threads:
             thread.start()
         try:
             for thread in threads:
-                thread.join(_PATIENCE)
+                thread.join(_JOIN_WITHIN)
                 if thread.is_alive():
                     self.failures.append(f"{thread.name} did not finish")
         except BaseException:
             self.client.close()
             raise
 
-    def _perform(self, name: str, job: Callable[[], None]) -> None:
+    def _run(self, name: str, job: Callable[[], None]) -> None:
         try:
             job()
         except ClientClosed:
             pass  # the demo was interrupted
         except BrokenPipeError:
-            pass  # nobody reads what it says; the main thread notices too
+            pass  # nobody reads the output; the main thread ends the demo
         except AppIdManagerError as error:
             self.failures.append(f"{name}: {error}")
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Play all acts, then judge by the service's history."""
+    """Run all parts, then check the service's history. Returns the exit code."""
     with LocalService(hour_seconds=HOUR_SECONDS) as service:
-        stage = Stage(service, silent=arguments.json)
-        with stage.client:
-            stage.client.init_product(PRODUCT, APPIDS)
-            stage.heading(
+        running = Demo(service, silent=arguments.json)
+        with running.client:
+            running.client.init_product(PRODUCT, APPIDS)
+            running.print_heading(
                 f"A service at {service.url}, on SQLite, with hours of {HOUR_SECONDS} seconds; "
                 f"product {PRODUCT} has {len(APPIDS)} AppIDs."
             )
-            for act in ACTS:
-                act(stage)
-            stage.failures += [
-                f"{left.appid} could not be given back" for left in stage.client.pending_releases
+            for part in PARTS:
+                part(running)
+            running.failures += [
+                f"{pending.appid} could not be given back"
+                for pending in running.client.pending_releases
             ]
-        verdict = judge(service, stage)
-    return _report(verdict, as_json=arguments.json)
+        findings = check_history(running)
+    return _report(findings, as_json=arguments.json)
 
 
-def _with_blocks(stage: Stage) -> None:
-    stage.heading("Five workers, three AppIDs:  with client.lease(...) as lease:")
+def _with_blocks(demo: Demo) -> None:
+    demo.print_heading("Five workers, three AppIDs:  with client.lease(...) as lease:")
 
     def work(fails: bool = False) -> None:
         name = threading.current_thread().name
         try:
-            with stage.client.lease(PRODUCT, holder=name, min_remaining=_ENOUGH) as lease:
-                _job(stage, name, lease)
+            with demo.client.lease(PRODUCT, holder=name, min_remaining=_MIN_REMAINING) as lease:
+                _do_job(demo, name, lease)
                 if fails:
                     raise RuntimeError("the job went wrong")
-            stage.tell(name, f"gave {lease.appid} back")
+            demo.print_event(name, f"gave {lease.appid} back")
         except RuntimeError as error:
-            stage.tell(name, f"failed ({error}); {lease.appid} went back all the same")
+            demo.print_event(name, f"failed ({error}); {lease.appid} was given back all the same")
 
     workers: dict[str, Callable[[], None]] = {
         name: work for name in ("ada", "bela", "cleo", "dora", "emil")
     }
     workers["bela"] = lambda: work(fails=True)
-    stage.play(workers)
+    demo.run_all(workers)
 
 
-def _job(stage: Stage, name: str, lease: Lease) -> None:
-    stage.tell(name, f"has {lease.appid} ({lease.vid}), {lease.remaining:.1f} s of the hour left")
+def _do_job(demo: Demo, name: str, lease: Lease) -> None:
+    left = f"{lease.remaining:.1f} s of the hour left"
+    demo.print_event(name, f"has {lease.appid} ({lease.vid}), {left}")
     time.sleep(_JOB)
 
 
-def _decorated(stage: Stage) -> None:
-    stage.heading("Four calls of a decorated function:  @uses_appid(...)")
+def _decorator(demo: Demo) -> None:
+    demo.print_heading("Four calls of a decorated function:  @uses_appid(...)")
 
-    @uses_appid(PRODUCT, client=stage.client, holder="decorated", min_remaining=_ENOUGH)
+    @uses_appid(PRODUCT, client=demo.client, holder="decorated", min_remaining=_MIN_REMAINING)
     def transcribe(recording: str, lease: Lease = INJECTED) -> None:
-        _job(stage, recording, lease)
+        _do_job(demo, recording, lease)
 
     recordings = [f"{number}.wav" for number in range(1, 5)]
-    stage.play({name: partial(transcribe, name) for name in recordings})
+    demo.run_all({name: partial(transcribe, name) for name in recordings})
 
 
-def _pooled(stage: Stage) -> None:
-    stage.heading("Four workers share a pool of two AppIDs:  with pool.lease() as lease:")
-    if stage.client.get_status(PRODUCT)["available"] == 0:
-        stage.tell("pool", "waits for the next hour: every AppID is used up for this one")
-    served: Counter[str] = Counter()
-    lock = threading.Lock()  # guards served
+def _pool(demo: Demo) -> None:
+    demo.print_heading("Four workers share a pool of two AppIDs:  with pool.lease() as lease:")
+    if demo.client.get_status(PRODUCT)["available"] == 0:
+        demo.print_event("pool", "waits for the next hour: every AppID is used up for this one")
+    checkouts: Counter[str] = Counter()
+    lock = threading.Lock()  # guards checkouts
 
-    with stage.client.pool(PRODUCT, max_size=2, holder="pool") as pool:
+    with demo.client.pool(PRODUCT, max_size=2, holder="pool") as pool:
 
         def work() -> None:
             for _ in range(_CHECKOUTS):
                 with pool.lease() as lease:
-                    grant = f"{lease.appid} of hour {stage.hour_of(lease.start_time)}"
+                    grant = f"{lease.appid} of hour {demo.hour_of(lease.start_time)}"
                     with lock:
-                        served[grant] += 1
-                        first = served[grant] == 1
+                        checkouts[grant] += 1
+                        first = checkouts[grant] == 1
                     if first:
-                        stage.tell(threading.current_thread().name, f"is the first with {grant}")
+                        name = threading.current_thread().name
+                        demo.print_event(name, f"is the first with {grant}")
                     time.sleep(_CHECKOUT)
 
-        stage.play({name: work for name in ("finn", "gala", "hugo", "ines")})
+        demo.run_all({name: work for name in ("finn", "gala", "hugo", "ines")})
         stats = pool.get_stats()
-    for grant, times in served.items():
-        stage.tell("pool", f"{grant} served {times} checkouts")
-    stage.tell("pool", f"{stats.checkouts} checkouts, {stats.burned} AppID-hours burned")
+    for grant, number in checkouts.items():
+        demo.print_event("pool", f"{grant} served {number} checkouts")
+    demo.print_event("pool", f"{stats.checkouts} checkouts, {stats.burned} AppID-hours burned")
 
 
-ACTS: Sequence[Callable[[Stage], None]] = (_with_blocks, _decorated, _pooled)
+PARTS: Sequence[Callable[[Demo], None]] = (_with_blocks, _decorator, _pool)
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the service's history shows: its leases, oldest first, and what is wrong with them."""
+class Findings:
+    """What the service's history shows.
+
+    Attributes:
+        leases: the history's entries, oldest first.
+        hours: for each entry, the hour or hours in which the AppID was held.
+        faults: what is wrong.
+    """
 
     leases: list[dict[str, Any]]
-    faults: list[str]
     hours: list[str]
+    faults: list[str]
 
 
-def judge(service: LocalService, stage: Stage) -> Verdict:
-    """Look at who had which AppID when: none twice in an hour, none in use any more, all given back."""
-    leases = sorted(service.history(), key=lambda lease: lease["starttime"])
-    faults = list(stage.failures)
-    taken: dict[tuple[str, int], str] = {}
+def check_history(demo: Demo) -> Findings:
+    """Check the history: no AppID twice in an hour, none still in use, every one given back."""
+    leases = sorted(demo.service.history(), key=lambda lease: lease["starttime"])
+    faults = list(demo.failures)
+    holders: dict[tuple[str, int], str] = {}
     hours = []
     for lease in leases:
         appid, stop = lease["appid"], lease["stoptime"]
         if stop is None:
             faults.append(f"{appid} is still in use")
-            stop = service.now_ms
+            stop = demo.service.now_ms
         elif lease["ended"] != "released":
             faults.append(f"{appid} was not given back: {lease['ended']}")
-        first, last = stage.hour_of(lease["starttime"]), stage.hour_of(stop)
+        first, last = demo.hour_of(lease["starttime"]), demo.hour_of(stop)
         hours.append(str(first) if first == last else f"{first}-{last}")
         for hour in range(first, last + 1):
-            other = taken.setdefault((appid, hour), lease["leaseId"])
-            if other != lease["leaseId"]:
+            if holders.setdefault((appid, hour), lease["leaseId"]) != lease["leaseId"]:
                 faults.append(f"{appid} was handed out twice in hour {hour}")
     if not leases:
         faults.append("nothing was leased")
-    return Verdict(leases, faults, hours)
+    return Findings(leases, hours, faults)
 
 
-def _report(verdict: Verdict, *, as_json: bool) -> int:
+def _report(findings: Findings, *, as_json: bool) -> int:
+    leases, faults = findings.leases, findings.faults
     if as_json:
-        say_json({"ok": not verdict.faults, "faults": verdict.faults, "leases": verdict.leases})
+        write_json({"ok": not faults, "faults": faults, "leases": leases})
     else:
-        say("\nWhat the service's history says:\n")
-        say(table(("HOUR", "APPID", "HOLDER", "HELD", "ENDED"), _rows(verdict)))
-        number = len(verdict.leases)
-        if verdict.faults:
-            say(f"\n{number} leases, and this is wrong: {'; '.join(verdict.faults)}")
+        write_line("\nWhat the service's history says:\n")
+        write_line(format_table(("HOUR", "APPID", "HOLDER", "HELD", "ENDED"), _rows(findings)))
+        if faults:
+            write_line(f"\n{len(leases)} leases, and this is wrong: {'; '.join(faults)}")
         else:
-            say(f"\n{number} leases: no AppID twice in an hour, none in use: ok")
-    return ExitCode.FAILURE if verdict.faults else ExitCode.OK
+            write_line(f"\n{len(leases)} leases: no AppID twice in an hour, none in use: ok")
+    return ExitCode.FAILURE if faults else ExitCode.OK
 
 
-def _rows(verdict: Verdict) -> list[list[object]]:
+def _rows(findings: Findings) -> list[list[object]]:
     return [
         [hour, lease["appid"], lease["holder"] or "-", _held(lease), lease["ended"] or "in use"]
-        for hour, lease in zip(verdict.hours, verdict.leases)
+        for hour, lease in zip(findings.hours, findings.leases)
     ]
 
 

@@ -1,4 +1,7 @@
-"""The exit codes of `appid-manager`: stable, documented in docs/cli.md, and chosen by the kind of the error."""
+"""The exit codes of `appid-manager`: which there are, and which one an error means.
+
+They are stable: scripts rely on them, and docs/cli.md lists them.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,9 @@ from ..errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidRequest,
-    NoAppIdAvailable,
+    NoAppIdInTime,
     TransportError,
 )
-
-SIGNAL_BASE = 128
-"""A command that a signal ended exits with this and the signal's number, as in a shell."""
 
 
 class ExitCode(IntEnum):
@@ -31,31 +31,32 @@ class ExitCode(IntEnum):
 
 MEANINGS: tuple[tuple[str, str], ...] = (
     ("0", "done"),
-    (
-        "1",
-        "any other failure: an answer that is none of the contract, a file that can't be written",
-    ),
+    ("1", "any other failure, such as an unexpected answer or output that can't be written"),
     ("2", "wrong usage or bad input; nothing was sent"),
     ("3", "no AppID became available in time"),
     ("4", "the service refused the token"),
     ("5", "the service can't be reached, or can't serve now"),
-    ("6", "the service refused the request: unknown product or AppID, a conflict, never acquired"),
+    (
+        "6",
+        "the service refused the request: an unknown product or AppID, "
+        "an AppID that was never acquired, or a conflict",
+    ),
     ("126", "run: the command can't be executed"),
     ("127", "run: there is no such command"),
-    ("128+n", "ended by signal n: 130 by Ctrl-C, 141 where nobody reads the output"),
+    ("128+n", "ended by signal n: 130 by Ctrl-C; 141 if nobody reads the output"),
 )
-"""For `--help` and the documentation. `run` exits as its command does, whatever that means."""
+"""The codes and their meanings, for `--help` and docs/cli.md. `run` exits as its command does."""
 
 
 class UsageError(Exception):
-    """Wrong usage or bad input, in one line; nothing was sent."""
+    """Wrong usage or bad input; nothing was sent. The message is one line."""
 
 
 def code_for(error: Exception) -> ExitCode:
     """The exit code for an error that ended a command."""
     if isinstance(error, (UsageError, ConfigurationError)):
         return ExitCode.USAGE
-    if isinstance(error, NoAppIdAvailable):
+    if isinstance(error, NoAppIdInTime):
         return ExitCode.NO_APPID
     if isinstance(error, AuthenticationError):
         return ExitCode.AUTHENTICATION
@@ -64,6 +65,6 @@ def code_for(error: Exception) -> ExitCode:
     if isinstance(error, InvalidRequest):
         return ExitCode.REFUSED
     if isinstance(error, (ValueError, TypeError)) and not isinstance(error, AppIdManagerError):
-        # Arguments are refused so before anything is sent.
+        # So the library refuses wrong arguments, before it sends anything.
         return ExitCode.USAGE
     return ExitCode.FAILURE

@@ -1,6 +1,6 @@
-"""A command in a process group of its own: started without a shell, sent signals, and waited for to the last process.
+"""A command in a process group of its own: start it, send it signals, wait for its last process.
 
-Knows nothing of AppIDs; `running.py` puts a lease around it.
+Runs no shell and knows nothing of AppIDs; `run.py` holds a lease while the group runs.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 
-from .exits import SIGNAL_BASE
+from ..runtime.signals import EXIT_BASE
 from .terminal import Terminal
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 
-_SHORTEST_LOOK = 0.005
-_LONGEST_LOOK = 0.2
+_SHORTEST_PAUSE = 0.005
+_LONGEST_PAUSE = 0.2
 _PR_SET_CHILD_SUBREAPER = 36
-# What Python ignores, and programs expect to find as the system has it.
+# Python ignores these; programs expect the system's default.
 _RESTORED = {signal.SIGPIPE, signal.SIGXFSZ}
 
 
 class CannotStart(Exception):
-    """The command can't be started; `code` is what a shell would exit with."""
+    """The command can't be started; `code` is the exit code that a shell would use."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -37,10 +37,10 @@ class CannotStart(Exception):
 
 
 def find_program(name: str, environment: Mapping[str, str]) -> str:
-    """The path of the program that `name` means, looked for as a shell does.
+    """The path of the program `name`, searched for as a shell does.
 
     Raises:
-        CannotStart: there is none (127), or it may not be executed (126).
+        CannotStart: there is none (127), or it can't be executed (126).
     """
     if os.sep in name:
         candidates = [name]
@@ -57,7 +57,7 @@ def find_program(name: str, environment: Mapping[str, str]) -> str:
 
 
 class ProcessGroup:
-    """A running command and all that it started and that stayed in its group."""
+    """A running command, and every process that it started and that stayed in its group."""
 
     def __init__(self, pid: int, terminal: Terminal | None) -> None:
         self.pid = pid
@@ -74,7 +74,7 @@ class ProcessGroup:
         environment: Mapping[str, str],
         terminal: Terminal | None,
     ) -> ProcessGroup:
-        """Start `command`, and hand the terminal's foreground over if it is ours.
+        """Start `command`, and put it into the terminal's foreground if this process is there.
 
         Raises:
             CannotStart: the system refuses it.
@@ -98,37 +98,37 @@ class ProcessGroup:
         return group
 
     def send(self, number: int) -> None:
-        """Send a signal to all of the group. Takes no lock: signal handlers call it."""
+        """Send a signal to the whole group. Takes no lock: signal handlers call it."""
         if not self._gone:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, number)
 
     def resume(self) -> None:
-        """Have a stopped group go on, in the foreground if that is ours to give."""
+        """Continue a stopped group, in the foreground if this process is there."""
         if self._terminal is not None and self._terminal.is_ours and not self._gone:
             self._terminal.give(self.pid)
         self.send(signal.SIGCONT)
 
     def wait(self) -> int:
-        """Wait for the command's own end, following it when it is stopped; gives its exit code, 128+n for a signal.
+        """Wait until the command itself ends. Returns its exit code, 128+n for signal n.
 
-        SIGCHLD must have a handler.
+        If the terminal stops the command, this process stops too. SIGCHLD must have a handler.
         """
         with Wakeups() as wakeups:
-            while (status := self._look()) is None:
+            while (status := self._status()) is None:
                 wakeups.wait()
         number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
         self._take_terminal_back(number)
-        return SIGNAL_BASE + number if number else os.WEXITSTATUS(status)
+        return EXIT_BASE + number if number else os.WEXITSTATUS(status)
 
-    def _look(self) -> int | None:
-        """Take note of every child that ended or was stopped; gives the command's status once it has ended."""
+    def _status(self) -> int | None:
+        """Handle all children that ended or stopped. Returns the command's status if it ended."""
         while True:
             pid, status = os.waitpid(-1, os.WUNTRACED | os.WNOHANG)
             if not pid:
                 return None
             if pid != self.pid:
-                continue  # an orphan that was left to us
+                continue  # an orphan that this process adopted
             if not os.WIFSTOPPED(status):
                 return status
             self._stopped(os.WSTOPSIG(status))
@@ -139,19 +139,22 @@ class ProcessGroup:
         self._terminal.take_back()
         self.interrupted = ended_by == signal.SIGINT
         if ended_by:
-            self._terminal.restore_modes()  # it had no chance to
+            self._terminal.restore_modes()  # the command could not do it any more
 
-    def wait_for_rest(self, patience: float, still_there: Callable[[], None]) -> None:
-        """Wait until the last process of the group is gone; after `patience` seconds `still_there` is called once."""
-        deadline = time.monotonic() + patience
-        told = False
-        pause = _SHORTEST_LOOK
+    def wait_for_rest(self, report_after: float, report: Callable[[], None]) -> None:
+        """Wait until the last process of the group has ended.
+
+        If that takes longer than `report_after` seconds, `report` is called once.
+        """
+        deadline = time.monotonic() + report_after
+        reported = False
+        pause = _SHORTEST_PAUSE
         while self._any_left():
-            if not told and time.monotonic() >= deadline:
-                told = True
-                still_there()
+            if not reported and time.monotonic() >= deadline:
+                reported = True
+                report()
             time.sleep(pause)
-            pause = min(pause * 1.5, _LONGEST_LOOK)
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
         self._gone = True
 
     def _any_left(self) -> bool:
@@ -163,17 +166,18 @@ class ProcessGroup:
         except ProcessLookupError:
             return False
         except PermissionError:
-            pass  # it has become another user's
+            pass  # it runs as another user now
         return True
 
     def _stopped(self, number: int) -> None:
-        """The command was stopped. What the terminal did to it happens to this process's own job as well."""
+        """The command was stopped. If the terminal did it, stop this process's own job as well."""
         terminal = self._terminal
         if terminal is None or number == signal.SIGSTOP:
-            return  # whoever stopped it makes it go on
+            return  # whoever stopped it continues it
         if number in (signal.SIGTTIN, signal.SIGTTOU):
             if terminal.owner in (os.getpgrp(), self.pid):
-                # It wanted the terminal before it was handed over, or since a shell gave it to us again.
+                # It used the terminal before it was put into the foreground, or after a shell put
+                # this process there again.
                 terminal.give(self.pid)
                 self.send(signal.SIGCONT)
                 return
@@ -184,9 +188,10 @@ class ProcessGroup:
 
 
 class Wakeups:
-    """Waits for any signal that has a handler, and misses none that comes just before the wait begins.
+    """Waits for any signal that has a handler, and misses none that comes just before the wait.
 
-    A system call that blocks would: Python runs handlers between its instructions only. Main thread only.
+    A blocking system call would miss it: Python runs handlers only between its own instructions.
+    Main thread only.
     """
 
     def __enter__(self) -> Wakeups:
@@ -207,7 +212,7 @@ class Wakeups:
         os.close(self._write)
 
     def wait(self) -> None:
-        """Return when a signal came since the last return, or since this was entered; its handler has run then."""
+        """Return once a signal has come since the last return. Its handler has run by then."""
         select.select([self._read], [], [])
         with contextlib.suppress(BlockingIOError):
             while os.read(self._read, 512):
@@ -215,7 +220,7 @@ class Wakeups:
 
 
 def _stop_own_job(number: int) -> None:
-    """Stop this process and what the shell started with it, for the shell to prompt; returns when continued."""
+    """Stop this process's group, so that the shell prompts. Returns when it is continued."""
     handler = signal.signal(number, signal.SIG_DFL)
     try:
         os.killpg(os.getpgrp(), number)
@@ -224,9 +229,10 @@ def _stop_own_job(number: int) -> None:
 
 
 def _adopt_orphans() -> None:
-    """Become the parent of what the command leaves behind: an ended one must be reaped before its group is gone.
+    """Become the parent of the processes that the command leaves behind (Linux only).
 
-    In a container nobody else may do that. Where the system can't (Linux can), its first process does.
+    A group is gone only after all its ended processes were waited for, and in a container nobody
+    else may do that. On other systems the first process does.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):

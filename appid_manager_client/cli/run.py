@@ -1,4 +1,4 @@
-"""`appid-manager run`: a command under a lease, which ends only after the last process that the command started."""
+"""`appid-manager run`: a command under a lease, held until the command's last process has ended."""
 
 from __future__ import annotations
 
@@ -8,47 +8,50 @@ import signal
 import socket
 import sys
 import threading
-from types import FrameType, TracebackType
 
 from ..client import AppIdClient
 from ..lease.held import Lease
 from ..lease.options import MAX_HOLDER
-from .commands import make_client
-from .exits import SIGNAL_BASE
+from ..runtime.signals import EXIT_BASE
+from .connection import open_client
+from .countdown import Countdown
 from .group import CannotStart, ProcessGroup, find_program
-from .output import Countdown, complain
+from .output import write_error
+from .relay import Relay, Signalled
 from .terminal import Terminal
 
 KILL_AFTER = 10.0
 """Seconds between SIGTERM and SIGKILL for a command that lost its AppID (`--on-lost=terminate`)."""
 
-_TELL_AFTER = 1.0
-_FORWARDED = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
+_REPORT_AFTER = 1.0
+"""Seconds after the command's end until `run` says that it waits for what the command started."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Get an AppID, run the command with it, give it back; exit as the command did."""
+    """Acquire an AppID, run the command, give the AppID back. Returns the command's exit code."""
     command = arguments.argv
     with Relay() as relay:
         try:
+            relay.interrupt_wait()
             program = find_program(command[0], os.environ)
-            with Countdown() as countdown, make_client(arguments, countdown) as client:
+            with Countdown() as countdown, open_client(arguments, countdown) as client:
                 running = _Run(client, arguments, program)
                 code = running.under_lease(relay, countdown)
         except CannotStart as error:
-            complain(error)
+            write_error(error)
             return error.code
         except Signalled as signalled:
-            return SIGNAL_BASE + signalled.number
+            return EXIT_BASE + signalled.number
     if running.interrupted:
         _interrupt_own_job()
     return code
 
 
 def _interrupt_own_job() -> None:
-    """End by SIGINT, with all that the shell started with this process: a script ends by Ctrl-C only if it gets one.
+    """End by SIGINT, together with all that the shell started with this process.
 
-    The terminal sent it to its foreground alone, and that was the command's group. All has been given back by now.
+    A script ends by Ctrl-C only if it gets a SIGINT itself. The terminal sent it to the process
+    group in the foreground, and that was the command's. Everything has been given back by now.
     """
     if sys.stdout is not None:
         sys.stdout.flush()
@@ -56,77 +59,8 @@ def _interrupt_own_job() -> None:
     os.killpg(os.getpgrp(), signal.SIGINT)
 
 
-class Signalled(BaseException):
-    """A signal came while there was no command yet: nobody waits for the AppID any more."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
-
-
-class Relay:
-    """The signals that this process gets: they end the wait for an AppID, and later go on to the command's group.
-
-    Handlers run between any two instructions of the main thread, so nothing here takes a lock. Signals that were
-    ignored stay ignored, here and in the command.
-    """
-
-    def __init__(self) -> None:
-        self._before: dict[int, object] = {}
-        self._early: list[int] = []
-        self._waiting = True
-        self._group: ProcessGroup | None = None
-
-    def __enter__(self) -> Relay:
-        # A handler, for its signal to wake who waits for the command; a parent may have had it ignored.
-        self._install(signal.SIGCHLD, lambda number, frame: None)
-        for name in _FORWARDED:
-            if signal.getsignal(getattr(signal, name)) is not signal.SIG_IGN:
-                self._install(getattr(signal, name), self._received)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def hold(self) -> None:
-        """Keep signals from now on, until there is a group that they can go to. A stop and its end go that way, too."""
-        self._waiting = False
-        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_IGN:
-            self._install(signal.SIGTSTP, self._received)
-        self._install(signal.SIGCONT, self._continued)
-
-    def forward_to(self, group: ProcessGroup) -> None:
-        """Send what was kept, and all that comes, to `group`."""
-        self._group = group
-        while self._early:
-            group.send(self._early.pop(0))
-
-    def _install(self, number: int, handler: object) -> None:
-        previous = signal.signal(number, handler)  # type: ignore[arg-type]
-        self._before.setdefault(number, signal.SIG_DFL if previous is None else previous)
-
-    def _received(self, number: int, frame: FrameType | None) -> None:
-        if self._group is not None:
-            self._group.send(number)
-        elif self._waiting:
-            self._waiting = False  # the second one doesn't disturb the giving up
-            raise Signalled(number)
-        else:
-            self._early.append(number)
-
-    def _continued(self, number: int, frame: FrameType | None) -> None:
-        if self._group is not None:
-            self._group.resume()
-
-
 class _Run:
-    """One run: the lease, the command, and what one of them means for the other."""
+    """One run: the lease and the command, and what each of them does when the other ends."""
 
     def __init__(self, client: AppIdClient, arguments: argparse.Namespace, program: str) -> None:
         self._client = client
@@ -143,15 +77,15 @@ class _Run:
         return self._group is not None and self._group.interrupted
 
     def under_lease(self, relay: Relay, countdown: Countdown) -> int:
-        """Do it; gives the exit code."""
+        """Acquire the AppID and run the command. Returns the command's exit code."""
         arguments = self._arguments
         lease = self._client.lease(
             arguments.product,
-            timeout=arguments.patience,
+            timeout=arguments.wait_timeout,
             min_remaining=arguments.min_remaining,
             ttl=arguments.ttl,
             holder=arguments.holder or default_holder(self._name),
-            on_lost=self._lost,
+            on_lost=self._on_lost,
         )
         with lease:
             countdown.stop()
@@ -177,40 +111,41 @@ class _Run:
         self._group = group
         relay.forward_to(group)
         if lease.lost:
-            self._act_on_loss(group)  # it was lost before there was a group to act on
+            self._terminate_if_asked(group)  # it was lost before there was a group
         code = group.wait()
 
-        def still_there() -> None:
-            complain(
+        def report_the_rest() -> None:
+            write_error(
                 f"{self._name} has ended, but processes that it started have not; "
                 f"{lease.appid} is given back when they have"
             )
 
-        group.wait_for_rest(_TELL_AFTER, still_there)
+        group.wait_for_rest(_REPORT_AFTER, report_the_rest)
         return code
 
-    def _lost(self, lease: Lease) -> None:
-        """Called on another thread: the AppID isn't ours any more."""
-        doing = (
+    def _on_lost(self, lease: Lease) -> None:
+        """Called on another thread when the AppID was lost."""
+        action = (
             f"terminating {self._name}"
             if self._arguments.on_lost == "terminate"
-            else f"{self._name} goes on and may share it with others (--on-lost=terminate would end it)"
+            else f"{self._name} goes on and may share it with others "
+            "(--on-lost=terminate would end it)"
         )
-        complain(f"warning: {lease.appid} of {lease.product_name} was lost; {doing}")
+        write_error(f"warning: {lease.appid} of {lease.product_name} was lost; {action}")
         if self._group is not None:
-            self._act_on_loss(self._group)
+            self._terminate_if_asked(self._group)
 
-    def _act_on_loss(self, group: ProcessGroup) -> None:
+    def _terminate_if_asked(self, group: ProcessGroup) -> None:
         if self._arguments.on_lost != "terminate" or self._killer is not None:
             return
         self._killer = threading.Timer(KILL_AFTER, group.send, (signal.SIGKILL,))
         self._killer.daemon = True
         self._killer.start()
         group.send(signal.SIGTERM)
-        group.send(signal.SIGCONT)  # one that is stopped could not end
+        group.send(signal.SIGCONT)  # a stopped process could not end
 
 
 def default_holder(name: str) -> str:
-    """Host, process and command, for people who read the status. Arguments are left out: they may hold secrets."""
+    """Host, process id and command name. Arguments are left out: they may hold secrets."""
     holder = f"{socket.gethostname()} {os.getpid()} {name}"
     return holder.encode("utf-8", "replace").decode()[:MAX_HOLDER]

@@ -1,4 +1,4 @@
-"""The controlling terminal: whose foreground it is, handing it over to a process group, and taking it back."""
+"""The controlling terminal: which process group is in its foreground, and changing that."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Terminal:
-    """The terminal that controls this process. Only what stands in its foreground may read from it."""
+    """The terminal that controls this process. Only the foreground group may read from it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -18,19 +18,19 @@ class Terminal:
 
     @classmethod
     def open(cls) -> Terminal | None:
-        """The controlling terminal, or `None` where there is none (a service, a cron job, a container)."""
+        """The controlling terminal; `None` without one (a service, a cron job, a container)."""
         try:
             return cls(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
         except OSError:
             return None
 
     def close(self) -> None:
-        """Let go of it; changes nothing about its foreground."""
+        """Close the descriptor. The foreground stays as it is."""
         os.close(self._descriptor)
 
     @property
     def owner(self) -> int | None:
-        """The process group in its foreground; `None` where the terminal is gone."""
+        """The process group in the foreground; `None` if the terminal is gone."""
         try:
             return os.tcgetpgrp(self._descriptor)
         except OSError:
@@ -38,23 +38,24 @@ class Terminal:
 
     @property
     def is_ours(self) -> bool:
-        """Whether this process's own group is in its foreground."""
+        """Whether this process's own group is in the foreground."""
         return self.owner == os.getpgrp()
 
     def keep_modes(self) -> None:
-        """Remember its modes (echo, line editing, ...)."""
+        """Remember the terminal's modes (echo, line editing and others)."""
         with contextlib.suppress(termios.error):
             self._modes = termios.tcgetattr(self._descriptor)
 
     def restore_modes(self) -> None:
-        """Set the modes that were remembered; to be called from its foreground."""
+        """Set the remembered modes. Call it only from the foreground."""
         if self._modes is not None:
             with contextlib.suppress(termios.error):
                 termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._modes)
 
     def give(self, group: int) -> None:
-        """Put `group` into the foreground, if it and the terminal are still there."""
-        # Without this, the kernel stops a process that does it from the background, as it is when it takes it back.
+        """Put `group` into the foreground, if both the group and the terminal still exist."""
+        # The kernel sends SIGTTOU to a process that does this from the background, where this
+        # process is when it takes the terminal back. Unblocked, that signal would stop it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTTOU})
         try:
             with contextlib.suppress(OSError):

@@ -3,48 +3,45 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
+from appid_manager_client.cli.arguments import command_line
 from appid_manager_client.cli.exits import MEANINGS
-from appid_manager_client.cli.parser import Parser, build_parser
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 BEGIN = "<!-- The rest is written by: python -m tests.cli.reference -->\n"
+WIDTH = 100
 
 
 def reference() -> str:
     """The commands, their arguments and the exit codes, as Markdown."""
-    parser = build_parser()
-    parts = ["## Global options\n", _arguments(parser), "## Commands\n"]
-    for name, command in commands(parser).items():
-        parts += [f"### {name}\n", f"    {_usage(command)}\n", f"{command.description}\n"]
-        parts += [f"{command.epilog}\n"] if command.epilog else []
-        parts += [_arguments(command)]
-    parts += ["## Exit codes\n", _table(("code", "meaning"), [[f"`{c}`", m] for c, m in MEANINGS])]
-    return "\n".join(part for part in parts if part)
+    line = command_line()
+    parts = ["## Global options", _arguments(line), "## Commands"]
+    for name, command in line.commands.items():
+        texts = [_fill(text) for text in (command.description, command.epilog) if text]
+        parts += [f"### {name}", f"    {_usage(command)}", *texts, _arguments(command)]
+    parts += ["## Exit codes", _list(MEANINGS)]
+    return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def commands(parser: Parser) -> dict[str, Parser]:
-    (found,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    return dict(found.choices)
+def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    # argparse shows them nowhere else.
+    return [action for action in parser._actions if action.dest not in ("help", "command")]
 
 
-def _usage(command: Parser) -> str:
+def _usage(command: argparse.ArgumentParser) -> str:
     if command.usage is not None:
         return command.usage
-    actions = [action for action in command._actions if action.dest != "help"]
+    actions = _actions(command)
     optional = " [options]" if any(action.option_strings for action in actions) else ""
     names = [str(action.metavar) for action in actions if not action.option_strings]
     return " ".join([command.prog + optional, *names])
 
 
-def _arguments(parser: Parser) -> str:
-    rows = [
-        [f"`{_name(action)}`", action.help or ""]
-        for action in parser._actions
-        if action.dest not in ("help", "command") and (action.option_strings or action.help)
-    ]
-    return _table(("argument", "meaning"), rows) if rows else ""
+def _arguments(parser: argparse.ArgumentParser) -> str:
+    return _list((_name(action), action.help) for action in _actions(parser) if action.help)
 
 
 def _name(action: argparse.Action) -> str:
@@ -57,13 +54,18 @@ def _name(action: argparse.Action) -> str:
     return f"{names} [{value}]" if action.nargs == "?" else f"{names} {value}"
 
 
-def _table(headings: tuple[str, str], rows: list[list[str]]) -> str:
-    lines = [
-        list(headings),
-        ["---", "---"],
-        *([c.replace("|", "\\|") for c in row] for row in rows),
-    ]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+def _list(entries: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(_fill(f"- `{name}`: {meaning}", "  ") for name, meaning in entries)
+
+
+def _fill(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        " ".join(text.split()),
+        WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def page() -> str:

@@ -1,61 +1,56 @@
-"""`appid-manager reap`: what a killed `run` held on this host is given back, on a service that can't end leases."""
+"""`appid-manager reap`: gives back what a killed `run` of this host held, here at a field service."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Cli
+from tests.cli.command import Cli, Ran, Spawn
 from tests.support.field import FIELD_TOKEN, FieldService
 
 
-def _killed_run(
-    spawn: Callable[..., subprocess.Popen[str]], service: FieldService, journal: Path
-) -> None:
+@pytest.fixture
+def service_of_killed_run(spawn: Spawn, tmp_path: Path) -> Iterator[FieldService]:
+    """A service where a killed process holds `a1`, which the journal in `tmp_path` names."""
     environment = {
         **os.environ,
         "APPID_MANAGER_TOKEN": FIELD_TOKEN,
-        "APPID_MANAGER_JOURNAL": str(journal),
+        "APPID_MANAGER_JOURNAL": str(tmp_path),
     }
     command = ("sh", "-c", "echo $$; exec sleep 60")
-    options = ("--url", service.url, "run", "p", "--holder", "nightly", "--", *command)
-    ran = spawn(*options, env=environment)
-    assert ran.stdout is not None
-    left_behind = int(ran.stdout.readline())
-    ran.kill()
-    ran.wait()
-    os.kill(left_behind, signal.SIGKILL)
+    with FieldService() as service:
+        service.init("p", {"a1": 1})
+        options = ("--url", service.url, "run", "p", "--holder", "nightly")
+        ran = spawn(*options, "--", *command, env=environment)
+        left_behind = int(ran.line())
+        ran.kill()
+        os.kill(left_behind, signal.SIGKILL)
+        assert service.in_use() == ["a1"]
+        yield service
 
 
 def test_what_a_killed_run_held_is_given_back(
-    spawn: Callable[..., subprocess.Popen[str]], cli: Cli, tmp_path: Path
+    cli: Cli, service_of_killed_run: FieldService, tmp_path: Path
 ) -> None:
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        _killed_run(spawn, service, tmp_path)
-        assert service.in_use() == ["a1"]
-        ran = cli("reap", "--journal", str(tmp_path), url=service.url, token=FIELD_TOKEN)
-        assert (ran.code, ran.out, ran.err) == (0, "gave back a1 of p (held by nightly)\n", "")
-        assert service.in_use() == []
+    service = service_of_killed_run
+    ran = cli("reap", "--journal", str(tmp_path), url=service.url, token=FIELD_TOKEN)
+    assert ran == Ran(0, "gave back a1 of p (held by nightly)\n", "")
+    assert service.in_use() == []
 
 
 def test_as_json_it_is_a_list(
-    spawn: Callable[..., subprocess.Popen[str]],
     cli: Cli,
+    service_of_killed_run: FieldService,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("APPID_MANAGER_JOURNAL", str(tmp_path))
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        _killed_run(spawn, service, tmp_path)
-        ran = cli("--json", "reap", url=service.url, token=FIELD_TOKEN)
+    ran = cli("--json", "reap", url=service_of_killed_run.url, token=FIELD_TOKEN)
     assert json.loads(ran.out) == [
         {"appid": "a1", "productName": "p", "holder": "nightly", "released": True}
     ]

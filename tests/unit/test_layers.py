@@ -38,7 +38,10 @@ ORDER = {
     "server.http": (
         "answers authentication requests endpoints h11_protocol httptools_protocol app"
     ),
-    "cli": "exits output terminal appids_file parser commands group run demo __init__ __main__",
+    "cli": (
+        "exits output errors parser arguments countdown connection appids_file commands status"
+        " serve terminal group relay run demo program __main__"
+    ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq pytest _pytest_entry",
 }
 """The modules and packages of each package, from the bottom up.

@@ -1,0 +1,58 @@
+"""`appid-manager serve`: the service in this process, until a signal stops it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+
+from ..config import TOKEN_VARIABLE
+from ..errors import ConfigurationError
+from ..server.settings import ServiceSettings
+from .exits import ExitCode, UsageError
+from .output import write_json, write_line
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the service until SIGTERM, SIGHUP or Ctrl-C."""
+    from ..server import serve as run_service
+
+    settings = _settings(arguments)
+
+    def announce(url: str) -> None:
+        if arguments.json:
+            write_json({"url": url})
+        else:
+            access = "no token" if settings.auth_token is None else "token required"
+            write_line(
+                f"serving AppIDs at {url} ({access}, {settings.database_file}); Ctrl-C stops it"
+            )
+
+    _stop_on_hangup()
+    run_service(settings, announce)
+    return ExitCode.OK
+
+
+def _settings(arguments: argparse.Namespace) -> ServiceSettings:
+    token = os.environ.get(TOKEN_VARIABLE) if arguments.token is None else arguments.token
+    try:
+        return ServiceSettings(
+            host=arguments.host,
+            port=arguments.port,
+            database=arguments.database,
+            auth_token=token or None,
+            timezone=arguments.timezone,
+            hour_seconds=arguments.hour_seconds,
+            insecure=arguments.insecure,
+        )
+    except ConfigurationError as error:
+        if error.setting == "auth_token":  # here it has two names
+            raise UsageError(f"--token or {TOKEN_VARIABLE} {error.problem}") from None
+        raise
+
+
+def _stop_on_hangup() -> None:
+    """Have SIGHUP, from a terminal that is closed, stop the service as SIGTERM does."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+        signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))

@@ -1,0 +1,65 @@
+"""`appid-manager serve`: where it listens, what stops it, and settings that it refuses."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from appid_manager_client import AppIdClient
+from tests.cli.command import Cli, Spawn
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_it_says_where_it_listens_and_a_signal_stops_it(
+    spawn: Spawn, tmp_path: Path, name: str
+) -> None:
+    environment = {**os.environ, "APPID_MANAGER_TOKEN": "t0p-secret"}
+    file = tmp_path / "appids.db"
+    database = "sqlite:///" + os.path.relpath(file)
+    serving = spawn("serve", "--port", "0", "--database", database, env=environment)
+    line = serving.line()
+    url = re.search(r"http://127\.0\.0\.1:\d+", line)
+    assert url is not None and f"(token required, {file})" in line
+    with AppIdClient(url.group(), auth_token="t0p-secret") as client:
+        assert client.init_product("p", {"a1": "v1"})
+    serving.send(getattr(signal, name))
+    ended = serving.end()
+    assert ended.code == 0
+    assert "t0p-secret" not in line + ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--token", "a b", "serve"], r"--token or APPID_MANAGER_TOKEN must be "),
+        (["serve", "--hour-seconds", "0"], r"--hour-seconds must be "),
+        (["serve", "--timezone", "Mars/Base"], r"--timezone must be "),
+        (["serve", "--host", "0.0.0.0"], r"--token or APPID_MANAGER_TOKEN is required.*--insecure"),
+    ],
+)
+def test_an_unusable_setting_is_named_as_its_option(
+    cli: Cli, arguments: list[str], message: str
+) -> None:
+    refused = cli(*arguments, "--port", "0", token=None)
+    assert (refused.code, refused.out) == (2, "")
+    assert re.match(rf"appid-manager: {message}", refused.err)
+    assert refused.err.count("\n") == 1
+    assert "a b" not in refused.err
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_missing_extra_is_one_line_that_names_what_to_install(spawn: Spawn, command: str) -> None:
+    program = (
+        "import sys; sys.modules.update(dict.fromkeys("
+        "['uvicorn', 'starlette', 'pydantic', 'sqlalchemy', 'uvloop', 'httptools'])); "
+        "from appid_manager_client.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    ran = spawn(command, program=(sys.executable, "-c", program)).end()
+    assert (ran.code, ran.out) == (2, "")
+    assert 'pip install "appid-manager-client[server]"' in ran.err
+    assert ran.err.count("\n") == 1
