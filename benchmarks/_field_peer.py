@@ -1,5 +1,7 @@
-"""A service that works as those in the field do, to measure against: Flask's own server, HTTP/1.0, a thread for each
-request, dicts under one lock, everything in memory, every AppID looked at on each call. Only what the benchmark calls.
+"""A service that works as the field services do, to measure against.
+
+Flask's own server, HTTP/1.0, a thread for each request, dicts under one lock, everything in
+memory, a scan of every AppID at each call. It has only the calls that the benchmark makes.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ _lock = threading.Lock()
 _appids: dict[str, dict[str, Any]] = {}
 
 
-def _hour(moment_ms: int) -> int:
-    return moment_ms - moment_ms % 3_600_000
+def _hour(time_ms: int) -> int:
+    return time_ms - time_ms % 3_600_000
 
 
 @app.post("/api/appid/init")

@@ -1,4 +1,4 @@
-"""Our service as it runs in production, in a process of its own: `python -m benchmarks._our_peer PORT DATABASE`."""
+"""Our service as it runs in production: `python -m benchmarks._our_peer PORT DATABASE`."""
 
 from __future__ import annotations
 

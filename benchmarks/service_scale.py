@@ -1,4 +1,7 @@
-"""What an acquire costs with 100,000 AppIDs, against 1,000: the store alone, one acquire to a commit, and sixteen."""
+"""The cost of an acquire with 100,000 AppIDs, to that with 1,000.
+
+The store alone is measured, with one acquire to a commit and with sixteen.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def main() -> None:
 
 
 def _open(path: str, count: int) -> Store:
-    # A frozen clock: the hour doesn't turn while this is measured.
+    # A frozen clock: the hour doesn't end while this is measured.
     now = int(time.time() * 1000)
     store = Store(f"sqlite:///{path}", make_hours("UTC"), lambda: now)
     store.execute([Init("bench", {f"appid-{number:06d}": number for number in range(count)})])
@@ -45,7 +48,7 @@ def _compare(stores: list[Store], batch: int) -> None:
 
 
 def _time(store: Store, batch: int) -> float:
-    """Microseconds for one acquire. Forced, so that what earlier rounds used up counts as well."""
+    """Microseconds for one acquire. Forced, so that AppIDs of earlier rounds are granted too."""
     begun = time.perf_counter()
     granted: list[str] = []
     for _ in range(_ACQUIRES // batch):

@@ -1,7 +1,8 @@
-"""Acquires a second with 16 connections: our service, durable, against one that works as the field's, in memory.
+"""Acquires a second with 16 connections: our service, to one that works as the field services do.
 
-Each answer of ours is on disk (`synchronous=FULL`) before it is sent. Each round hands out every one of 2,000 AppIDs,
-so the scans of the field's stay short: with more AppIDs the ratio grows.
+Each answer of ours is on disk (`synchronous=FULL`) before it is sent; the other keeps everything
+in memory. Each round grants all of 2,000 AppIDs, so the scans of the other stay short: with more
+AppIDs the ratio grows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def main() -> None:
     ):
         # The first round warms up; then they take turns, so that a busy machine slows both.
         rounds = [(_round(field), _round(ours)) for _ in range(1 + _ROUNDS)][1:]
-    # The best of each: whatever else the machine does can only slow a round.
+    # The best of each: other load on the machine can only slow a round.
     field_best = max((load for load, _ in rounds), key=lambda load: load.rate)
     our_best = max((load for _, load in rounds), key=lambda load: load.rate)
     print(f"  field's way: {field_best.rate:,.0f} acquires a second, the best of {_ROUNDS} rounds")

@@ -6,6 +6,7 @@ Times are in milliseconds since the Unix epoch on the service's clock.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -63,7 +64,7 @@ class Init:
     """
 
     product: str
-    appids: dict[str, str | int]
+    appids: Mapping[str, str | int]
     keep_state: bool = False
 
 

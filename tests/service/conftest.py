@@ -1,4 +1,4 @@
-"""What the tests of the service share: a running one, and a caller that speaks plain HTTP, not the SDK."""
+"""What the tests of the service share: a running one, and a caller over plain HTTP, not the SDK."""
 
 from __future__ import annotations
 
@@ -48,12 +48,9 @@ class Api:
         return body
 
     def entry(self, product: str, appid: str) -> dict[str, Any]:
+        found: dict[str, Any]
         (found,) = [e for e in self.status(product)["appids"] if e["appid"] == appid]
         return found
-
-
-def request_id() -> str:
-    return str(uuid.uuid4())
 
 
 @pytest.fixture
@@ -71,5 +68,5 @@ def api(service: LocalService) -> Iterator[Api]:
 
 
 @pytest.fixture
-def new_id() -> Any:
-    return request_id
+def request_id() -> str:
+    return str(uuid.uuid4())

@@ -13,7 +13,9 @@ from pathlib import Path
 _PROGRAM = """
 import sys
 from appid_manager_client.server import ServiceSettings, serve
-settings = ServiceSettings(port=int(sys.argv[1]), database=sys.argv[2], auth_token=sys.argv[3] or None)
+settings = ServiceSettings(
+    port=int(sys.argv[1]), database=sys.argv[2], auth_token=sys.argv[3] or None
+)
 serve(settings, on_ready=lambda url: print(url, flush=True))
 print("ended", flush=True)
 """
@@ -31,10 +33,9 @@ class ServiceProcess:
             text=True,
         )
         lines: queue.Queue[str] = queue.Queue()
-        assert self.process.stdout is not None
-        threading.Thread(
-            target=lambda: lines.put(self.process.stdout.readline()), daemon=True
-        ).start()
+        out = self.process.stdout
+        assert out is not None
+        threading.Thread(target=lambda: lines.put(out.readline()), daemon=True).start()
         try:
             self.url = lines.get(timeout=START_WITHIN).strip()
             assert self.url, f"the service did not start: {self.process.communicate()[1]}"

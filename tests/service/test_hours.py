@@ -25,7 +25,7 @@ def ms(text: str) -> int:
 
 
 @pytest.mark.parametrize(
-    ("zone", "moment", "start", "end"),
+    ("zone", "time", "start", "end"),
     [
         ("UTC", "2026-03-01T12:34:56", "2026-03-01T12:00", "2026-03-01T13:00"),
         ("Asia/Kolkata", "2026-03-01T12:34:56", "2026-03-01T12:30", "2026-03-01T13:30"),
@@ -34,22 +34,22 @@ def ms(text: str) -> int:
         ("Europe/Berlin", "2026-03-29T01:10:00", "2026-03-29T01:00", "2026-03-29T02:00"),
         ("Europe/Berlin", "2026-10-25T00:59:59", "2026-10-25T00:00", "2026-10-25T01:00"),
         ("Europe/Berlin", "2026-10-25T01:00:00", "2026-10-25T01:00", "2026-10-25T02:00"),
-        # Forward by half an hour: local 2:00 becomes 2:30, so the hour of two o'clock has thirty minutes.
+        # Forward by half an hour: local 2:00 becomes 2:30; the hour of two o'clock is half as long.
         ("Australia/Lord_Howe", "2026-10-03T15:29:59", "2026-10-03T14:30", "2026-10-03T15:30"),
         ("Australia/Lord_Howe", "2026-10-03T15:30:00", "2026-10-03T15:30", "2026-10-03T16:00"),
         ("Australia/Lord_Howe", "2026-10-03T16:00:00", "2026-10-03T16:00", "2026-10-03T17:00"),
-        # Back by half an hour: local 2:00 becomes 1:30, and the hour of one o'clock has ninety minutes.
+        # Back by half an hour: local 2:00 becomes 1:30; the hour of one o'clock has 90 minutes.
         ("Australia/Lord_Howe", "2026-04-04T14:30:00", "2026-04-04T14:00", "2026-04-04T15:30"),
         ("Australia/Lord_Howe", "2026-04-04T15:10:00", "2026-04-04T14:00", "2026-04-04T15:30"),
         ("Australia/Lord_Howe", "2026-04-04T15:30:00", "2026-04-04T15:30", "2026-04-04T16:30"),
     ],
 )
-def test_hours_turn_where_local_clocks_do(zone, moment, start, end):
-    assert make_hours(zone).at(ms(moment)) == (ms(start), ms(end))
+def test_hours_turn_where_local_clocks_do(zone, time, start, end):
+    assert make_hours(zone).at(ms(time)) == (ms(start), ms(end))
 
 
 CHANGES = ["2026-03-29T01:00", "2026-10-25T01:00", "2026-04-04T15:00", "2026-10-03T15:30"]
-moments = st.one_of(
+times = st.one_of(
     st.integers(ms("1990-01-01T00:00"), ms("2037-01-01T00:00")),
     st.builds(
         int.__add__,
@@ -59,18 +59,18 @@ moments = st.one_of(
 )
 
 
-@given(zone=st.sampled_from(ZONES), moment=moments, step=st.integers(-7_200_000, 7_200_000))
-def test_every_moment_has_one_hour_and_hours_don_t_overlap(zone, moment, step):
+@given(zone=st.sampled_from(ZONES), time_ms=times, step=st.integers(-7_200_000, 7_200_000))
+def test_every_time_has_one_hour_and_hours_don_t_overlap(zone, time_ms, step):
     hours = make_hours(zone)
-    hour = hours.at(moment)
-    assert hour.start <= moment < hour.end
+    hour = hours.at(time_ms)
+    assert hour.start <= time_ms < hour.end
     assert 0 < hour.end - hour.start <= 5_400_000
     assert make_hours(zone).at(hour.start) == hour
     assert make_hours(zone).at(hour.end - 1) == hour
     assert make_hours(zone).at(hour.end).start == hour.end
     assert make_hours(zone).at(hour.start - 1).end == hour.start
-    # What it remembers doesn't change what it answers.
-    assert hours.at(moment + step) == make_hours(zone).at(moment + step)
+    # The cached hour doesn't change the answer.
+    assert hours.at(time_ms + step) == make_hours(zone).at(time_ms + step)
 
 
 def test_short_hours_count_from_the_epoch():

@@ -1,9 +1,9 @@
 """`LocalService`, as users' tests use it."""
 
 import socket
+import tempfile
 import threading
 import time
-from pathlib import Path
 
 import pytest
 import requests
@@ -101,12 +101,13 @@ def test_a_database_of_ones_own_is_kept(tmp_path):
     assert path.exists()
 
 
-def test_after_close_nothing_is_left():
+def test_after_close_nothing_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = set(threading.enumerate())
     service = LocalService()
     with service:
-        directory = service._directory.name
-    assert not Path(directory).exists()
+        assert list(tmp_path.glob("*/appids.db"))
+    assert not list(tmp_path.iterdir())
     of_the_service = ("appid-local-service", "appid-service")
     left = set(threading.enumerate()) - before
     assert not any(thread.name.startswith(of_the_service) for thread in left)

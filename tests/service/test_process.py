@@ -22,7 +22,7 @@ WITHIN = 60.0
 
 @dataclass
 class Notes:
-    """What one caller was told: the starts of its grants, which it gave back, and what it never heard about."""
+    """What one caller heard: its grants with their starts, its releases, and what got no answer."""
 
     granted: dict[str, int] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)

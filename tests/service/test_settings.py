@@ -1,4 +1,4 @@
-"""Settings that can't be used, and the clock's leaps."""
+"""Settings that can't be used, and what else keeps the service from starting."""
 
 import os
 
@@ -6,7 +6,6 @@ import pytest
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server import ServiceSettings, serve
-from appid_manager_client.server.clock import SystemClock
 
 
 @pytest.mark.parametrize(
@@ -60,16 +59,12 @@ def test_the_token_is_not_shown():
     assert "s3cret" not in repr(ServiceSettings(auth_token="s3cret"))
 
 
-def test_a_database_that_can_t_be_opened_is_one_line(tmp_path):
-    with pytest.raises(ConfigurationError, match="^database .*can't be opened") as caught:
-        serve(ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/no/such/dir/appids.db"))
-    assert "\n" not in str(caught.value)
-
-
 def test_a_directory_that_is_missing_is_told_from_one_that_can_t_be_written(tmp_path, monkeypatch):
-    missing = ServiceSettings(port=0, database=f"sqlite:///{tmp_path}/no/appids.db")
-    with pytest.raises(ConfigurationError, match=f"there is no directory {tmp_path}/no$"):
-        serve(missing)
+    url = f"sqlite:///{tmp_path}/no/appids.db"
+    with pytest.raises(ConfigurationError) as caught:
+        serve(ServiceSettings(port=0, database=url))
+    assert caught.value.setting == "database"
+    assert caught.value.problem == f"{url} can't be opened: there is no directory {tmp_path}/no"
     (tmp_path / "appids.db").mkdir()  # what can't be opened by anybody, root included
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(ConfigurationError, match=f"the directory {tmp_path} can't be written"):
@@ -92,34 +87,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
 
 def test_an_address_that_is_not_ours_is_named(tmp_path):
     database = f"sqlite:///{tmp_path}/appids.db"
-    with pytest.raises(ConfigurationError, match="^host 'nobody.invalid' is not a usable address"):
+    with pytest.raises(ConfigurationError) as caught:
         serve(ServiceSettings(host="nobody.invalid", database=database, insecure=True))
-
-
-class Clocks:
-    def __init__(self) -> None:
-        self.wall, self.monotonic = 1_000.0, 5.0
-
-    def clock(self) -> SystemClock:
-        return SystemClock(lambda: self.wall, lambda: self.monotonic)
-
-
-def test_the_clock_gives_milliseconds():
-    assert Clocks().clock()() == 1_000_000
-
-
-@pytest.mark.parametrize("step", [60.0, -60.0])
-def test_a_clock_that_was_set_is_noticed_once(step):
-    clocks = Clocks()
-    clock = clocks.clock()
-    clocks.wall += step
-    assert clock.jumped()
-    assert not clock.jumped()
-
-
-def test_time_that_passes_is_no_jump():
-    clocks = Clocks()
-    clock = clocks.clock()
-    clocks.wall += 3600.5
-    clocks.monotonic += 3600.0
-    assert not clock.jumped()
+    assert caught.value.setting == "host"
+    assert caught.value.problem.startswith("'nobody.invalid' is not a usable address")

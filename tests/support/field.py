@@ -1,6 +1,7 @@
-"""The legacy service of the field, as a test double: `FieldModel` behind HTTP/1.0, with faults, gates and a log.
+"""A field service as a test double: `FieldModel` behind HTTP/1.0, with faults, gates and a log.
 
-Knows nothing of the extensions, closes the connection after each answer, and ignores fields that it doesn't know.
+It knows nothing of the extensions, closes the connection after each answer, and ignores fields
+that it doesn't know.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ _ROUTES = {
 
 
 class FieldService(FaultyService):
-    """A legacy service on a free loopback port.
+    """A field service on a free loopback port.
 
     with FieldService() as service:
         service.init("stt_billing", {"a1": 1, "a2": 2})
         client = AppIdClient(service.url, auth_token=service.auth_token)
 
     - `offset`: its clock is that many seconds ahead of the real one; `frozen_at`: its clock stands
-      still at that moment instead. Either way `advance` and `set_time` turn it (its Date header too).
+      still at that time instead. `advance` and `set_time` turn either, and its Date header.
     - `auth_token=None` lets everybody in.
     - the others: see `FieldModel`.
     """
@@ -72,7 +73,7 @@ class FieldService(FaultyService):
         self.clock.advance(seconds)
 
     def advance_to_next_hour(self, offset: float = 0.0) -> None:
-        """Turn the clock to the next turn of the hour, or to `offset` seconds after it (before it, where negative)."""
+        """Turn the clock to `offset` seconds after the end of this hour (before it, if negative)."""
         self.clock.set_time(self.hour_end() + offset)
 
     def set_time(self, seconds: float) -> None:
@@ -88,7 +89,7 @@ class FieldService(FaultyService):
         return self.clock.time()
 
     def hour_end(self) -> float:
-        """When the service's hour turns, in seconds since the Unix epoch on its clock."""
+        """When the service's hour ends, in seconds since the Unix epoch on its clock."""
         return self.model.hour_end() / 1000
 
     @property
@@ -134,5 +135,5 @@ class FieldService(FaultyService):
 
 
 def _decoded(call: Call) -> Any:
-    # Decoded again so that what isn't JSON surprises the service, as it does in the field.
+    # Decoded here, so that a body that isn't JSON is an internal error, as it is in the field.
     return json.loads(call.raw.body) if call.raw.body else None

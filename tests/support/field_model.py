@@ -1,6 +1,7 @@
-"""What the legacy service of the field does with its AppIDs: the rules of the wire contract's "Base", and no I/O.
+"""What a field service does with its AppIDs: the rules of the base of the wire contract, no I/O.
 
-Written from that contract alone. Slow on purpose as the field's is: one lock, and a scan of every AppID at each call.
+Written from that contract alone. As slow as the services in the field: one lock, and a scan of
+every AppID at each call.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ WAITING_RETRY_AFTER = 60
 
 
 class Grant(NamedTuple):
-    """One AppID handed out. `hour` is the start of the service's hour; both times are in ms."""
+    """One AppID granted. `hour` is the start of the service's hour; both times are in ms."""
 
     appid: str
     product: str
@@ -28,7 +29,7 @@ class Grant(NamedTuple):
 
 
 class Return(NamedTuple):
-    """One AppID given back: the trap of a release that was never acquired has `starttime` None."""
+    """One AppID released; one that was never acquired (a trap) has `starttime` None."""
 
     appid: str
     product: str
@@ -61,14 +62,14 @@ class _Refused(Exception):
 
 
 class FieldModel:
-    """The legacy rules over one dict. Each call takes a decoded body and returns a status and a JSON body.
+    """The rules over one dict. Each call takes a decoded body; it returns a status and a JSON body.
 
     - `now_ms`: the service's clock.
-    - `zone_offset_minutes`: where its hours turn; 330 (+5:30) turns them at :30 UTC.
-    - `hour_seconds`: shorter hours for tests in real time. No legacy service has this.
+    - `zone_offset_minutes`: where its hours begin; with 330 (+5:30) they begin at :30 UTC.
+    - `hour_seconds`: shorter hours for tests in real time. No field service has this.
     - `accept_text_vids`: don't answer 500 for a `vid` that isn't a number.
-    - `mixed_answer`: what an acquire gets when some AppIDs are in use and all others used up, where the contract
-      leaves both readings open.
+    - `mixed_answer`: what an acquire gets when some AppIDs are in use and all others used up,
+      where the contract allows both answers.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class FieldModel:
 
     @property
     def grants(self) -> list[Grant]:
-        """Every AppID that was ever handed out, in order."""
+        """Every grant so far, in order."""
         with self._lock:
             return list(self._grants)
 
@@ -105,12 +106,12 @@ class FieldModel:
             return list(self._returns)
 
     def in_use(self, product: str | None = None) -> list[str]:
-        """The AppIDs that somebody holds, in the order of `init`."""
+        """The AppIDs that are in use, in the order of `init`."""
         with self._lock:
             return [r.appid for r in self._of(product) if r.in_use]
 
     def hour_start(self, at_ms: int | None = None) -> int:
-        """The start of the hour of that moment (now), in ms."""
+        """The start of the hour of that time (by default now), in ms."""
         local = (self._now_ms() if at_ms is None else at_ms) + self._zone_ms
         return local - local % self._hour_ms - self._zone_ms
 
@@ -118,7 +119,7 @@ class FieldModel:
         return self.hour_start() + self._hour_ms
 
     def forget(self) -> None:
-        """What a restart does to a service that keeps everything in memory. The logs of the test stay."""
+        """Forget all AppIDs, as a restart does. What the test looks at stays."""
         with self._lock:
             self._records.clear()
 
@@ -227,11 +228,11 @@ class FieldModel:
     def _wait(self, mine: list[_Record], now: int) -> Json:
         used = [self._was_used_this_hour(record, now) for record in mine]
         if any(used) and (all(used) or self._mixed_answer == "no_available"):
-            # Truncated, as the field's is: in the last second it says 0.
-            to_the_turn = (self.hour_start(now) + self._hour_ms - now) // 1000
+            # Truncated, as in the field: in the last second it is 0.
+            until_hour_end = (self.hour_start(now) + self._hour_ms - now) // 1000
             return {
                 "error": "no_available",
-                "retry_after": min(to_the_turn, LONGEST_RETRY_AFTER),
+                "retry_after": min(until_hour_end, LONGEST_RETRY_AFTER),
                 "message": "every AppID was used in this hour",
             }
         return {
@@ -273,13 +274,13 @@ class FieldModel:
 
 
 def answer(call: Callable[[], Answer]) -> Answer:
-    """The answer that a call gets when refusals and surprises are turned into theirs."""
+    """The answer to a call; refusals and unexpected errors are answers too."""
     try:
         return call()
     except _Refused as refused:
         return refused.answer
-    except Exception as surprise:  # noqa: B902 - the contract: anything unexpected is a 500
-        return 500, {"error": "internal_error", "message": type(surprise).__name__}
+    except Exception as error:  # noqa: B902 - the contract: anything unexpected is a 500
+        return 500, {"error": "internal_error", "message": type(error).__name__}
 
 
 def _required(body: Json, field: str, code: str) -> Any:

@@ -1,4 +1,4 @@
-"""Our own service for tests that run against both: `LocalService` behind the faults, gates and log of the model."""
+"""Our own service for tests that run against both, with the faults, gates and log of the model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ OUR_TOKEN = "local-token"
 
 
 class OurService(FaultyService):
-    """A `LocalService` (`local`) with the face of a `FieldService`; callers reach it through `url`, and only so."""
+    """A `LocalService` (`local`) with the methods of a `FieldService`.
+
+    Its callers use `url`, where the faults are; `local` itself has another URL.
+    """
 
     is_legacy = False
 

@@ -1,4 +1,4 @@
-"""The extensions of the wire contract: request ids, leases that end by themselves, heartbeats, history."""
+"""The extensions of the wire contract: request ids, leases that expire, heartbeats, history."""
 
 import pytest
 
@@ -43,85 +43,77 @@ def test_an_unknown_product_is_not_found(api):
     assert "typo" in body["message"]
 
 
-def test_the_same_request_gets_the_same_grant(api, new_id):
+def test_the_same_request_gets_the_same_grant(api, request_id):
     api.init("stt", {"a": 1, "b": 2})
-    request = new_id()
-    first = api.acquire("stt", requestId=request, ttl=60)
-    assert api.acquire("stt", requestId=request, ttl=60) == first
+    first = api.acquire("stt", requestId=request_id, ttl=60)
+    assert api.acquire("stt", requestId=request_id, ttl=60) == first
     assert api.status("stt")["available"] == 1
 
 
 def test_the_same_request_gets_the_same_grant_in_a_later_hour_and_after_a_restart(
-    api, service, new_id
+    api, service, request_id
 ):
     api.init("stt", {"a": 1, "b": 2})
-    request = new_id()
-    _, first = api.acquire("stt", requestId=request)
+    _, first = api.acquire("stt", requestId=request_id)
     service.advance(2 * DAY)
     service.restart()
-    _, again = api.acquire("stt", requestId=request)
+    _, again = api.acquire("stt", requestId=request_id)
     assert (again["leaseId"], again["starttime"]) == (first["leaseId"], first["starttime"])
 
 
-def test_a_request_that_waited_may_ask_again(api, service, new_id):
+def test_a_request_that_waited_may_ask_again(api, service, request_id):
     api.init("stt", {"a": 1})
     api.acquire("stt")
-    request = new_id()
-    assert api.acquire("stt", requestId=request)[0] == 202
+    assert api.acquire("stt", requestId=request_id)[0] == 202
     api.release("stt", appid="a")
     service.advance_to_next_hour()
-    assert api.acquire("stt", requestId=request)[0] == 200
+    assert api.acquire("stt", requestId=request_id)[0] == 200
 
 
-def test_a_request_whose_lease_ended_is_refused_for_24_hours(api, service, new_id):
+def test_a_request_whose_lease_ended_is_refused_for_24_hours(api, service, request_id):
     api.init("stt", {"a": 1})
-    request = new_id()
-    api.acquire("stt", requestId=request)
+    api.acquire("stt", requestId=request_id)
     api.release("stt", appid="a")
     service.advance(DAY - 1)
-    code, body = api.acquire("stt", requestId=request)
+    code, body = api.acquire("stt", requestId=request_id)
     assert (code, body["error"]) == (409, "request_ended")
     service.advance(1)
-    assert api.acquire("stt", requestId=request)[0] == 200
+    assert api.acquire("stt", requestId=request_id)[0] == 200
 
 
-def test_the_same_request_for_another_product_is_refused(api, new_id):
+def test_the_same_request_for_another_product_is_refused(api, request_id):
     api.init("stt", {"a": 1})
     api.init("tts", {"b": 1})
-    request = new_id()
-    api.acquire("stt", requestId=request)
-    code, body = api.acquire("tts", requestId=request)
+    api.acquire("stt", requestId=request_id)
+    code, body = api.acquire("tts", requestId=request_id)
     assert (code, body["error"], body["field"]) == (400, "invalid_request", "requestId")
 
 
-def test_giving_up_a_request_releases_what_it_got(api, new_id):
+def test_giving_up_a_request_releases_what_it_got(api, request_id):
     api.init("stt", {"a": 1})
-    request = new_id()
-    api.acquire("stt", requestId=request)
-    code, body = api.release("stt", requestId=request)
+    api.acquire("stt", requestId=request_id)
+    code, body = api.release("stt", requestId=request_id)
     assert (code, body["success"], body["appid"]) == (200, True, "a")
     assert api.entry("stt", "a")["status"] == "used_in_current_hour"
-    assert api.release("stt", requestId=request)[0] == 200
-    assert api.acquire("stt", requestId=request)[1]["error"] == "request_ended"
+    assert api.release("stt", requestId=request_id)[0] == 200
+    assert api.acquire("stt", requestId=request_id)[1]["error"] == "request_ended"
 
 
-def test_a_request_given_up_before_it_got_anything_never_will(api, service, new_id):
+def test_a_request_given_up_before_it_got_anything_never_will(api, service, request_id):
     api.init("stt", {"a": 1})
-    request = new_id()
-    code, body = api.release("stt", requestId=request)
+    code, body = api.release("stt", requestId=request_id)
     assert (code, body["success"], body["appid"]) == (200, True, None)
-    assert api.release("stt", requestId=request)[0] == 200
-    code, body = api.acquire("stt", requestId=request)
+    assert api.release("stt", requestId=request_id)[0] == 200
+    code, body = api.acquire("stt", requestId=request_id)
     assert (code, body["error"]) == (409, "request_abandoned")
     service.advance(DAY)
-    assert api.acquire("stt", requestId=request)[0] == 200
+    assert api.acquire("stt", requestId=request_id)[0] == 200
 
 
-def test_a_request_given_up_under_another_product_is_refused(api, new_id):
+def test_a_request_given_up_under_another_product_is_refused(api, request_id):
     api.init("stt", {"a": 1})
-    request = new_id()
-    api.acquire("stt", requestId=request)
-    code, body = api.release("tts", requestId=request)
+    api.acquire("stt", requestId=request_id)
+    code, body = api.release("tts", requestId=request_id)
     assert (code, body["error"]) == (400, "product_mismatch")
     assert api.entry("stt", "a")["status"] == "in_use"
 
@@ -312,8 +304,8 @@ def test_the_history_can_be_narrowed(api, service):
     assert shown(limit=1) == ["c"]
 
 
-def test_a_request_given_up_is_no_part_of_the_history(api, new_id):
-    api.release("stt", requestId=new_id())
+def test_a_request_given_up_is_no_part_of_the_history(api, request_id):
+    api.release("stt", requestId=request_id)
     assert api.get("/api/appid/history")[1]["leases"] == []
 
 

@@ -1,4 +1,4 @@
-"""What comes over the socket, byte by byte: whatever it is, the answer is JSON of the contract, and nothing changes."""
+"""Bytes over the socket: whatever they are, the answer is JSON of the contract; nothing changes."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ BODY = b'{"productName": "none"}'
 
 @pytest.fixture(scope="module", params=[ServiceHttpToolsProtocol, ServiceH11Protocol])
 def raw(request):
-    """A service on each of the two parsers, whose product `stt` must stay as it is."""
+    """A service on each of the two parsers; its product `stt` must stay as it is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("appid_manager_client.server.run.protocol_class", lambda: request.param)
         with LocalService() as running:
@@ -30,7 +30,7 @@ def raw(request):
 
 
 def exchange(service, *pieces, breaks_off=False):
-    """All that comes back until the service ends the connection, for which `pieces` have to give it a reason."""
+    """All that comes back until the service ends the connection, as `pieces` make it do."""
     with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), 30) as peer:
         try:
             for piece in pieces:

@@ -27,26 +27,16 @@ class Broken:
         raise MemoryError("all of it")
 
 
-def test_what_waits_at_the_same_moment_is_one_batch():
+@pytest.mark.parametrize(("count", "sizes"), [(10, [10]), (600, [256, 256, 88])])
+def test_what_waits_at_the_same_time_is_one_batch_up_to_a_bound(count, sizes):
     async def scenario():
         store = Recorder()
         batcher = Batcher(store)
-        await asyncio.gather(*(batcher.submit(Sweep()) for _ in range(10)))
+        await asyncio.gather(*(batcher.submit(Sweep()) for _ in range(count)))
         await batcher.close()
         return store.batches
 
-    assert [len(batch) for batch in asyncio.run(scenario())] == [10]
-
-
-def test_a_batch_has_a_bound():
-    async def scenario():
-        store = Recorder()
-        batcher = Batcher(store)
-        await asyncio.gather(*(batcher.submit(Sweep()) for _ in range(600)))
-        await batcher.close()
-        return store.batches
-
-    assert [len(batch) for batch in asyncio.run(scenario())] == [256, 256, 88]
+    assert [len(batch) for batch in asyncio.run(scenario())] == sizes
 
 
 def test_one_that_asks_alone_is_served_every_time():

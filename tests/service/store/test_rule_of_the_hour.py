@@ -1,6 +1,7 @@
-"""The rule of the hour, as a model beside the store: whatever is asked in whatever order, and however the clock jumps.
+"""The rule of the hour, as a model beside the store.
 
-No AppID has two holders, and none is handed out, unless forced, in an hour in which it was in use.
+Whatever is asked in whatever order, and however the clock jumps: no AppID has two holders, and
+none is granted, unless forced, in an hour in which it was in use.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
     Acquire,
     Exhausted,
+    Extended,
     Granted,
     Heartbeat,
     Init,
@@ -98,7 +100,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         self.expire()
         before = self.products[product]
         wanted = {f"{product}{n}": before.get(f"{product}{n}", Known()) for n in range(count)}
-        # What is in use stays until it is released; to keep the model small, it is released at once.
+        # An AppID in use stays until it is released. To keep the model small, that is at once.
         for name, known in before.items():
             if name not in wanted and known.held is not None:
                 (outcome,) = self.store.execute([Release(product, name, known.held.lease_id)])
@@ -128,11 +130,11 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
             expires = None if ttl is None else self.now + ttl
             assert (grant.start, grant.expires) == (self.now, expires)
             appids[grant.appid].held = Held(grant.lease_id, self.now, ttl, expires)
-        for nothing in outcomes[len(granted) :]:
-            assert isinstance(nothing, Exhausted)
+        for exhausted in outcomes[len(granted) :]:
+            assert isinstance(exhausted, Exhausted)
             all_held = all(known.held is not None for known in appids.values())
-            assert nothing.reason == ("waiting" if all_held else "no_available")
-            assert nothing.available_at == (self.now if force else self.hour_start + HOUR * 1000)
+            assert exhausted.reason == ("waiting" if all_held else "no_available")
+            assert exhausted.available_at == (self.now if force else self.hour_start + HOUR * 1000)
 
     @rule(product=st.sampled_from("pq"), number=st.integers(0, 4), times=st.integers(1, 2))
     def release(self, product: str, number: int, times: int) -> None:
@@ -159,6 +161,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
     def heartbeat(self) -> None:
         leases = [known.held for known in self.every() if known.held is not None]
         (outcome,) = self.store.execute([Heartbeat([held.lease_id for held in leases], self.now)])
+        assert isinstance(outcome, Extended)
         self.expire()
         alive = {known.held.lease_id: known.held for known in self.every() if known.held}
         for held in alive.values():
@@ -188,7 +191,9 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
     def the_status_is_that_of_the_model(self) -> None:
         self.store.execute([Sweep()])
         self.expire()
-        shown = {entry.appid: entry for entry in self.store.status(StatusQuery()).appids}
+        status = self.store.status(StatusQuery())
+        assert status.appids is not None
+        shown = {entry.appid: entry for entry in status.appids}
         expected = {name: k for appids in self.products.values() for name, k in appids.items()}
         assert set(shown) == set(expected)
         for name, known in expected.items():

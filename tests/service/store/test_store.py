@@ -1,11 +1,12 @@
-"""The store by itself: the clock that is set back, batches, failures, and what is forgotten with time."""
+"""The store by itself: a clock that is set back, batches, failures, and what is forgotten."""
 
+import contextlib
 import sqlite3
 import threading
 import uuid
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Engine, event
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server.hours import ShortHours
@@ -117,9 +118,8 @@ def test_a_heartbeat_that_came_in_time_counts_however_long_it_had_to_wait(world)
 def test_what_waits_together_gets_different_appids_in_order(world):
     world.do(Init("p", {f"a{n}": n for n in range(3)}))
     outcomes = world.do(*[Acquire("p") for _ in range(5)])
-    assert [getattr(outcome, "appid", None) for outcome in outcomes] == ["a0", "a1", "a2"] + [
-        None
-    ] * 2
+    appids = [getattr(outcome, "appid", None) for outcome in outcomes]
+    assert appids == ["a0", "a1", "a2", None, None]
 
 
 def test_one_request_twice_in_a_batch_is_one_grant(world):
@@ -166,22 +166,33 @@ def test_a_failure_leaves_nothing_half_done(world):
 
 def test_a_commit_that_fails_acknowledges_nothing_and_the_next_one_works(world):
     world.do(Init("p", {"a": 1}))
-    fail = [True]
 
     def refuse(_connection):
-        if fail[0]:
-            raise OSError("the disk is full")
+        raise OSError("the disk is full")
 
-    event.listen(world.store._writer, "commit", refuse)
-    assert all(isinstance(o, OSError) for o in world.do(Acquire("p"), Acquire("p")))
-    fail[0] = False
+    event.listen(Engine, "commit", refuse)
+    try:
+        assert all(isinstance(o, OSError) for o in world.do(Acquire("p"), Acquire("p")))
+    finally:
+        event.remove(Engine, "commit", refuse)
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
+@pytest.fixture
+def impatient_connections():
+    def prepare(connection, _record):
+        connection.execute("PRAGMA busy_timeout=10")
+
+    event.listen(Engine, "connect", prepare)
+    yield
+    event.remove(Engine, "connect", prepare)
+
+
+@pytest.mark.usefixtures("impatient_connections")
 def test_a_database_that_stays_locked_fails_the_whole_batch_at_once(world):
     world.do(Init("p", {"a": 1}))
-    world.store._connection.exec_driver_sql("PRAGMA busy_timeout=10")
-    world.store._connection.rollback()
+    world.store.close()
+    world.store = world.open()
     with sqlite3.connect(world.path, isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         outcomes = world.do(*[Acquire("p") for _ in range(100)])
@@ -240,16 +251,11 @@ def test_everything_is_there_after_it_was_closed_and_opened(world):
 
 
 def test_a_database_of_another_version_is_refused(world):
-    world.store.close()
-    with world.store._writer.begin() as connection:
-        connection.execute(text("UPDATE meta SET value = '99'"))
-    world.store._writer.dispose()
-    with pytest.raises(ConfigurationError, match="schema 99"):
+    with contextlib.closing(sqlite3.connect(world.path)) as database, database:
+        database.execute("UPDATE meta SET value = '99'")
+    with pytest.raises(ConfigurationError, match="schema 99") as caught:
         world.open()
-    with world.store._writer.begin() as connection:
-        connection.execute(text("UPDATE meta SET value = '1'"))
-    world.store._writer.dispose()
-    world.store = world.open()
+    assert caught.value.setting == "database"
 
 
 def test_questions_are_answered_while_a_batch_runs(world):

@@ -1,4 +1,4 @@
-"""What tests for both services rely on: the model of the field's and our own look the same through the fixture."""
+"""What tests for both services rely on: the fixture `any_service` shows both in the same way."""
 
 from __future__ import annotations
 
@@ -54,10 +54,15 @@ def test_a_lost_answer_was_granted(any_service: AnyService) -> None:
     assert any_service.calls_of("acquire")[0].body == {"productName": "p"}
 
 
-def test_connections_are_refused_for_a_while(any_service: AnyService) -> None:
+def test_connections_are_refused_for_a_while_and_the_state_is_kept(
+    any_service: AnyService,
+) -> None:
+    any_service.init("p", {"a": 1})
+    post(any_service, "acquire", productName="p")
     with any_service.refusing():
-        with pytest.raises(requests.ConnectionError):
+        with pytest.raises(requests.ConnectionError, match="refused"):
             post(any_service, "acquire", productName="p")
+    assert any_service.in_use() == ["a"]
     assert post(any_service, "acquire")[0] == 400
 
 
