@@ -1,7 +1,7 @@
-"""Handing names on lazily: what a name stands for is imported when it is first used.
+"""Lazy imports for packages: a public name is imported from its module when it is first used.
 
-A package's `__init__` lists where its public names live. Importing one of its modules then loads
-only what that module needs, and the pure modules stay pure to import.
+The `__init__` of a package lists the module of each public name. To import one module of the
+package then loads only what that module needs.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 def lazily(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package.
+    """Return the `__getattr__` and the `__dir__` for a package.
 
     Args:
-        package: the package's `__name__`.
+        package: the `__name__` of the package.
         homes: for each public name, the module below the package that defines it.
     """
     names = vars(sys.modules[package])
@@ -32,7 +32,7 @@ def lazily(
         return value
 
     def list_names() -> list[str]:
-        # Without what the __init__ itself imports.
+        # Not what the __init__ imports for itself.
         return sorted({*homes, *(name for name in names if name.startswith("__"))})
 
     return get_attribute, list_names

@@ -1,6 +1,6 @@
-"""Checks of arguments: each returns or raises, and every message names the argument and the fix.
+"""Checks of the arguments of calls: each message names the argument and says what it must be.
 
-What comes from settings and the environment is checked in `config.py`.
+Settings, which can come from the environment, are checked in `config.py`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def check_seconds(value: object, name: str, *, minimum: float = 0.0) -> float:
 
 
 def check_name(value: object, name: str, *, longest: int | None = None) -> None:
-    """Check text that is sent as the name of something.
+    """Check the text of a name that is sent to the service.
 
     Raises:
         TypeError: it is not text.
@@ -43,7 +43,7 @@ def check_sendable(value: str, name: str) -> None:
     """Check that text can be encoded.
 
     Raises:
-        ValueError: it holds half a character (a lone surrogate), as JSON can.
+        ValueError: it holds a lone surrogate (half of a character), as text from JSON can.
     """
     try:
         value.encode()

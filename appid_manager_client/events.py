@@ -1,7 +1,7 @@
-"""What happens to leases, for people who want metrics: one event type, one hook.
+"""Events of leases, for metrics and logs: one event type and one hook.
 
-A hook is called on the thread where the thing happened, with no lock held. What it raises is logged and has no
-effect on the lease.
+The hook is called on the thread where the event happened, with no lock held. An exception of the
+hook is logged and has no effect on the lease.
 """
 
 from __future__ import annotations
@@ -18,28 +18,35 @@ class EventKind(str, Enum):
     """What happened."""
 
     WAITING = "waiting"
-    """An acquire pauses before its next try. `seconds`: until an AppID can be free, or until the next try where that
-    isn't known; `reason` and `available_at` say more."""
+    """An acquire pauses before its next try. `seconds`: until an AppID can be free, or, where that
+    is not known, until the next try. `reason` and `available_at` say more."""
     ACQUIRED = "acquired"
     """An AppID was granted. `seconds`: how long the holder waited for it."""
     EXHAUSTED = "exhausted"
-    """The wait for an AppID ended without one. `seconds`: how long it took."""
+    """The wait for an AppID ended without one. `seconds`: how long it was."""
     RELEASED = "released"
-    """The service confirmed that an AppID was given back. `seconds`: how long it was held."""
+    """The service confirmed a release. `seconds`: how long the AppID was held."""
     DEFERRED = "deferred"
-    """A release could not be delivered; it is retried in the background."""
+    """A release failed; it is retried in the background."""
     LOST = "lost"
-    """An AppID was no longer ours before it was given back. `seconds`: how long it was held."""
+    """A lease ended before its holder released it. `seconds`: how long the AppID was held."""
     LEFT = "left"
-    """The process ends, or the client was closed, and a release is still owed."""
+    """The process ends, or the client was closed, before a release could be delivered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. `appid` is `None` where none is known, `seconds` where no duration belongs to the kind.
+    """One event.
 
-    The last two belong to `WAITING`: why it waits, and the earliest moment at which an AppID can be free, in seconds
-    since the Unix epoch on the service's clock (`None`: unknown).
+    Attributes:
+        kind: what happened.
+        service: the base URL of the service.
+        product_name: the product.
+        appid: the AppID, or `None` where none is known.
+        seconds: the duration that belongs to the kind of event, or `None` where none does.
+        reason: why a `WAITING` acquire waits; `None` for other kinds.
+        available_at: the earliest time at which an AppID can be free, for `WAITING`, in seconds
+            since the Unix epoch on the service's clock; `None` where it is not known.
     """
 
     kind: EventKind
@@ -52,14 +59,14 @@ class Event:
 
 
 class EventHook(Protocol):
-    """Anything that can be called with an event."""
+    """Something that can be called with an event."""
 
     def __call__(self, event: Event, /) -> object:
-        """Take note of `event`, quickly: the lease waits for it."""
+        """Handle `event` quickly: the lease waits for the hook."""
 
 
 def emit(hook: EventHook | None, event: Event) -> None:
-    """Call `hook`; what it raises goes to the log and no further."""
+    """Call `hook`, and log an exception that it raises."""
     if hook is None:
         return
     try:

@@ -71,13 +71,13 @@ class Sweeper:
         """
         worker = self._worker
         if worker is not None and worker.running and pid != os.getpid():
-            worker.tell(_UNKNOWN_CHILD if pid is None else pid)
+            worker.post(_UNKNOWN_CHILD if pid is None else pid)
 
     def stop(self, timeout: float = 10.0) -> None:
         """End the thread after a last sweep. Waits `timeout` seconds for it at the most."""
         worker, self._worker = self._worker, None
         if worker is not None and worker.running:
-            worker.tell(_LastRound(worker))
+            worker.post(_LastRound(worker))
             worker.join(timeout)
 
     def _round(self, message: Message | None) -> float:

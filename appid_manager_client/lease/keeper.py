@@ -209,7 +209,7 @@ class LeaseKeeper:
     def forget(self, claim: Claim) -> None:
         """Release `claim`: its lease was garbage-collected. Takes no lock: safe in a `__del__`."""
         self._forgotten.put(claim)
-        self._worker.tell(None)
+        self._worker.post(None)
 
     def overdue(self, claim: Claim) -> bool:
         """Whether a whole `ttl` of `claim` passed unconfirmed; if so it is lost from now on."""

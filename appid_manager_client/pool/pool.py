@@ -267,7 +267,7 @@ class LeasePool:
 
     def _take_back_forgotten(self, slot: Slot) -> None:
         # For the figures; the AppID itself goes back by the keeper: a closed pool's thread reads no message any more.
-        self._maintenance.tell(slot)
+        self._maintenance.post(slot)
         self._keeper.forget(slot.claim)
 
     def _deadline(self, lease: PooledLease, now: float) -> float | None:

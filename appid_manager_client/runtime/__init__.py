@@ -1,4 +1,4 @@
-"""What every part runs on: time, threads, signals, and what a fork must make anew.
+"""What every part runs on: time, threads, signals, and what a forked child makes anew.
 
 Knows nothing of services, leases or pools.
 """

@@ -1,8 +1,7 @@
-"""What must be made anew in a forked child, and what must stand still while a process forks.
+"""What objects do when the process forks: make their locks and threads anew in the child.
 
-The only place of the package that hooks into `fork`. Most objects register because another thread
-of the parent may have held their lock. The registry holds them weakly, and asks nothing of those
-that are gone.
+The only module of the package that hooks into `fork`. Most objects register because another thread
+of the parent may have held their lock. The registry holds them weakly.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ class ForkAware(Protocol):
 
 
 class ForkGuard(ForkAware, Protocol):
-    """Something that other threads must not be changing while the process forks."""
+    """Something that other threads must not change while the process forks."""
 
     def before_fork(self) -> None:
-        """Keep changes out until the process has forked. Runs in the thread that forks."""
+        """Block changes until the process has forked. Runs in the thread that forks."""
 
     def after_fork_in_parent(self) -> None:
         """Allow changes again."""

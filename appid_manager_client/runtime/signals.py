@@ -1,6 +1,6 @@
-"""Signals that become exceptions, so that a killed process leaves its blocks and releases its leases.
+"""Signals that become exceptions, so that a process which is told to end releases its leases.
 
-The one place that sets signal handlers which raise. Python runs a handler in the main thread,
+All handlers that raise are set through this module. Python runs a handler in the main thread,
 between any two instructions: no handler here takes a lock.
 """
 

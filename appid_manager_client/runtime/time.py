@@ -1,6 +1,6 @@
-"""Time as this machine has it: one object for clocks, sleeps and jitter, injected everywhere.
+"""The time of this machine: one object for its clocks, sleeps and jitter, injected everywhere.
 
-What time it is at the service is for `wire/clock.py`.
+The service's time is for `wire/clock.py`.
 """
 
 from __future__ import annotations
@@ -12,44 +12,47 @@ import threading
 import time
 
 _SLICE = 2.0
-"""Seconds after which a wait looks up at the latest: the machine may have been suspended, or a signal may have come
-in the moment before the wait began."""
+"""The longest part of a wait, in seconds. After it the wait looks at the clock and the event again.
 
+The machine may have been suspended, and a signal may have come just before the wait began.
+"""
 
-# Not the global generator: a program that seeds it would have all its processes strike in the same instants, and
-# would get other numbers for itself. This one has no state to seed, nor to share with a forked child.
-_chance = random.SystemRandom()
+# Not the global generator: where a program seeds that, all its processes would draw the same
+# jitter, and the program itself would get other numbers. This one has no state: nothing to seed,
+# and nothing to share with a forked child.
+_random = random.SystemRandom()
 
 
 class SystemTime:
-    """The clocks, sleeps and randomness of this machine. Tests put a turned clock in its place.
+    """The clocks, sleeps and randomness of this machine. Tests inject a simulated clock instead.
 
-    `monotonic` also counts the time that the machine was suspended, where the system has such a clock.
+    All times are in seconds. `monotonic` also counts the time for which the machine was suspended,
+    where the system has a clock that does.
     """
 
     if hasattr(time, "CLOCK_BOOTTIME"):
 
         def monotonic(self) -> float:
-            """Seconds since some start; never runs backwards."""
+            """Seconds since an arbitrary start. Never runs backwards."""
             return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     elif sys.platform == "darwin":
 
         def monotonic(self) -> float:
-            """Seconds since some start; never runs backwards."""
-            # Unlike time.monotonic(), which stands still while a Mac sleeps.
+            """Seconds since an arbitrary start. Never runs backwards."""
+            # time.monotonic() stops while a Mac sleeps; this clock does not.
             return time.clock_gettime(time.CLOCK_MONOTONIC)
 
     else:
 
         def monotonic(self) -> float:
-            """Seconds since some start; never runs backwards."""
+            """Seconds since an arbitrary start. Never runs backwards."""
             return time.monotonic()
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Sleep until `event` is set or `seconds` have passed; says whether it is set.
+        """Wait until `event` is set or `seconds` have passed. Returns whether it is set.
 
-        Waits in slices: the system's own timeouts stand still while the machine is suspended.
+        Waits in parts, as the system's own timeouts stop while the machine is suspended.
         """
         deadline = self.monotonic() + seconds
         while not event.is_set():
@@ -60,11 +63,11 @@ class SystemTime:
         return event.is_set()
 
     async def sleep(self, seconds: float) -> None:
-        """The same for coroutines: holds no thread."""
+        """Sleep in a coroutine, which holds no thread."""
         deadline = self.monotonic() + seconds
         while (left := deadline - self.monotonic()) > 0:
             await asyncio.sleep(min(left, _SLICE))
 
     def uniform(self, low: float, high: float) -> float:
-        """A random number between the two, for jitter."""
-        return _chance.uniform(low, high)
+        """A random number between `low` and `high`, for jitter."""
+        return _random.uniform(low, high)

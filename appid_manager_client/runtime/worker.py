@@ -1,7 +1,7 @@
-"""One daemon thread that works in rounds, for whoever has something to do from time to time.
+"""A daemon thread that works in rounds, for objects that have something to do from time to time.
 
-It is started with the first need, started again if it died, and ends with its owner. It owns the
-thread and its messages, and knows nothing of what a round does.
+Owns the thread and its queue of messages: the thread starts when it is first needed, starts again
+if it died, and ends with its owner. What a round does is for the owner.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ logger = logging.getLogger("appid_manager_client")
 MessageT = TypeVar("MessageT")
 
 _SLICE = 20.0
-"""The longest sleep without a look at the clock, in seconds: the machine may have been suspended."""
+"""The longest sleep without a look at the clock, in seconds; the machine may be suspended."""
 
 _LINGER = 2.0
-"""Seconds that a thread without work waits for more before it ends."""
+"""Seconds for which a thread without work waits for more before it ends."""
 
 _PAUSE_AFTER_FAILURE = 1.0
 
@@ -32,21 +32,22 @@ _PAUSE_AFTER_FAILURE = 1.0
 class Worker(Generic[MessageT]):
     """A thread that calls `work(message)` for each message, and whenever a round is due.
 
-    A round returns the seconds until the next one is due, or `None` if nothing is scheduled. What
-    it raises is logged, and there is a next round.
+    A round returns the seconds until the next one is due, or `None` if nothing is scheduled. An
+    exception of a round is logged, and another round follows.
 
     Args:
         name: the thread's name; it says whose it is.
-        work: one round. It gets a message, or `None` where it is due by itself or was woken.
+        work: one round. Its argument is a message, or `None` where the round is due or `wake()`
+            was called.
         system: the clock.
-        idle: whether there is nothing to do; asked under the lock before a thread ends that has
-            nothing scheduled. What there is to do must be known to it before `wake()` is called.
-            `None`: the thread stays until it is stopped.
-        weakly: whether to keep the owner of `work`, a bound method, only by a weak reference; the
-            thread ends after its owner was garbage-collected.
+        idle: returns whether there is nothing to do. A thread that has nothing scheduled calls it,
+            under the lock, and ends if it is idle. So whoever adds work does that first and calls
+            `wake()` afterwards. `None`: the thread stays until it is stopped.
+        weakly: whether to hold the owner of `work`, a bound method, only by a weak reference. The
+            thread then ends after its owner was garbage-collected.
 
     Attributes:
-        running: whether there is a thread, as far as is known. Read without the lock.
+        running: whether there is a thread, as far as is known without taking the lock.
     """
 
     def __init__(
@@ -79,16 +80,19 @@ class Worker(Generic[MessageT]):
         self._start_afresh()
 
     def wake(self) -> None:
-        """Have a round done soon; starts the thread if it isn't there."""
-        # A thread that may end for want of work is only known to live under the lock.
+        """Have a round done soon. Starts the thread if there is none."""
+        # A thread that ends when it is idle may be ending: only start(), under the lock, knows.
         if (self._idle is not None or not self.running) and not self.start():
             return
         if not self._woken:
             self._woken = True
             self._inbox.put(None)
 
-    def tell(self, message: MessageT | None) -> None:
-        """Have a round done for `message` if the thread runs. Takes no lock: safe in a `__del__`."""
+    def post(self, message: MessageT | None) -> None:
+        """Have a round done for `message`, if the thread runs.
+
+        Takes no lock, so that a `__del__` can call it.
+        """
         self._inbox.put(message)
 
     def stop(self) -> None:
@@ -97,25 +101,29 @@ class Worker(Generic[MessageT]):
         self._inbox.put(None)
 
     def join(self, seconds: float) -> None:
-        """Wait until the thread has ended, for so many seconds at the most."""
-        with self._lock:  # not while it is being started
+        """Wait until the thread has ended, at most for `seconds`."""
+        with self._lock:  # not between the making of the thread and its start
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
 
     def start(self) -> bool:
-        """Start the thread if it isn't there; its first round is due at once. Says if it runs."""
+        """Start the thread if there is none. Its first round is due at once.
+
+        Returns:
+            Whether the thread runs.
+        """
         with self._lock:
             if self.running:
                 return True
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            # Before the start: a thread that dies at once takes it back.
+            # Before the start: a thread that dies at once sets it to False again.
             self.running = True
             try:
                 self._thread.start()
             except RuntimeError:
-                # The interpreter shuts down, and its exit handlers do what is left; or the
-                # machine has no thread left, and the next one who wakes it tries again.
+                # The interpreter shuts down: exit handlers do the rest. Or the machine has no
+                # thread left: the next wake() tries again.
                 self.running = False
                 self._thread = None
                 return False
@@ -131,8 +139,8 @@ class Worker(Generic[MessageT]):
                 del work
                 on, message = self._next(inbox, pause)
         except BaseException as error:
-            # SystemExit, for one: Python lets it end a thread without a word.
-            logger.error("the thread %s ends, until it is needed again: %r", self._name, error)
+            # Python does not report a SystemExit that ends a thread.
+            logger.error("the thread %s ended: %r; it starts again when needed", self._name, error)
             raise
         finally:
             with self._lock:
@@ -146,15 +154,16 @@ class Worker(Generic[MessageT]):
         try:
             return work(message)
         except Exception:
-            logger.exception("a round of the thread %s failed; the thread goes on", self._name)
+            logger.exception("a round of the thread %s failed; the thread continues", self._name)
             return _PAUSE_AFTER_FAILURE
 
     def _next(
         self, inbox: queue.SimpleQueue[MessageT | None], pause: float | None
     ) -> tuple[bool, MessageT | None]:
-        """Sleep until there is a message or a round is due. Returns whether to go on, and it.
+        """Sleep until there is a message or a round is due; seconds of a suspended machine count.
 
-        The seconds of a suspended machine count.
+        Returns:
+            Whether to go on, and the message.
         """
         if pause is None and self._idle is None:
             return True, inbox.get()

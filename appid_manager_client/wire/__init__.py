@@ -1,6 +1,6 @@
-"""The wire contract as seen by a client: one call, its answer as data or a typed error, the service's clock.
+"""The wire contract as a client sees it: the calls, answers as data or typed errors, and the clock.
 
-When to try again, and what is owed to the service, is for the packages above.
+When an acquire is tried again, and what is still owed to the service, is for `lease/`.
 """
 
 from __future__ import annotations

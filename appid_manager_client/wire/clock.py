@@ -1,7 +1,7 @@
-"""Time: the machine's own (`SystemTime`, injected everywhere), and the service's as far as it can be known.
+"""The service's clock and hours, as far as its answers tell them.
 
-`ServerClock` never asks anybody: it is told the times that answers carry, and keeps the narrowest bounds
-that they allow. What decides an hour is always the service's clock, never this machine's.
+`ServerClock` sends nothing: `api.py` passes it the times in answers, and it keeps the narrowest
+bounds that follow from them. Hours are always those of the service, never of this machine's clock.
 """
 
 from __future__ import annotations
@@ -12,25 +12,33 @@ import threading
 from ..runtime import forks
 from ..runtime.time import SystemTime
 
-_DRIFT = 100e-6
-_RESOLUTION = 0.001
 HOUR = 3600.0
+"""The length of an hour in seconds, unless a service tells another."""
+
+_DRIFT = 100e-6
+"""By which part of a second two clocks can drift apart in a second."""
+
+_RESOLUTION = 0.001
+"""Times in answers are cut to milliseconds."""
 
 
 class ServerClock:
-    """An estimate of the service's clock and hours, on this machine's monotonic clock.
+    """Bounds of the service's clock, and its hours, in terms of this machine's monotonic clock.
 
-    A time `s` in an answer was read between sending and receiving, so the difference of the two clocks lies
-    between `s - received` and `s - sent`; each answer narrows the bounds, and age widens them by the drift that
-    quartz may have. Answers that contradict the bounds (a clock was set) replace them. Hours are known only
-    from the service: a zone may turn its hours at :00, :15, :30 or :45 of UTC, and may shift in summer.
-    All times of this class are in seconds.
+    The service read a time `s` in an answer between sending and receiving. So its clock is ahead of
+    the monotonic clock by at least `s - received` and at most `s - sent`. Each answer narrows these
+    bounds; with age they widen by the drift that two quartz clocks can have. An answer that
+    contradicts the bounds (somebody set a clock) replaces them.
+
+    Only the service knows its hours: they can turn at :00, :15, :30 or :45 of UTC, and can shift
+    with summer time. All times of this class are in seconds, those of the service since the Unix
+    epoch.
     """
 
     def __init__(self, system: SystemTime) -> None:
         self._system = system
         self._lock = threading.Lock()
-        # Guarded by _lock: all that follows.
+        # Guarded by _lock: all fields below.
         self._low = -math.inf
         self._high = math.inf
         self._as_of = 0.0
@@ -39,22 +47,23 @@ class ServerClock:
         forks.register(self)
 
     def after_fork_in_child(self) -> None:
+        """Make the lock anew."""
         self._lock = threading.Lock()
 
     def observe(self, server_ms: int, sent: float, received: float) -> None:
-        """Take in a time that the service read between the monotonic moments `sent` and `received`."""
+        """Learn a time that the service read between the monotonic times `sent` and `received`."""
         low = server_ms / 1000 - received
-        # Read at `sent` at the earliest, and drifting ever since.
+        # It was read at `sent` at the earliest, and the clocks have drifted since then.
         high = server_ms / 1000 + _RESOLUTION - sent + _DRIFT * (received - sent)
         with self._lock:
-            # Answers of other threads may be newer than this one: then the bounds age backwards.
+            # The bounds can be newer than this answer, where another thread got a later one.
             age = _DRIFT * abs(received - self._as_of)
             narrowed = max(low, self._low - age), min(high, self._high + age)
             self._low, self._high = narrowed if narrowed[0] <= narrowed[1] else (low, high)
             self._as_of = received
 
     def observe_hour(self, end_ms: int, start_ms: int | None = None) -> None:
-        """Take in the end of the service's present hour, and its start where that is known too."""
+        """Learn the end of the service's present hour, and its start if that is known."""
         with self._lock:
             self._anchor = end_ms / 1000
             if start_ms is not None and end_ms > start_ms:
@@ -62,40 +71,40 @@ class ServerClock:
 
     @property
     def known(self) -> bool:
-        """Whether the service's time is known at all."""
+        """Whether any time of the service is known."""
         with self._lock:
             return self._low > -math.inf
 
     @property
     def hour_known(self) -> bool:
-        """Whether the end of the *present* hour was heard from the service, not only extrapolated."""
+        """Whether the service itself told the end of the present hour; not extrapolated."""
         latest = self.latest()
         with self._lock:
             return self._anchor is not None and latest < self._anchor
 
     @property
     def hour_length(self) -> float:
-        """The length of an hour, in seconds: 3600 except where a test or demo made it shorter."""
+        """The length of an hour: 3600 s, except where a test or a demo made it shorter."""
         with self._lock:
             return self._length
 
     def earliest(self, at: float | None = None) -> float:
-        """The lowest that the service's clock can stand at (epoch seconds); -inf if unknown.
+        """The earliest time that the service's clock can show; -inf if unknown.
 
-        `at` is a moment on the monotonic clock, by default now.
+        `at` is a time of the monotonic clock, by default now.
         """
-        moment = self._system.monotonic() if at is None else at
+        at = self._system.monotonic() if at is None else at
         with self._lock:
-            return moment + self._low - _DRIFT * abs(moment - self._as_of)
+            return at + self._low - _DRIFT * abs(at - self._as_of)
 
     def latest(self, at: float | None = None) -> float:
-        """The highest that the service's clock can stand at (epoch seconds); inf if unknown."""
-        moment = self._system.monotonic() if at is None else at
+        """The latest time that the service's clock can show at `at`; inf if unknown."""
+        at = self._system.monotonic() if at is None else at
         with self._lock:
-            return moment + self._high + _DRIFT * abs(moment - self._as_of)
+            return at + self._high + _DRIFT * abs(at - self._as_of)
 
     def now(self) -> float:
-        """The best guess at the service's clock (epoch seconds).
+        """The middle between `earliest()` and `latest()`.
 
         Raises:
             ValueError: nothing is known yet.
@@ -106,7 +115,7 @@ class ServerClock:
 
     @property
     def age(self) -> float:
-        """Seconds since the last answer with a time in it; inf if there was none."""
+        """Seconds since the last answer that told a time; inf if there was none."""
         with self._lock:
             if self._low == -math.inf:
                 return math.inf
@@ -114,7 +123,7 @@ class ServerClock:
         return self._system.monotonic() - as_of
 
     def hour_end_after(self, server_time: float) -> float | None:
-        """The first hour boundary after `server_time`, or `None` while the service's hours are unknown."""
+        """The first turn of the hour after `server_time`; `None` while the hours are unknown."""
         with self._lock:
             if self._anchor is None or not math.isfinite(server_time):
                 return None
@@ -122,21 +131,27 @@ class ServerClock:
             return self._anchor + hours * self._length
 
     def hour_end(self) -> float | None:
-        """The end of the present hour, or `None` while the service's time or hours are unknown.
+        """The end of the present hour; `None` while the service's time or hours are unknown.
 
-        Near a boundary this is the one that may still lie ahead: `seconds_until` it is never negative by
-        more than the clock's uncertainty.
+        Near a turn, where it is not certain whether the hour has turned, this is the earlier end:
+        the hour that may still be running.
         """
         if not self.known:
             return None
         return self.hour_end_after(self.earliest())
 
     def seconds_until(self, server_time: float) -> float:
-        """Seconds from now until the service's clock has *certainly* reached `server_time`, drifting on the way."""
+        """Seconds after which the service's clock has certainly reached `server_time`.
+
+        Includes the drift until then. Negative if the time has certainly passed.
+        """
         left = server_time - self.earliest()
         return left / (1 - _DRIFT) if left > 0 else left
 
     def seconds_before(self, server_time: float) -> float:
-        """Seconds from now during which the service's clock will *certainly not* reach `server_time`."""
+        """Seconds for which the service's clock will certainly not have reached `server_time`.
+
+        Includes the drift until then. Negative if the time may have passed.
+        """
         left = server_time - self.latest()
         return left / (1 + _DRIFT) if left > 0 else left

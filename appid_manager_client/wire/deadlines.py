@@ -1,7 +1,7 @@
-"""One deadline for a whole answer, head and body: a socket's own timeout starts anew with every byte that comes.
+"""One deadline for a whole answer, head and body; a socket's timeout starts anew with every byte.
 
-Only for connections that the transport made, to the service or to a proxy of the environment; a session of the user's
-own keeps its ways.
+For the connections that `connections.py` makes, to the service or to a proxy of the environment.
+The connections of a user's own session are left as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,11 @@ from requests.adapters import HTTPAdapter
 
 
 class BoundedAdapter(HTTPAdapter):
-    """Has every answer on its connections end within twice the timeout of its socket: one for waiting, one for
-    reading. The answer of a proxy that is asked for a tunnel counts as one of its own."""
+    """Bounds every answer on its connections by twice the timeout of their sockets.
+
+    That is one timeout to wait for the answer and one to read it. A proxy's answer to the request
+    for a tunnel is bounded separately.
+    """
 
     def get_connection_with_tls_context(
         self, *args: Any, **options: Any
@@ -42,7 +45,7 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a deadline, on the clock by which the socket itself measures its timeouts."""
+    """Reads from a socket until a deadline, on the clock that the socket's own timeouts use."""
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
         self._sock = sock

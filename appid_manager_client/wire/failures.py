@@ -93,7 +93,7 @@ def translate(
 def _before_the_request(
     chain: list[BaseException], service: str, where: str
 ) -> AppIdManagerError | None:
-    """The error for a failure that kept the client from sending: a URL, TLS, or a proxy's tunnel."""
+    """The error for a failure before the request was sent: a URL, TLS, or a proxy's tunnel."""
     if _any(
         chain,
         requests.exceptions.InvalidURL,

@@ -1,4 +1,4 @@
-"""Backoff with jitter, and trying a call again after failures that may pass.
+"""Backoff with jitter, and the retries of calls other than an acquire.
 
 When an acquire is tried again is decided in `lease/waiting.py`.
 """
@@ -17,16 +17,16 @@ T = TypeVar("T")
 ErrorT = TypeVar("ErrorT", bound=AppIdManagerError)
 
 CALL_RETRIES = 3
-"""How often a call other than an acquire is tried again, at the most."""
+"""How many more tries follow the first, at most."""
 
 MIN_PAUSE = 0.05
-"""No two tries are nearer to each other than this, in seconds, whatever was asked for."""
+"""The shortest pause between two tries in seconds, whatever pause was asked for."""
 
 BACKOFF_START = 0.5
-"""The longest pause after the first failure, in seconds; it doubles with each further one."""
+"""The longest pause after the first failure in seconds. Each further failure doubles it."""
 
 MAX_RETRY_AFTER = 300.0
-"""The longest `Retry-After` that is obeyed, in seconds."""
+"""The longest `Retry-After` that is followed, in seconds."""
 
 
 def retry(
@@ -36,16 +36,16 @@ def retry(
     longest: float,
     may_retry: Callable[[TransportError], bool] = lambda error: True,
 ) -> T:
-    """Call `work(attempt)` until it succeeds; up to `CALL_RETRIES` more tries after failures.
+    """Call `work(attempt)` until it succeeds, at most `CALL_RETRIES` times more after failures.
 
     Args:
         system: the clock, the sleep and the jitter.
-        work: the call; it gets the number of failures before it.
+        work: the call; its argument is the number of failures before it.
         longest: the longest pause between two tries, in seconds.
-        may_retry: whether a failure may be followed by another try.
+        may_retry: returns whether another try may follow a failure.
 
     Raises:
-        TransportError: the last failure, saying what was tried.
+        TransportError: the last failure; its message says how often and how long it was tried.
     """
     started = system.monotonic()
     never = threading.Event()
@@ -64,16 +64,16 @@ def retry(
 
 
 def backoff(system: SystemTime, failures: int, longest: float) -> float:
-    """Exponential backoff with full jitter, in seconds.
+    """A pause in seconds: exponential backoff with full jitter.
 
-    At most 0.5 s after the first failure, doubling with each further one up to `longest` seconds.
+    At most 0.5 s after the first failure. Each further failure doubles that, up to `longest`.
     """
     ceiling = max(MIN_PAUSE, min(longest, BACKOFF_START * 2 ** min(failures - 1, 30)))
     return system.uniform(MIN_PAUSE, ceiling)
 
 
 def describe(error: ErrorT, tries: int, waited: float) -> ErrorT:
-    """The same error, with what was tried in its message; unchanged after a single try."""
+    """The error with the number of tries in its message; unchanged after a single try."""
     if tries <= 1:
         return error
     described = copy.copy(error)

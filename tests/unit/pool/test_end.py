@@ -217,7 +217,7 @@ def test_who_waits_has_a_maintenance_thread_that_died_started_again(
         monkeypatch.setattr(pool, "tend", tend)
         thread.join(PATIENCE)
         assert pool.get_stats().checkouts == 1
-    assert "ends, until it is needed again: SystemExit(3)" in caplog.text
+    assert "ended: SystemExit(3); it starts again when needed" in caplog.text
 
 
 def test_a_machine_without_a_thread_to_spare_serves_who_waits_when_it_has_one_again(

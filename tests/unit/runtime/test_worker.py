@@ -97,7 +97,7 @@ def test_it_keeps_whom_it_works_for_otherwise() -> None:
 
     worker = begin()
     gc.collect()
-    worker.tell("still here")
+    worker.post("still here")
     wait_until(lambda: "still here" in done)
     end(worker)
 
@@ -107,7 +107,7 @@ def test_a_message_gets_a_round_of_its_own_and_wakes_are_gathered_into_one() -> 
     rounds.worker.wake()
     wait_until(lambda: rounds.done)
     for message in ("a", "b"):
-        rounds.worker.tell(message)
+        rounds.worker.post(message)
     wait_until(lambda: "b" in rounds.done)
     assert [message for message in rounds.done if message] == ["a", "b"]
     end(rounds.worker)
@@ -116,7 +116,7 @@ def test_a_message_gets_a_round_of_its_own_and_wakes_are_gathered_into_one() -> 
 def test_a_message_is_heard_also_by_who_has_the_next_round_due_at_once() -> None:
     rounds = Rounds(pause=0.0)
     rounds.worker.wake()
-    rounds.worker.tell("hear me")
+    rounds.worker.post("hear me")
     wait_until(lambda: "hear me" in rounds.done)
     end(rounds.worker)
 
@@ -141,7 +141,7 @@ def test_a_thread_that_was_ended_is_started_again_with_the_next_need(
     rounds.error = SystemExit(3)
     rounds.worker.wake()
     wait_until(lambda: not rounds.worker.running)
-    assert "ends, until it is needed again: SystemExit(3)" in caplog.text
+    assert "ended: SystemExit(3); it starts again when needed" in caplog.text
     rounds.worker.wake()
     wait_until(lambda: len(rounds.done) >= 2)
     end(rounds.worker)
