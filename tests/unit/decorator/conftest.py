@@ -1,4 +1,4 @@
-"""The pool of the decorated samples: each test starts with it reset, and holds nothing at its end."""
+"""The pool of the decorated samples: reset for each test, and with nothing held at its end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stand-in for a pool, which notes what happens to its leases: these tests are about the calls."""
+"""A stand-in for a pool, which notes what happens to its leases: the tests are about calls."""
 
 from __future__ import annotations
 

@@ -179,13 +179,3 @@ def test_below_asynccontextmanager_the_block_holds_the_appid(pool):
 
     asyncio.run(main())
     assert pool.held == []
-
-
-def test_above_asynccontextmanager_it_says_what_is_wrong(pool):
-    @uses_appid(pool=pool)
-    @contextlib.asynccontextmanager
-    async def session():
-        yield
-
-    with pytest.raises(TypeError, match="AsyncGeneratorContextManager.*directly above"):
-        session()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -60,3 +62,18 @@ def test_nothing_is_acquired_before_the_body_runs(pool: FakePool, kind: Kind) ->
     assert finish(call) == "appid1"
     kinds.close(job())
     assert len(pool.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "manager, kind, name",
+    [
+        (contextlib.contextmanager, kinds.generator, "GeneratorContextManager"),
+        (contextlib.asynccontextmanager, kinds.async_generator, "AsyncGeneratorContextManager"),
+    ],
+)
+def test_above_a_context_manager_it_says_what_is_wrong(
+    pool: FakePool, manager: Callable[..., Any], kind: Kind, name: str
+) -> None:
+    job = uses_appid(pool=pool)(manager(kind(lambda lease: lease)))
+    with pytest.raises(TypeError, match=rf"job\(\) returned a {name}, .*directly above"):
+        job()

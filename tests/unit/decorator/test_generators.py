@@ -87,18 +87,6 @@ def test_below_contextmanager_the_block_holds_the_appid(pool):
     assert pool.held == []
 
 
-def test_above_contextmanager_it_says_what_is_wrong(pool):
-    @uses_appid(pool=pool)
-    @contextlib.contextmanager
-    def session(lease=INJECTED):
-        yield lease.appid
-
-    with pytest.raises(
-        TypeError, match="session.. returned a GeneratorContextManager.*directly above"
-    ):
-        session()
-
-
 def test_a_plain_function_that_returns_a_generator_is_refused(pool):
     @uses_appid(pool=pool)
     def lazy():

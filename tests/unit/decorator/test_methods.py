@@ -3,68 +3,14 @@
 import abc
 import copy
 from dataclasses import dataclass
-from functools import cached_property
 
 import pytest
 
-from appid_manager_client import INJECTED, uses_appid
+from appid_manager_client import INJECTED
 
-from .fakepool import shared_pool
+from .samples import Job, leased
 
 pytestmark = pytest.mark.usefixtures("pool")
-
-leased = uses_appid(pool=shared_pool)
-
-
-class Job:
-    def __init__(self, name="job"):
-        self.name = name
-
-    @leased
-    def run(self, x, lease=INJECTED):
-        return self.name, x, lease.appid
-
-    @leased
-    @classmethod
-    def above_class(cls, x, *, lease=INJECTED):
-        return cls.__name__, x, lease.appid
-
-    @classmethod
-    @leased
-    def below_class(cls, x, *, lease=INJECTED):
-        return cls.__name__, x, lease.appid
-
-    @leased
-    @staticmethod
-    def above_static(x, *, lease=INJECTED):
-        return "static", x, lease.appid
-
-    @staticmethod
-    @leased
-    def below_static(x, *, lease=INJECTED):
-        return "static", x, lease.appid
-
-    @property
-    @leased
-    def cost(self):
-        return self.name, len(shared_pool.held)
-
-    @cached_property
-    @leased
-    def once(self):
-        return self.name, len(shared_pool.held)
-
-    @leased
-    def __call__(self, x, *, lease=INJECTED):
-        return self.name, x, lease.appid
-
-    @leased
-    def __enter__(self):
-        return len(shared_pool.held)
-
-    @leased
-    def __exit__(self, *error):
-        return None
 
 
 class Special(Job):

@@ -5,47 +5,16 @@ import pickle
 
 import pytest
 
-from appid_manager_client import INJECTED, uses_appid
+from appid_manager_client import INJECTED
 
-from .fakepool import shared_pool
+from .samples import Job, leased
 
 pytestmark = pytest.mark.usefixtures("pool")
-
-leased = uses_appid(pool=shared_pool)
 
 
 @leased
 def bill(x, *, lease=INJECTED):
     return x, lease.appid
-
-
-class Job:
-    def __init__(self, name="job"):
-        self.name = name
-
-    @leased
-    def run(self, x, *, lease=INJECTED):
-        return self.name, x, lease.appid
-
-    @leased
-    @classmethod
-    def above_class(cls, x, *, lease=INJECTED):
-        return x, lease.appid
-
-    @classmethod
-    @leased
-    def below_class(cls, x, *, lease=INJECTED):
-        return x, lease.appid
-
-    @leased
-    @staticmethod
-    def above_static(x, *, lease=INJECTED):
-        return x, lease.appid
-
-    @staticmethod
-    @leased
-    def below_static(x, *, lease=INJECTED):
-        return x, lease.appid
 
 
 def plain(x):
@@ -64,7 +33,7 @@ def test_a_function_comes_back_as_itself(protocol):
 
 @pytest.mark.parametrize("name", ["above_class", "below_class", "above_static", "below_static"])
 def test_a_method_of_a_class_comes_back_decorated(name):
-    assert pickle.loads(pickle.dumps(getattr(Job, name)))(1) == (1, "appid1")
+    assert pickle.loads(pickle.dumps(getattr(Job, name)))(1)[1:] == (1, "appid1")
 
 
 def test_a_method_comes_back_with_a_copy_of_its_instance():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from appid_manager_client.journal.journal import Journal, JournalEntry
+from appid_manager_client.journal.lockedfile import LockedFile
 from appid_manager_client.journal.record import JournalRecord
 
 SERVICE = "http://127.0.0.1:5000"
@@ -52,6 +55,17 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def before_each_lock(monkeypatch: pytest.MonkeyPatch, act: Callable[[Path], object]) -> None:
+    """Have `act` called just before each try to lock a file, with its path."""
+    try_lock = LockedFile.try_lock
+
+    def lock_after_that(self: LockedFile) -> bool:
+        act(Path(self.path))
+        return try_lock(self)
+
+    monkeypatch.setattr(LockedFile, "try_lock", lock_after_that)
 
 
 @contextmanager

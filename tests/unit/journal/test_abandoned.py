@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from appid_manager_client.journal.journal import (
-    Journal,
-)
-from appid_manager_client.journal.lockedfile import LockedFile
+from appid_manager_client.journal.journal import Journal
 from appid_manager_client.journal.record import FORMAT, encode_line
 
 from .files import (
@@ -19,6 +16,7 @@ from .files import (
     OTHER_SERVICE,
     SERVICE,
     abandon,
+    before_each_lock,
     locked,
     names,
     only_file,
@@ -65,13 +63,7 @@ def test_a_lock_on_a_file_that_is_gone_is_not_believed(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = open_entry(journal)
-    try_lock = LockedFile.try_lock
-
-    def after_the_holder_closed(self: LockedFile) -> bool:
-        entry.close()
-        return try_lock(self)
-
-    monkeypatch.setattr(LockedFile, "try_lock", after_the_holder_closed)
+    before_each_lock(monkeypatch, lambda path: entry.close())
     assert records(journal) == []
 
 
@@ -79,14 +71,12 @@ def test_a_grant_that_comes_just_before_the_kill_is_seen(
     journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = open_entry(journal)
-    try_lock = LockedFile.try_lock
 
-    def after_the_holder_died(self: LockedFile) -> bool:
+    def grant_and_die(path: Path) -> None:
         entry.granted(**GRANT)
         entry.leave()
-        return try_lock(self)
 
-    monkeypatch.setattr(LockedFile, "try_lock", after_the_holder_died)
+    before_each_lock(monkeypatch, grant_and_die)
     assert [record.appid for record in records(journal)] == ["a1"]
 
 

@@ -12,16 +12,9 @@ import pytest
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.journal import journal as journal_module
-from appid_manager_client.journal.journal import (
-    Journal,
-    default_directory,
-)
+from appid_manager_client.journal.journal import Journal, default_directory
 
-from .files import (
-    abandon,
-    files_no_longer_than,
-    names,
-)
+from .files import abandon, files_no_longer_than, names
 
 
 def test_missing_directories_are_made_for_this_user_alone(tmp_path: Path) -> None:
@@ -61,7 +54,7 @@ def _of_another_user(directory: Path) -> None:
     ],
     ids=["a symbolic link", "a file", "everybody's", "another user's"],
 )
-def test_a_directory_that_others_can_change_is_refused(
+def test_a_directory_that_is_not_the_users_own_is_refused(
     directory: Path, make: Callable[[Path], object], message: str
 ) -> None:
     make(directory)
@@ -71,7 +64,7 @@ def test_a_directory_that_others_can_change_is_refused(
     assert caught.value.setting == "journal"
 
 
-def test_a_directory_below_a_file_can_not_be_made(directory: Path) -> None:
+def test_a_directory_below_a_file_cannot_be_made(directory: Path) -> None:
     directory.write_text("")
     with pytest.raises(ConfigurationError, match="can't be made"):
         Journal(directory / "below")

@@ -13,10 +13,7 @@ from pathlib import Path
 import pytest
 
 from appid_manager_client.errors import ConfigurationError
-from appid_manager_client.journal.journal import (
-    Journal,
-    JournalEntry,
-)
+from appid_manager_client.journal.journal import Journal, JournalEntry
 from appid_manager_client.journal.lockedfile import LockedFile
 from appid_manager_client.journal.record import JournalRecord
 
@@ -24,6 +21,7 @@ from .files import (
     GRANT,
     SERVICE,
     abandon,
+    before_each_lock,
     files_no_longer_than,
     locked,
     names,
@@ -40,6 +38,7 @@ def test_an_entry_is_one_private_locked_file_from_the_start(journal: Journal) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(BlockingIOError), locked(path):
         pass
+    assert records(journal) == []  # nor is it abandoned for its own process
     entry.close()
 
 
@@ -49,12 +48,6 @@ def test_a_closed_entry_leaves_nothing(journal: Journal) -> None:
     entry.close()
     assert names(journal) == []
     assert records(journal) == []
-
-
-def test_a_held_entry_is_not_abandoned_even_to_its_own_process(journal: Journal) -> None:
-    entry = open_entry(journal)
-    assert records(journal) == []
-    entry.close()
 
 
 def test_an_entry_that_was_left_says_everything_that_a_reaper_needs(journal: Journal) -> None:
@@ -145,17 +138,15 @@ def test_a_creator_whose_temporary_file_is_swept_makes_another(
     monkeypatch: pytest.MonkeyPatch,
     swept: Callable[[Path], AbstractContextManager[None]],
 ) -> None:
-    try_lock = LockedFile.try_lock
-    created: list[str] = []
+    created: list[Path] = []
     with ExitStack() as sweep:
 
-        def while_the_first_is_swept(self: LockedFile) -> bool:
-            created.append(self.path)
+        def sweep_the_first(path: Path) -> None:
+            created.append(path)
             if len(created) == 1:
-                sweep.enter_context(swept(Path(self.path)))
-            return try_lock(self)
+                sweep.enter_context(swept(path))
 
-        monkeypatch.setattr(LockedFile, "try_lock", while_the_first_is_swept)
+        before_each_lock(monkeypatch, sweep_the_first)
         entry = open_entry(journal)
     assert len(created) == 2
     assert len(names(journal, ".lease")) == 1
