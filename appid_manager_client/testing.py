@@ -1,7 +1,7 @@
-"""`LocalService`: the service in a thread of this process, with a clock that can be turned, for tests of your own code.
+"""`LocalService`: the service in a thread, with a clock that can be turned, for your own tests.
 
-It is the real service over real HTTP, on a free port of 127.0.0.1, with an SQLite file of its own. Needs the extra
-`server`: `pip install "appid-manager-client[server]"`.
+It is the real service over real HTTP, on a free port of 127.0.0.1, with an SQLite file of its own.
+Needs the extra `server`: `pip install "appid-manager-client[server]"`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalService", "TurnedClock"]
 
-# Bounds on what takes a fraction of a second, in seconds, generous for a machine that is busy.
+# In seconds. Both take a fraction of a second on a machine that isn't busy.
 _START_WITHIN = 30.0
 _STOP_WITHIN = 30.0
 
 
 class TurnedClock:
-    """A clock that runs like any other, and can be turned. Calling it gives milliseconds since the Unix epoch.
+    """A clock that runs like any other, and can be turned.
 
-    It runs on monotonic time, so nothing but its own methods makes it jump. Safe for use by many threads.
+    Calling it returns milliseconds since the Unix epoch. It runs on monotonic time, so only its own
+    methods make it jump. Safe for use by many threads.
     """
 
     def __init__(self, start_ms: int) -> None:
@@ -45,7 +46,7 @@ class TurnedClock:
             return self._now()
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock forward by `seconds`, or back where that is negative."""
+        """Turn the clock forward by `seconds`, or back if that is negative."""
         with self._lock:
             self._set(self._now() + round(seconds * 1000))
 
@@ -84,14 +85,15 @@ class LocalService:
         ...     client.init_product("stt_billing", {"appid1": "vid1"})
         ...     service.advance_to_next_hour()
 
-    Its clock runs, but starts well inside an hour whatever time it is here, so a test never meets a turn of the hour by
-    chance: ten minutes (a sixth of the hour) have gone when the service is made.
+    Its clock runs, but starts well inside an hour whatever time it is here: ten minutes (a sixth of
+    the hour) after the hour began. So no test is at the end of an hour by chance.
 
     Args:
-        auth_token: what callers must send; `None` lets everybody in.
+        auth_token: the token that callers must send; `None` admits everybody.
         hour_seconds: the length of an hour in whole seconds; `None` means real hours.
-        timezone: the IANA zone in whose clock hours turn; without effect with `hour_seconds`.
-        database: the path of an SQLite file to use and keep; by default a temporary one, gone at the end.
+        timezone: the IANA zone in which hours begin and end; no effect with `hour_seconds`.
+        database: the path of an SQLite file to use and keep; by default a temporary file, which is
+            deleted at the end.
         port: the port to listen on; 0 takes a free one.
 
     Raises:
@@ -113,7 +115,7 @@ class LocalService:
         port: int = 0,
     ) -> None:
         require_extra()
-        # Checked before anything is taken.
+        # Check the settings before a directory is created and a port taken.
         checked = ServiceSettings(
             port=port, auth_token=auth_token, timezone=timezone, hour_seconds=hour_seconds
         )
@@ -124,7 +126,8 @@ class LocalService:
             tempfile.TemporaryDirectory(prefix="appid-service-") if database is None else None
         )
         path = Path(self._directory.name, "appids.db") if self._directory else Path(str(database))
-        # Never listens: it keeps the port ours while the service is stopped, when callers are to be refused.
+        # This socket never listens. It keeps the port while the service is stopped, so that
+        # callers are refused then.
         self._reservation = _reserve(checked.port)
         self._settings = ServiceSettings(
             port=self._reservation.getsockname()[1],
@@ -173,9 +176,9 @@ class LocalService:
         return self._hours.at(self.clock())
 
     def start(self) -> None:
-        """Start the service and return when it accepts calls. On a service that runs it does nothing.
+        """Start the service and return when it accepts calls. Does nothing if it is running.
 
-        After a `stop` it comes back at the same URL with everything it knew: a restart.
+        After a `stop` it comes back at the same URL with the same state: a restart.
         """
         if self._thread is not None:
             return
@@ -208,7 +211,10 @@ class LocalService:
         self._server, self._thread = server, thread
 
     def stop(self) -> None:
-        """Stop the service: calls under way are answered, new ones refused. Its state stays on disk for a `start`."""
+        """Stop the service: calls under way are answered, new ones refused.
+
+        Its state stays on disk for a `start`.
+        """
         if self._thread is None or self._server is None:
             return
         self._server.should_exit = True
@@ -223,7 +229,7 @@ class LocalService:
         self.start()
 
     def close(self) -> None:
-        """Stop for good: the port is given back and a temporary database removed."""
+        """Stop for good: the port is freed and a temporary database deleted."""
         with contextlib.ExitStack() as stack:
             if self._directory is not None:
                 stack.callback(self._directory.cleanup)
@@ -231,11 +237,14 @@ class LocalService:
             stack.callback(self.stop)
 
     def advance(self, seconds: float) -> None:
-        """Turn the service's clock forward. Leases whose `ttl` runs out on the way have ended, at their expiry."""
+        """Turn the service's clock forward by `seconds`.
+
+        Leases whose `ttl` runs out meanwhile end, each at its expiry.
+        """
         self.clock.advance(seconds)
 
     def advance_to_next_hour(self, offset: float = 0.0) -> None:
-        """Turn the clock to the next turn of the hour, or to `offset` seconds after it (before it, where negative)."""
+        """Turn the clock to the end of this hour plus `offset` seconds, which may be negative."""
         self.clock.set_time(self.hour.end + round(offset * 1000))
 
     def set_time(self, moment_ms: int) -> None:
@@ -243,7 +252,7 @@ class LocalService:
         self.clock.set_time(moment_ms)
 
     def status(self, product_name: str | None = None) -> dict[str, Any]:
-        """The status as `GET /api/appid/status` gives it, without a token."""
+        """The body of `GET /api/appid/status`; the service's token is sent for you."""
         query = {} if product_name is None else {"productName": product_name}
         return self._get("/api/appid/status", query)
 
@@ -254,7 +263,11 @@ class LocalService:
         *,
         limit: int = 10_000,
     ) -> list[dict[str, Any]]:
-        """Who had which AppID when, the newest first: `leaseId`, `appid`, `starttime`, `stoptime`, `ended` and more."""
+        """Who had which AppID when, the newest first.
+
+        Each lease has `leaseId`, `appid`, `starttime`, `stoptime`, `ended` and more, as in
+        `GET /api/appid/history`.
+        """
         query = {"limit": str(limit)}
         if product_name is not None:
             query["productName"] = product_name

@@ -104,7 +104,8 @@ def make_server(
     store = Store(
         settings.database,
         make_hours(settings.timezone, settings.hour_seconds),
-        clock or system_clock,
+        system_clock if clock is None else clock,
+        # A clock that is passed in jumps on purpose.
         clock_jumped=system_clock.jumped if clock is None else lambda: False,
         history_days=settings.history_days,
     )
