@@ -1,4 +1,4 @@
-"""The built wheel: what is in it, what it needs, and that it works where nothing else is installed."""
+"""The built wheel: what is in it, what it needs, and that it works where nothing more is installed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from importlib import metadata
@@ -18,19 +19,43 @@ import pytest
 from tests.support.field import FieldService
 
 ROOT = Path(__file__).resolve().parents[2]
-CORE_NEEDS = {"requests", "wrapt"}
-WHAT_THOSE_NEED = {"certifi", "charset-normalizer", "idna", "urllib3"}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+# urllib3 comes with requests; it is declared because the core imports it, too.
+CORE_NEEDS = {"requests", "urllib3", "wrapt"}
+WHAT_THOSE_NEED = {"certifi", "charset-normalizer", "idna"}
 
 USE_IT = """
-import importlib.util, json, os
-from appid_manager_client import AppIdClient
+import importlib.util, json
+from appid_manager_client import INJECTED, AppIdClient, uses_appid
 assert importlib.util.find_spec("starlette") is None and importlib.util.find_spec("pytest") is None
 client = AppIdClient()
 with client.lease("stt_billing") as lease:
     held = lease.appid
+with client.pool("stt_billing") as pool, pool.lease() as lease:
+    pooled = lease.appid
+@uses_appid("stt_billing", client=client)
+def decorated(lease=INJECTED):
+    return lease.appid
+injected = decorated()
 appid, vid, start_time, product_name = client.acquire_appid("stt_billing")
-print(json.dumps([held, appid, vid, client.release_appid(appid, "stt_billing")]))
+print(json.dumps([held, pooled, injected, appid, vid, client.release_appid(appid, "stt_billing")]))
 client.close()
+"""
+
+IMPORT_ALL = """
+import importlib, json, pkgutil
+import appid_manager_client
+failed = {}
+for module in pkgutil.walk_packages(appid_manager_client.__path__, "appid_manager_client."):
+    if module.name.endswith(".__main__"):
+        continue
+    try:
+        importlib.import_module(module.name)
+    except ImportError as error:
+        failed[module.name] = error.name
+    except appid_manager_client.ConfigurationError as error:
+        failed[module.name] = error.__cause__.name
+print(json.dumps(failed))
 """
 
 USE_WITHOUT_EXTRA = """
@@ -85,7 +110,8 @@ def bare_python(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _run(python: Path, program: str, **environment: str) -> str:
     done = subprocess.run(
-        [python, "-W", "error", "-c", program],
+        # -P: what is imported is the wheel, not the sources in the present folder.
+        [python, "-P", "-W", "error", "-c", program],
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -110,6 +136,13 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     }
     assert packaged == expected
     assert any(name.endswith("/licenses/LICENSE") for name in names)
+
+
+def test_every_folder_of_the_package_is_declared() -> None:
+    declared = PROJECT["tool"]["setuptools"]["packages"]
+    folders = {path.parent for path in (ROOT / "appid_manager_client").rglob("*.py")}
+    names = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
+    assert declared == sorted({*names, "appid_manager_client.integrations"})
 
 
 def test_the_core_needs_requests_and_wrapt_only(wheel: Path) -> None:
@@ -150,19 +183,42 @@ def test_pytest_finds_the_plugin_in_the_wheel(wheel: Path) -> None:
     assert "[pytest11]\nappid = appid_manager_client.integrations._pytest_entry" in points
 
 
-def test_the_wheel_works_in_an_environment_with_its_two_dependencies_only(
+def test_the_core_works_in_an_environment_with_its_own_dependencies_only(
     bare_python: Path,
 ) -> None:
     with FieldService() as service:
-        service.init("stt_billing", {"a1": 1, "a2": 2})
+        service.init("stt_billing", {"a1": 1, "a2": 2, "a3": 3, "a4": 4})
         printed = _run(
             bare_python,
             USE_IT,
             APPID_MANAGER_URL=service.url,
             APPID_MANAGER_TOKEN=str(service.auth_token),
         )
-        assert json.loads(printed) == ["a1", "a2", 2, True]
+        assert json.loads(printed) == ["a1", "a2", "a3", "a4", 4, True]
         assert service.in_use() == []
+
+
+def test_only_what_an_extra_is_for_needs_it(bare_python: Path) -> None:
+    failed = json.loads(_run(bare_python, IMPORT_ALL))
+    heads = {name.split(".")[1] for name in failed}
+    assert heads == {"integrations", "server"}
+    assert set(failed.values()) == {
+        "celery",
+        "h11",
+        "httptools",
+        "pydantic",
+        "pytest",
+        "rq",
+        "sqlalchemy",
+        "starlette",
+        "uvicorn",
+    }
+
+
+def test_the_clone_s_address_is_the_declared_one() -> None:
+    (address,) = PROJECT["project"]["urls"].values()
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"git clone {address}.git" in readme
 
 
 def test_a_missing_extra_is_named_in_one_line(bare_python: Path) -> None:
