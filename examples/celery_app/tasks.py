@@ -20,8 +20,12 @@ app = Celery("tasks", broker=BROKER, backend=BROKER)
 app.conf.broker_connection_retry_on_startup = True
 
 
-# When every AppID of the hour is used, the task comes again in the next one; its worker does other work meanwhile.
+# When every AppID of the hour is used, the task is rescheduled to the next hour, and its worker
+# does other work meanwhile.
 @app.task(**appid_options("stt_billing"))
 def transcribe(recording: str, *, lease: Lease = INJECTED) -> dict[str, str | int]:
-    """What a metered engine would do under `lease.appid`; the AppID is nobody else's until this returns."""
+    """Stands for a metered engine that works under `lease.appid`.
+
+    Nobody else has this AppID until the function returns.
+    """
     return {"recording": recording, "appid": lease.appid, "start_time": lease.start_time}

@@ -1,4 +1,7 @@
-"""What the suite tests: an engine that meters the seconds of speech per AppID. In life it is a service far away."""
+"""What the suite tests: an engine that meters seconds of speech for each AppID.
+
+In a real project this is a remote service.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shared by the suite: one engine for all tests, as in life, so that only the AppID tells their figures apart."""
+"""One engine for all tests of the suite, so that only the AppID separates their figures."""
 
 from __future__ import annotations
 

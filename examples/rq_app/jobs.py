@@ -12,8 +12,12 @@ from appid_manager_client.integrations.rq import appid_job
 from appid_manager_client import INJECTED, Lease
 
 
-# When every AppID of the hour is used, the job comes again in the next one; its worker does other work meanwhile.
+# When every AppID of the hour is used, the job is rescheduled to the next hour, and its worker
+# does other work meanwhile.
 @appid_job("stt_billing")
 def transcribe(recording: str, *, lease: Lease = INJECTED) -> dict[str, str | int]:
-    """What a metered engine would do under `lease.appid`; the AppID is nobody else's until this returns."""
+    """Stands for a metered engine that works under `lease.appid`.
+
+    Nobody else has this AppID until the function returns.
+    """
     return {"recording": recording, "appid": lease.appid, "start_time": lease.start_time}

@@ -1,4 +1,4 @@
-"""The event that the countdown on a terminal, and anybody's metrics, learn of a wait from."""
+"""The WAITING event, from which the command line's countdown and metrics learn of a wait."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from appid_manager_client import AppIdClient, Event, EventKind, NoAppIdAvailable
 from appid_manager_client.testing import LocalService
 
 
-def test_a_pause_tells_the_hook_and_the_log_why_it_waits_and_until_when(
+def test_a_wait_reports_its_reason_and_its_end_to_the_hook_and_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", logger="appid_manager_client")
@@ -23,11 +23,11 @@ def test_a_pause_tells_the_hook_and_the_log_why_it_waits_and_until_when(
         assert waiting.reason == "every AppID is used up for this hour"
         assert waiting.available_at == service.hour.end / 1000
         assert waiting.seconds == pytest.approx((service.hour.end - service.now_ms) / 1000, abs=2)
-        told = f"waiting {waiting.seconds:.1f} s for an AppID of p: every AppID is used up for this hour"
-        assert told in [record.getMessage() for record in caplog.records]
+        message = f"waiting {waiting.seconds:.1f} s for an AppID of p: {waiting.reason}"
+        assert message in [record.getMessage() for record in caplog.records]
 
 
-def test_a_pause_after_a_failure_says_what_failed_and_how_long_it_lasts() -> None:
+def test_a_wait_after_a_failure_reports_what_failed_and_how_long_it_lasts() -> None:
     events: list[Event] = []
     with LocalService() as service, AppIdClient(service.url, on_event=events.append) as client:
         service.stop()

@@ -1,4 +1,4 @@
-"""Each example runs with the one command that it names, in a process of its own, and leaves no AppID in use."""
+"""Each example runs with the command that it names, in a process of its own, and gives all back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_asyncio_program_shares_three_appids_among_thirty_calls() -> None:
     assert any(line.startswith("a block of its own: live2") for line in lines)
 
 
-def test_the_long_job_goes_through_three_hours_and_burns_nothing() -> None:
+def test_the_long_job_uses_three_hours_and_burns_nothing() -> None:
     lines = run("examples/long_job.py").splitlines()
     hours, _, burned = lines[-1].partition(" hours, burned: ")
     assert int(hours) >= 3
@@ -55,7 +55,7 @@ def test_the_suite_of_billing_tests_passes(more: list[str]) -> None:
 
 
 @pytest.mark.parametrize("example", ["celery_app", "rq_app"])
-def test_of_six_tasks_for_four_appids_two_come_again_in_the_next_hour(example: str) -> None:
+def test_of_six_tasks_for_four_appids_two_are_rescheduled_to_the_next_hour(example: str) -> None:
     ended = [line for line in run(f"examples/{example}").splitlines() if "billed to" in line]
     assert len(ended) == 6
     used = [(line.partition(":")[0], line.rpartition(" ")[2]) for line in ended]
