@@ -19,7 +19,6 @@ from .arguments import command_line
 from .errors import report
 from .exits import UsageError, code_for
 from .output import PROGRAM
-from .serve import serve
 from .status import status
 
 logger = logging.getLogger("appid_manager_client")
@@ -34,13 +33,20 @@ def _run(arguments: argparse.Namespace) -> int:
     return run(arguments)
 
 
+def _serve(arguments: argparse.Namespace) -> int:
+    from .serve import serve
+
+    return serve(arguments)
+
+
 def _demo(arguments: argparse.Namespace) -> int:
     from .demo import demo
 
     return demo(arguments)
 
 
-# Two are imported when they are used: `run` needs a POSIX system, and `demo` the extra `server`.
+# Three are imported only when they are used: `run` needs a POSIX system, `serve` and `demo` need
+# the extra `server`.
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "health": commands.health,
     "status": status,
@@ -49,7 +55,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "release": commands.release,
     "run": _run,
     "reap": commands.reap,
-    "serve": serve,
+    "serve": _serve,
     "demo": _demo,
 }
 

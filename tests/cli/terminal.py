@@ -1,4 +1,4 @@
-"""Terminals for tests: what is shown on one, a shell with job control, and which job has it (Linux)."""
+"""Terminals for tests: what is shown on one, a shell on one, and which job has it (Linux)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ PROMPT = "PROMPT> "
 
 
 class Screen:
-    """What is shown on a terminal. `slave` is the end that a process gets, `master` the other."""
+    """What a process shows on a terminal, read from the terminal's other end (`master`)."""
 
-    def __init__(self, master: int, slave: int = -1) -> None:
+    def __init__(self, master: int) -> None:
         self.master = master
-        self.slave = slave
         self.seen = ""
         """Everything that was read so far."""
         self._unread = ""
@@ -45,6 +44,18 @@ class Screen:
         before, self._matched = self._unread[: found.start()], found.group()
         self._unread = self._unread[found.end() :]
         return before
+
+
+class OwnTerminal(Screen):
+    """A terminal for a process of the test, which gets `slave`."""
+
+    def __init__(self) -> None:
+        master, self.slave = pty.openpty()
+        super().__init__(master)
+
+    def close(self) -> None:
+        os.close(self.master)
+        os.close(self.slave)
 
 
 class Shell(Screen):

@@ -1,4 +1,4 @@
-"""`appid-manager reap`: gives back what a killed `run` of this host held, here at a field service."""
+"""`appid-manager reap`: gives back what a killed `run` of this host held at a field service."""
 
 from __future__ import annotations
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import fields
+
 import pytest
 
 from appid_manager_client import __version__
+from appid_manager_client.cli.errors import OPTIONS
+from appid_manager_client.config import Settings
+from appid_manager_client.server import ServiceSettings
 from tests.cli.command import TOKEN, Cli
+from tests.cli.reference import reference
 
 
 @pytest.mark.parametrize(
@@ -47,6 +54,12 @@ def test_a_name_that_looks_like_a_setting_is_shown_as_it_is(cli: Cli, product: s
     ran = cli("acquire", "--no-wait", "--", product)
     assert ran.code == 6
     assert f"product {product!r}" in ran.err
+
+
+def test_every_setting_that_is_shown_as_an_option_has_that_option() -> None:
+    settings = {field.name for kind in (Settings, ServiceSettings) for field in fields(kind)}
+    assert OPTIONS.keys() <= settings
+    assert set(OPTIONS.values()) <= set(re.findall(r"--[a-z-]+", reference()))
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import pty
 import signal
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ import pytest
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
 from tests.cli.command import Ran, Spawn, endings
-from tests.cli.terminal import Screen
+from tests.cli.terminal import OwnTerminal
 from tests.support.field import FIELD_TOKEN, FieldService
 from tests.support.waiting import wait_until
 
@@ -28,13 +28,9 @@ def exhausted(service: LocalService) -> LocalService:
 
 
 @pytest.fixture
-def screen() -> Iterator[Screen]:
-    master, slave = pty.openpty()
-    try:
-        yield Screen(master, slave)
-    finally:
-        os.close(master)
-        os.close(slave)
+def terminal() -> Iterator[OwnTerminal]:
+    with contextlib.closing(OwnTerminal()) as terminal:
+        yield terminal
 
 
 def test_ctrl_c_while_waiting_exits_with_130_and_writes_nothing(spawn: Spawn) -> None:
@@ -66,13 +62,13 @@ def test_a_wait_writes_nothing_where_stderr_is_no_terminal(
 
 
 def test_a_wait_on_a_terminal_counts_down_in_a_line_that_is_cleared(
-    spawn: Spawn, exhausted: LocalService, screen: Screen
+    spawn: Spawn, exhausted: LocalService, terminal: OwnTerminal
 ) -> None:
-    waiting = spawn("--url", exhausted.url, "acquire", "p", stderr=screen.slave)
-    screen.expect(r"waiting for p: next chance in 0:0\d, at \d\d:\d\d:\d\d")
-    screen.expect(r"\r\x1b\[K")
+    waiting = spawn("--url", exhausted.url, "acquire", "p", stderr=terminal.slave)
+    terminal.expect(r"waiting for p: next chance in 0:0\d, at \d\d:\d\d:\d\d")
+    terminal.expect(r"\r\x1b\[K")
     assert waiting.end().out == "a1\tv1\n"
-    assert "\n" not in screen.seen
+    assert "\n" not in terminal.seen
 
 
 def test_an_appid_that_nobody_reads_is_given_back(spawn: Spawn, service: LocalService) -> None:
