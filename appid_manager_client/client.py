@@ -24,6 +24,7 @@ from .lease.keeper import EXIT_TIMEOUT, LeaseKeeper
 from .lease.lease import ClientLease
 from .lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
 from .lease.unmanaged import LONGEST_BACKOFF, UnmanagedAppIds
+from .pool.lender import Lender
 from .pool.model import PoolOptions
 from .pool.pool import LeasePool
 from .runtime import forks
@@ -302,7 +303,7 @@ class AppIdClient:
             min_size, max_size, max_uses, renew_margin, timeout, on_error, ttl, holder
         )
         self._acquirer.check_open()
-        pool = LeasePool(self._keeper, product_name, options)
+        pool = LeasePool(Lender(self._keeper, product_name, options))
         with self._lock:
             self._pools.add(pool)
         return pool

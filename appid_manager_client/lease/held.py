@@ -209,11 +209,14 @@ class Lease(ABC):
     def _grant(self) -> Grant:
         claim = self._held_claim
         if claim is None or claim.grant is None:
-            raise LeaseNotHeld(
-                f"this lease of {self.product_name} holds no AppID: "
-                "enter it with 'with', or call acquire()"
-            )
+            raise self._not_held()
         return claim.grant
+
+    def _not_held(self) -> LeaseNotHeld:
+        return LeaseNotHeld(
+            f"this lease of {self.product_name} holds no AppID: "
+            "enter it with 'with', or call acquire()"
+        )
 
     def _warn_forgotten(self, appid: str | None) -> None:
         warnings.warn(

@@ -1,84 +1,168 @@
-"""The calls that a pool makes, on threads of its executor: what each is made of, and how it went. No decisions."""
+"""The calls that a pool sends: what each consists of, and how its outcome reaches plan and log.
+
+They run on threads of the pool's executor. Which calls are sent, and when, is decided in `plan.py`.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import Future
 from datetime import datetime, timezone
+from functools import partial
+from typing import Any, TypeVar
 
 from ..errors import AppIdManagerError, TransportError
 from ..events import EventKind
-from ..lease.claim import Claim, Owner
+from ..lease.claim import Claim, Outcome, Owner
 from ..lease.keeper import LeaseKeeper
-from ..wire.models import Grant, Wait
-from .demand import Standing
-from .model import PoolOptions
+from ..runtime.executor import Executor
+from ..wire.models import Grant
+from .demand import DemandState
+from .model import AcquireResult, PoolOptions, Slot
+from .plan import Decision, PoolPlan
+
+T = TypeVar("T")
 
 logger = logging.getLogger("appid_manager_client")
 
 
-@dataclass(slots=True)
-class Asked:
-    """How an acquire went: `hour_end` where it brought a grant, `refusal` for a 202, neither where it wasn't sent."""
-
-    claim: Claim | None
-    sent: float
-    hour_end: float | None = None
-    refusal: Wait | None = None
-    error: Exception | None = None
-
-
 class PoolCalls:
-    """The calls of one pool, through its client's keeper."""
+    """The calls of one pool, through its client's keeper.
 
-    def __init__(self, keeper: LeaseKeeper, product_name: str, options: PoolOptions) -> None:
+    Args:
+        plan: learns how each call went.
+        owner: is told when an AppID of the pool is lost.
+        done: called after the end of each call, without a lock.
+    """
+
+    def __init__(
+        self,
+        keeper: LeaseKeeper,
+        executor: Executor,
+        plan: PoolPlan,
+        options: PoolOptions,
+        owner: Owner,
+        done: Callable[[], None],
+    ) -> None:
         self._keeper = keeper
-        self._product_name = product_name
+        self._executor = executor
+        self._plan = plan
         self._options = options
+        self._owner = owner
+        self._done = done
+        self._monotonic = keeper.system.monotonic
 
-    def ask(self, parked: Claim | None, may_ask: Callable[[float], bool], owner: Owner) -> Asked:
-        """Send one acquire: again for `parked`, whose answer was lost, or for a new claim."""
-        monotonic = self._keeper.system.monotonic
-        asked = Asked(parked, monotonic())
-        if not may_ask(asked.sent):
-            return asked
+    def start(self, decision: Decision) -> None:
+        """Start the calls of a decision."""
+        for slot in decision.release:
+            release = partial(self._keeper.try_release, slot.claim)
+            self._start(release, partial(self._after_release, slot))
+        for claim in decision.give_up:
+            self._keeper.give_up(claim)
+        for unanswered in decision.acquire:
+            acquire = partial(self._acquire, unanswered)
+            self._start(acquire, partial(self._after_acquire, unanswered))
+        if decision.learn_hours:
+            self._start(self._learn_hours, self._after_time)
+        if decision.read_clock:
+            self._start(self._keeper.api.health, self._after_time)
+
+    def _start(self, call: Callable[[], T], after: Callable[[Future[T]], None]) -> None:
+        def finish(future: Future[T]) -> None:
+            after(future)
+            self._done()
+
         try:
-            if asked.claim is None:
-                asked.claim = self._keeper.open(
-                    self._product_name,
+            future = self._executor.submit(call)
+        except Exception as error:
+            future = Future()
+            future.set_exception(error)
+        future.add_done_callback(finish)
+
+    # --- the calls, on threads of the pool's executor
+
+    def _acquire(self, unanswered: Claim | None) -> AcquireResult:
+        """Send one acquire: the one of `unanswered` again, or a new one."""
+        result = AcquireResult(unanswered, self._monotonic())
+        with self._plan.lock:
+            if not self._plan.may_acquire(result.sent):
+                return result
+        try:
+            claim = result.claim
+            if claim is None:
+                claim = result.claim = self._keeper.open(
+                    self._plan.product_name,
                     ttl=self._options.ttl,
                     holder=self._options.holder,
-                    owner=owner,
+                    owner=self._owner,
                 )
-            asked.sent = monotonic()
-            outcome = self._keeper.ask(asked.claim)
+            result.sent = self._monotonic()
+            outcome = self._keeper.ask(claim)
             if isinstance(outcome, Grant):
-                asked.hour_end = self._keeper.api.hour_end_of(outcome) or 0.0
-                self._keeper.emit(EventKind.ACQUIRED, asked.claim, monotonic() - asked.sent)
+                result.hour_end = self._keeper.api.hour_end_of(outcome) or 0.0
+                self._keeper.emit(EventKind.ACQUIRED, claim, self._monotonic() - result.sent)
             else:
-                self._keeper.emit(EventKind.EXHAUSTED, asked.claim, monotonic() - asked.sent)
-                self._tell_unknown_from_exhausted()
-                asked.refusal = outcome
+                self._keeper.emit(EventKind.EXHAUSTED, claim, self._monotonic() - result.sent)
+                self._check_that_product_exists()
+                result.refusal = outcome
         except Exception as error:
-            asked.error = error
-        return asked
+            result.error = error
+        return result
 
-    def learn_hours(self) -> None:
+    def _check_that_product_exists(self) -> None:
+        """A field service answers 202 for ever for a product that it doesn't know."""
+        if self._keeper.api.extended:
+            return
+        try:
+            self._keeper.api.check_product(self._plan.product_name)
+        except TransportError:
+            pass  # the plan goes by what the 202 said
+
+    def _learn_hours(self) -> None:
         """Ask for the service's time and hours."""
         api = self._keeper.api
-        api.learn_hours(self._product_name)
+        api.learn_hours(self._plan.product_name)
         if api.clock.hour_end() is None:
-            # A service in the field tells its hours with each AppID of a product: this one has none.
-            api.check_product(self._product_name)
+            # A field service tells its hours with each AppID of a product; this one has none.
+            api.check_product(self._plan.product_name)
 
-    def look_at_the_clock(self) -> None:
-        """Ask for the service's time alone."""
-        self._keeper.api.health()
+    # --- their outcomes
 
-    def report(self, error: Exception | None, before: Standing, after: Standing) -> None:
-        """Log what a call has changed: the first failure in a row, the end of failures, the last AppID of an hour."""
-        name = self._product_name
+    def _after_release(self, slot: Slot, future: Future[Outcome]) -> None:
+        with self._plan.lock:
+            self._plan.slots.released(slot)
+
+    def _after_acquire(self, unanswered: Claim | None, future: Future[AcquireResult]) -> None:
+        failure = future.exception()
+        if failure is None:
+            result = future.result()
+        else:
+            result = AcquireResult(unanswered, 0.0, error=_as_error(failure))
+        plan, now = self._plan, self._monotonic()
+        with plan.lock:
+            before = plan.demand.state
+            plan.acquire_ended(result, now)
+            after = plan.demand.state
+        self._log(result.error, before, after)
+
+    def _after_time(self, future: Future[Any]) -> None:
+        failure = future.exception()
+        error = None if failure is None else _as_error(failure)
+        plan = self._plan
+        with plan.lock:
+            before = plan.demand.state
+            plan.time_call_ended(error, self._monotonic())
+            after = plan.demand.state
+        self._log(error, before, after)
+
+    def _log(self, error: Exception | None, before: DemandState, after: DemandState) -> None:
+        """Log what a call has changed.
+
+        That is the first of several failures, the first success after them, and the last AppID
+        of an hour.
+        """
+        name = self._plan.product_name
         if error is not None:
             if not isinstance(error, AppIdManagerError):
                 logger.error("the pool of %s failed", name, exc_info=error)
@@ -88,23 +172,14 @@ class PoolCalls:
                 logger.debug("the pool of %s still can't get an AppID: %s", name, error)
         elif before.failures and not after.failures:
             logger.info(
-                "the pool of %s has an answer again, after %d errors", name, before.failures
+                "the service answers the pool of %s again, after %d errors", name, before.failures
             )
         until = after.exhausted_until
         if until is not None and until != before.exhausted_until:
-            moment = datetime.fromtimestamp(until, timezone.utc)
-            logger.info("the pool of %s can get no more before %s UTC", name, f"{moment:%H:%M:%S}")
-
-    def _tell_unknown_from_exhausted(self) -> None:
-        """A service in the field answers 202 for ever for a product that it doesn't know."""
-        if self._keeper.api.extended:
-            return
-        try:
-            self._keeper.api.check_product(self._product_name)
-        except TransportError:
-            pass  # the plan goes by what the 202 said
+            at = f"{datetime.fromtimestamp(until, timezone.utc):%H:%M:%S}"
+            logger.info("the pool of %s can't get another AppID before %s UTC", name, at)
 
 
-def as_error(failure: BaseException) -> Exception:
-    """Whatever ended a call, as an error that can be told to those who wait."""
+def _as_error(failure: BaseException) -> Exception:
+    """Whatever ended a call, as an error that can be raised to those who wait."""
     return failure if isinstance(failure, Exception) else RuntimeError(repr(failure))

@@ -1,6 +1,7 @@
-"""How a pool's calls to the service go, and when the next one may be sent: backoff, exhaustion, answers in doubt.
+"""The demand of a pool: its calls to the service, and when the next one may be sent.
 
-A part of the pool's plan: no I/O, and guarded by the pool's lock.
+Knows backoff, exhaustion, and acquires whose answers were lost. A part of the pool's plan: no
+I/O, and guarded by the plan's lock.
 """
 
 from __future__ import annotations
@@ -15,79 +16,90 @@ from ..wire.clock import ServerClock
 from ..wire.models import Wait
 from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, backoff
 
-MOST_UNDER_WAY = 8
-"""Acquires of one pool that are on the wire at the same time, at the most; one alone while the service fails."""
+MOST_IN_FLIGHT = 8
+"""How many acquires of one pool may be on the wire at once; only one while the service fails."""
 
 POLL = 60.0
-"""Seconds after which those who wait are asked for again, although the hour has nothing left: `init` may have run."""
+"""Seconds between acquires for waiters in an exhausted hour: `init` may have added AppIDs."""
 
 LONGEST_BACKOFF = 10.0
 
 
-class Standing(NamedTuple):
-    """How the calls stand: as the pool's log compares it before and after an answer."""
+class DemandState(NamedTuple):
+    """What the pool's log compares before and after a call."""
 
     failures: int
     exhausted_until: float | None
 
 
-class Asking:
-    """The state of the calls.
+class Demand:
+    """The calls of a pool: those on the wire, and how the last ones went.
 
     Attributes:
-        under_way: acquires that are on their way.
-        learning: whether a question for the service's time or hours is on its way.
-        parked: acquires whose answers were lost; the same request is sent again, so that what it got isn't lost.
-        exhausted_until: the service had nothing left, and will have nothing before this moment (epoch seconds).
+        in_flight: acquires that are on the wire.
+        asking_time: whether a call for the service's time or hours is on the wire.
+        unanswered: claims whose acquires got no answer. The same request is sent again, so that
+            a grant in the lost answer isn't lost.
+        exhausted_until: the service has no AppID left before this time, in seconds since the
+            Unix epoch on its clock; `None` if it may have some.
         failures: calls that failed in a row.
-        errors: calls that ever failed; `last_error`: the latest, until one succeeds.
+        errors: calls that failed since the pool was made.
+        last_error: the error of the latest failed call; `None` after a success.
     """
 
     def __init__(self, clock: ServerClock, system: SystemTime) -> None:
         self._clock = clock
         self._system = system
-        self.failures = 0
         self._not_before = -math.inf
         self._fill_from = -math.inf
         self._poll_at = -math.inf
-        self.under_way = 0
-        self.learning = False
-        self.parked: list[Claim] = []
+        self.in_flight = 0
+        self.asking_time = False
+        self.unanswered: list[Claim] = []
         self.exhausted_until: float | None = None
+        self.failures = 0
         self.errors = 0
         self.last_error: Exception | None = None
 
     @property
-    def standing(self) -> Standing:
-        """How the calls stand now."""
-        return Standing(self.failures, self.exhausted_until)
+    def state(self) -> DemandState:
+        """What the log compares."""
+        return DemandState(self.failures, self.exhausted_until)
 
     @property
-    def limit(self) -> int:
-        """How many acquires may be under way at the same time."""
-        return 1 if self.failures else MOST_UNDER_WAY
+    def busy(self) -> bool:
+        """Whether calls are on the wire, or acquires are unanswered."""
+        return bool(self.in_flight or self.asking_time or self.unanswered)
+
+    @property
+    def most_in_flight(self) -> int:
+        """How many acquires may be on the wire at once."""
+        return 1 if self.failures else MOST_IN_FLIGHT
 
     def may_fill(self, now: float) -> bool:
-        """Whether to ask for AppIDs that nobody waits for yet."""
+        """Whether to acquire AppIDs that no caller waits for yet."""
         return now >= self._fill_from and self.exhausted_until is None
 
-    def ask_at(self, for_waiters: bool) -> float:
-        """When the next call may be sent (monotonic)."""
-        moment = self._not_before if for_waiters else max(self._not_before, self._fill_from)
-        return moment if self.exhausted_until is None else max(moment, self._poll_at)
+    def acquire_at(self, for_waiters: bool) -> float:
+        """When the next acquire may be sent, on the monotonic clock."""
+        at = self._not_before if for_waiters else max(self._not_before, self._fill_from)
+        return at if self.exhausted_until is None else max(at, self._poll_at)
 
     def succeeded(self) -> None:
-        """A call got an answer."""
+        """A call was answered."""
         self.failures = 0
         self.last_error = None
 
     def granted(self) -> None:
-        """An acquire got an AppID."""
+        """An acquire was granted an AppID."""
         self.succeeded()
         self.exhausted_until = None
 
     def failed(self, error: Exception, now: float) -> bool:
-        """A call failed; says whether waiting can mend that. If not, it's tried again for new callers only."""
+        """A call failed. Returns whether waiting can help.
+
+        After an error that waiting can't help, the next acquire is sent for new callers only.
+        """
         self.errors += 1
         self.failures += 1
         self.last_error = error
@@ -101,9 +113,10 @@ class Asking:
         return False
 
     def exhausted(self, wait: Wait, sent: float, now: float) -> bool:
-        """A 202 to an acquire that was sent at `sent`; says whether it means anything for the present hour.
+        """An acquire was answered 202. Returns whether that holds for the present hour.
 
-        It counts for the hour into which the acquire fell: an answer that took long may be of the one before.
+        It holds for the hour in which the acquire was sent (at `sent`): an answer that took long
+        may tell of the hour before.
         """
         self.succeeded()
         if wait.available_at_ms is not None:

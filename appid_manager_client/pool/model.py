@@ -1,4 +1,7 @@
-"""What a pool is made of: its options, its slots and its statistics. Data only, decided upon in `pool_plan.py`."""
+"""What a pool is made of: its options, slots, tickets, results and statistics.
+
+Data only. What happens to it is decided in `plan.py`, `slots.py` and `queue.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ from enum import Enum, auto
 
 from ..checks import check_seconds
 from ..lease.claim import Claim
+from ..lease.held import LeaseState
 from ..lease.options import DEFAULT_TTL, LeaseOptions
+from ..wire.models import Wait
 
 ON_ERROR = ("release", "keep")
 
 
 @dataclass(frozen=True, slots=True)
 class PoolOptions:
-    """What `client.pool(...)` was asked for; see there."""
+    """The arguments of `client.pool(...)`; see there."""
 
     min_size: int = 0
     max_size: int = 4
@@ -50,32 +55,33 @@ def _check_count(value: object, name: str, least: int) -> None:
 
 
 class SlotState(Enum):
-    """Where a slot stands in its life."""
+    """The state of a slot."""
 
     IDLE = auto()
-    OUT = auto()
-    """Checked out."""
-    LEAVING = auto()
-    """Not to be used again; its release will be sent at the next decision."""
-    GIVING_BACK = auto()
-    """Its release is on the way."""
-    GONE = auto()
-    """The pool has no more to do with it."""
+    CHECKED_OUT = auto()
+    RETIRED = auto()
+    """Not to be used again. The next decision sends its release."""
+    RELEASING = auto()
+    """Its release is on the wire."""
+    REMOVED = auto()
+    """The pool does not hold it any more."""
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """One AppID that a pool holds, for the hour in which it was granted. Guarded by the pool's lock.
+    """One AppID that a pool holds in the hour of its grant. Guarded by the plan's lock.
 
     Attributes:
-        claim: what the keeper knows of it.
+        claim: the keeper's record of it.
         hour_end: when its hour ends, in seconds since the Unix epoch on the service's clock.
-        closes_at: from this monotonic moment on it is not handed out any more.
-        ends_at: until this monotonic moment its hour has certainly not ended.
-        beat_within: seconds without a heartbeat after which it may have ended; `None` if it needs none.
-        stale: the latest decision found that its hour has closed: it is given back when it returns.
+        closes_at: the monotonic time from which on it is not handed out any more.
+        ends_at: the monotonic time until which its hour has certainly not ended.
+        beat_within: seconds without a heartbeat after which its lease may have ended; `None` if
+            it needs no heartbeats.
+        stale: whether the latest decision found that `closes_at` has passed. A stale slot that
+            is given back is released, not reused.
         uses: how often it was checked out.
-        loss: why it is lost; empty while it isn't.
+        loss: why it was lost; empty while it isn't.
     """
 
     claim: Claim
@@ -89,11 +95,50 @@ class Slot:
     loss: str = ""
 
 
+class Ticket:
+    """A lease of a pool as the plan, its slots and its queue see it.
+
+    Plain attributes, not properties: nothing may be called between taking a slot and owning it
+    (see `Slots.take`). `PooledLease` is a ticket, and does not have one: a second object would
+    make a checkout slower. `state` and `slot` are guarded by the plan's lock.
+
+    Attributes:
+        timeout: seconds that a checkout may wait; `None`: as long as the pool's options say.
+        min_remaining: seconds that must be left of the hour.
+        not_before: only an hour that begins at this time or later will do, in seconds since the
+            Unix epoch on the service's clock. 0 except while the lease is being renewed.
+        state: the state of the lease.
+        slot: the slot that it holds, or held last.
+    """
+
+    __slots__ = ("timeout", "min_remaining", "not_before", "state", "slot")
+
+    timeout: float | None
+    min_remaining: float
+    not_before: float
+    state: LeaseState
+    slot: Slot | None
+
+
+@dataclass(slots=True)
+class AcquireResult:
+    """How an acquire went.
+
+    It has `hour_end` after a grant, `refusal` after a 202, `error` after a failure, and none of
+    them if it was not sent.
+    """
+
+    claim: Claim | None
+    sent: float
+    hour_end: float | None = None
+    refusal: Wait | None = None
+    error: Exception | None = None
+
+
 @dataclass(slots=True)
 class Figures:
-    """What a pool counts, for its statistics; see there. Guarded by the pool's lock."""
+    """Counters of a pool; `PoolStats` explains them. Guarded by the plan's lock."""
 
-    checkouts: int = 0
     wait_seconds: float = 0.0
     timeouts: int = 0
     acquired: int = 0
@@ -104,29 +149,34 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class PoolStats:
-    """A pool at one moment. Counts and sums run since the pool was made; `dataclasses.asdict` makes a dict of it.
+    """The statistics of a pool at one time. `dataclasses.asdict` makes a dict of them.
+
+    Counts and sums run since the pool was made.
 
     Attributes:
         product_name: the pool's product.
-        min_size, max_size: as the pool was made.
-        size: AppIDs that it holds: idle, checked out, and being given back.
-        idle: AppIDs that wait for a checkout.
-        checked_out: AppIDs that are in use by this process's code.
-        giving_back: AppIDs whose release is on its way.
-        asking: acquires that are on their way.
+        min_size, max_size: the options that the pool was made with.
+        size: AppIDs that it holds: idle, checked out, and being released.
+        idle: AppIDs that can be checked out at once.
+        checked_out: AppIDs that are in use by code of this process.
+        giving_back: AppIDs that are being released to the service.
+        asking: acquires that are on the wire.
         waiting: callers that wait for a lease.
         checkouts: leases handed out.
-        wait_seconds: the time that callers spent waiting for those, added up.
+        wait_seconds: the time that callers waited for those leases, added up.
         timeouts: checkouts that ended in a `PoolTimeout`.
-        acquired: AppIDs got from the service.
-        renewals: those of them that were got to replace the ones of the hour before.
-        burned: AppID-hours that served nobody: acquired and never checked out, or held over the turn of the hour.
+        acquired: AppIDs that the service granted.
+        renewals: those of them that replaced AppIDs of the hour before.
+        burned: AppID-hours that served nobody: acquired and never checked out, or held over the
+            turn of the hour.
         lost: AppIDs that ended before they were given back.
         errors: calls to the service that failed.
-        last_error: what the latest of them said; `None` if none failed since the last success.
+        last_error: the message of the latest of them; `None` if none failed since the last
+            success.
         exhausted: whether the service has no more AppIDs in this hour.
-        next_turn: seconds to the turn of the service's hour; `None` while its hours are not known yet.
-        maintained: whether the maintenance thread runs (it starts with the first need, and again after it died).
+        next_turn: seconds until the service's hour turns; `None` while its hours are not known.
+        maintained: whether the maintenance thread runs. It starts when it is first needed, and
+            starts again if it died.
         closed: whether the pool was closed.
     """
 

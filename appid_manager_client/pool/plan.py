@@ -1,59 +1,63 @@
-"""What a pool does next: a state machine without I/O, threads or callbacks; its methods are called under one lock.
+"""What a pool does next, and what it does at the turn of the hour: all of its decisions.
 
-It is told what happened (a checkout, a return, an answer of the service) and what time it is, and decides who is
-served, what is given back, and what is asked for. `pool.py` carries that out; a simulation does so in turned time.
+A state machine without I/O, threads or callbacks. It is told what happened (a checkout, an answer
+of the service) and what time it is. It decides who is served, what is released, and what is
+acquired. `lender.py` and `calls.py` carry that out; a simulation does so in turned time.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import threading
+from dataclasses import asdict, dataclass, field
 
 from ..errors import LeaseInUse, PoolTimeout
 from ..lease.claim import Claim, ClaimState
 from ..lease.held import LeaseState
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
-from ..wire.models import Wait
-from .demand import Asking
-from .hour import Turn
-from .lease import PooledLease
-from .model import PoolOptions, PoolStats, Slot, SlotState
-from .queue import Waiter
-from .refusals import Refusals
-from .slots import Shelf, suits
+from .demand import Demand
+from .hour import HourWindow
+from .model import AcquireResult, Figures, PoolOptions, PoolStats, Slot, SlotState, Ticket
+from .queue import Refusals, Waiter, WaitingQueue
+from .slots import Slots, suits
 
 _CLOCK_STALE = 30.0
 _SHORTEST_PAUSE = 0.001
 
-_ACQUIRING, _HELD = LeaseState.ACQUIRING, LeaseState.HELD
-_RELEASED = LeaseState.RELEASED
-
 
 @dataclass(slots=True)
-class Todo:
-    """What is to be done, outside the lock.
+class Decision:
+    """What is to be done now, without the lock.
 
     Attributes:
-        tell: waiters that have a lease or an error now.
-        give_back: slots to release.
-        give_up: claims that nobody wants any more.
-        ask: acquires to send; a claim where an earlier try of it got no answer.
-        learn: whether to ask for the service's hours; `look`: whether to ask for its time.
-        pause: seconds after which to decide again if nothing happens before; `None`: nothing will be due.
+        notify: waiters that have a lease or an error now.
+        release: slots to release to the service.
+        give_up: claims of unanswered acquires that nobody needs any more.
+        acquire: acquires to send. Each is the claim of an unanswered acquire to send again, or
+            `None` for a new one.
+        learn_hours: whether to ask for the service's time and hours.
+        read_clock: whether to ask for the service's time alone.
+        pause: seconds until the next decision is due, or `None` if none is scheduled.
     """
 
-    tell: list[Waiter] = field(default_factory=list)
-    give_back: list[Slot] = field(default_factory=list)
+    notify: list[Waiter] = field(default_factory=list)
+    release: list[Slot] = field(default_factory=list)
     give_up: list[Claim] = field(default_factory=list)
-    ask: list[Claim | None] = field(default_factory=list)
-    learn: bool = False
-    look: bool = False
+    acquire: list[Claim | None] = field(default_factory=list)
+    learn_hours: bool = False
+    read_clock: bool = False
     pause: float | None = None
 
 
-class PoolPlan(Shelf):
-    """The state of one pool, and what follows from it."""
+class PoolPlan:
+    """The state of one pool, and what follows from it.
+
+    Attributes:
+        lock: guards the plan, its parts, and the states of its tickets. Who calls a method of
+            them holds it.
+        slots, queue, demand, hour: the parts.
+    """
 
     def __init__(
         self,
@@ -63,21 +67,38 @@ class PoolPlan(Shelf):
         clock: ServerClock,
         system: SystemTime,
     ) -> None:
-        super().__init__(options, Turn(clock, system, options.renew_margin), system)
         self.product_name = product_name
-        self.clock = clock
-        self.asking = Asking(clock, system)
+        self._options = options
+        self._clock = clock
+        self._system = system
         self._refusals = Refusals(product_name, service)
-        self._todo = Todo()
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self.lock = threading.Lock()
+        self.queue = WaitingQueue()
+        self.demand = Demand(self._clock, self._system)
+        self.hour = HourWindow(self._clock, self._system, self._options.renew_margin)
+        self._figures = Figures()
+        self.slots = Slots(self._options, self.hour, self.queue, self._figures, self._system)
+        self._decision = Decision()
         self._renew_to = 0
         self._learnt_for: float | None = None
-        self._looked_for: float | None = None
+        self._read_for: float | None = None
         self._judged: tuple[object, int] = (None, 0)
+
+    def after_fork_in_child(self) -> None:
+        """Start with an empty pool: slots, waiters and the lock's holder are the parent's."""
+        closed = self.slots.closed
+        for slot in self.slots:
+            slot.state = SlotState.REMOVED
+        self._start_afresh()
+        self.slots.closed = closed
 
     # --- checkouts
 
     def enqueue(self, waiter: Waiter, now: float) -> None:
-        """Have `waiter` wait.
+        """Queue a waiter.
 
         Raises:
             LeaseInUse: its lease holds, or waits for, an AppID already.
@@ -85,284 +106,290 @@ class PoolPlan(Shelf):
             PoolTimeout: it doesn't want to wait.
             ValueError: it needs more than an hour of its hour.
         """
-        lease = waiter.lease
-        if lease._state in (_HELD, _ACQUIRING):
+        ticket = waiter.ticket
+        if ticket.state in (LeaseState.HELD, LeaseState.ACQUIRING):
             raise LeaseInUse(
-                f"this lease of {self.product_name} is {lease._state.value} already: make one lease for each block"
+                f"this lease of {self.product_name} is {ticket.state.value} already: "
+                "make one lease for each block"
             )
-        if self.closed:
+        if self.slots.closed:
             raise self._refusals.closed()
-        if self._asks_too_much(lease):
-            raise self._too_much(lease)
+        if (error := self._too_long(ticket)) is not None:
+            raise error
         if waiter.deadline is not None and waiter.deadline <= now:
             raise self.timed_out(waiter, now)
-        lease._state = _ACQUIRING
-        self.line.join(waiter)
+        ticket.state = LeaseState.ACQUIRING
+        self.queue.add(waiter)
         if (
-            self.line.choosy
-            or self.idle
-            or now >= self.turn.closes_at
-            or len(self.slots) + self.asking.under_way < self.options.max_size
+            self.queue.constrained
+            or self.slots.idle
+            or now >= self.hour.closes_at
+            or len(self.slots) + self.demand.in_flight < self._options.max_size
         ):
-            self.restless = True
+            self.slots.needs_decision = True
 
     def stop_waiting(self, waiter: Waiter) -> None:
-        """`waiter` is not there any more: it was cancelled, interrupted, or its time is over."""
-        self.line.leave(waiter)
-        if waiter.lease._state is _ACQUIRING:
-            waiter.lease._state = _RELEASED
+        """The caller stopped waiting: it was cancelled, interrupted, or its deadline passed."""
+        self.queue.remove(waiter)
+        if waiter.ticket.state is LeaseState.ACQUIRING:
+            waiter.ticket.state = LeaseState.RELEASED
 
     def timed_out(self, waiter: Waiter, now: float) -> PoolTimeout:
-        """The error for `waiter`, whose time is over."""
-        return self._timeout(waiter, now, self._hopeless_until(waiter, now))
+        """The error for a waiter whose deadline passed."""
+        return self._timeout(waiter, now, self._nothing_before(waiter, now))
 
-    # --- what the service said
+    # --- what the service answered
 
-    def granted(self, claim: Claim, hour_end: float, now: float) -> None:
-        """An acquire brought an AppID of the hour that ends at `hour_end`."""
-        self.restless = True
-        self.asking.under_way -= 1
-        self.asking.granted()
-        self.figures.acquired += 1
-        self.figures.renewals += bool(self._renew_to)
-        if claim.state is not ClaimState.HELD:
-            return  # lost, or given back by the client's end, before it got here
-        closes_at, ends_at = self.turn.bounds(now, hour_end)
-        self.add(
-            Slot(claim, hour_end, closes_at, ends_at, claim.ttl if claim.beating else None), now
-        )
-
-    def refused(
-        self,
-        claim: Claim | None,
-        outcome: Wait | None,
-        error: Exception | None,
-        sent: float,
-        now: float,
-    ) -> None:
-        """An acquire brought nothing: a 202 (`outcome`), an error, or neither where it wasn't even sent."""
-        self.restless = True
-        self.asking.under_way -= 1
-        if outcome is not None and self.asking.exhausted(outcome, sent, now):
+    def acquire_ended(self, result: AcquireResult, now: float) -> None:
+        """An acquire was answered, failed, or was not sent after all."""
+        self.slots.needs_decision = True
+        self.demand.in_flight -= 1
+        claim, error = result.claim, result.error
+        if result.hour_end is not None:
+            self.demand.granted()
+            self._figures.acquired += 1
+            self._figures.renewals += bool(self._renew_to)
+            # Otherwise it was lost, or the client was closed, before the answer got here.
+            if claim is not None and claim.state is ClaimState.HELD:
+                self.slots.add(claim, result.hour_end, now)
+            return
+        if result.refusal is not None and self.demand.exhausted(result.refusal, result.sent, now):
             self._renew_to = 0
         if error is not None and self._call_failed(error, now) and claim is not None:
-            self.asking.parked.append(claim)
+            self.demand.unanswered.append(claim)
         elif claim is not None:
-            self._todo.give_up.append(claim)
+            self._decision.give_up.append(claim)
 
-    def learnt(self, error: Exception | None, now: float) -> None:
-        """A question for the service's time or hours came to its end."""
-        self.restless = True
-        self.asking.learning = False
+    def time_call_ended(self, error: Exception | None, now: float) -> None:
+        """A call for the service's time or hours has ended."""
+        self.slots.needs_decision = True
+        self.demand.asking_time = False
         if error is None:
-            self.asking.succeeded()
+            self.demand.succeeded()
         else:
             self._call_failed(error, now)
 
     def _call_failed(self, error: Exception, now: float) -> bool:
-        """Whether waiting can mend it. If it can't, everybody who waits is told at once."""
-        if self.asking.failed(error, now):
+        """Fails all waiters if waiting can't help. Returns whether it can."""
+        if self.demand.failed(error, now):
             return True
-        for waiter in list(self.line):
+        for waiter in list(self.queue):
             self._fail(waiter, copy.copy(error))
         return False
 
     # --- decisions
 
-    def decide(self, now: float) -> Todo:
-        """All that is to be done now."""
-        self.restless = False
-        hour_end = self.turn.hour_end
-        turned = self.turn.refresh(now)
+    def decide(self, now: float) -> Decision:
+        """Decide about everything that is due now."""
+        slots, hour = self.slots, self.hour
+        slots.needs_decision = False
+        hour_end = hour.hour_end
+        turned = hour.refresh(now)
         if turned:
-            # What was checked out at once is to be reacquired; a pool that idled through an hour doesn't hoard.
-            self._renew_to = min(self.new_hour(turned), self.options.max_size)
-            self.asking.exhausted_until = None
-        elif self.turn.hour_end != hour_end:
-            self.hours_moved()
-        self.set_aside(now)
-        self.sort_out(now)
-        self._judge(now)
-        self._want(now)
-        self._todo.give_back = self.leaving()
-        self._want_time(now)
-        todo, self._todo = self._todo, Todo()
-        todo.tell += self.served
-        self.served.clear()
-        todo.pause = self._pause(now)
-        return todo
+            self._turn(turned)
+        elif hour.hour_end != hour_end:
+            slots.hours_moved()
+        slots.defer_unsuited(now)
+        slots.refresh(now)
+        self._fail_hopeless(now)
+        self._decide_acquires(now)
+        self._decision.release = slots.begin_releases()
+        self._decide_clock_calls(now)
+        decision, self._decision = self._decision, Decision()
+        decision.notify += slots.served
+        slots.served.clear()
+        decision.pause = self._pause(now)
+        return decision
 
-    def may_ask(self, now: float) -> bool:
-        """Whether an acquire that was decided upon may still be sent: not if the hour is about to turn."""
-        return not self.closed and now < self.turn.closes_at
+    def may_acquire(self, now: float) -> bool:
+        """Whether an acquire that was decided may still be sent: not if the hour is closing."""
+        return not self.slots.closed and now < self.hour.closes_at
 
     def close(self) -> None:
-        """No more leases: whoever waits is told, what is idle is given back, and what is out when it comes back."""
-        self.closed = True
-        self.restless = True
-        for waiter in list(self.line):
+        """Hand out no more leases.
+
+        All waiters get an error. Idle slots are released at the next decision, the others when
+        they are given back.
+        """
+        self.slots.closed = True
+        self.slots.needs_decision = True
+        for waiter in list(self.queue):
             self._fail(waiter, self._refusals.closed())
 
     @property
     def busy(self) -> bool:
-        """Whether something is on its way to the service or back."""
-        asking = self.asking
-        if self.idle or asking.under_way or asking.learning or asking.parked:
-            return True
-        return self.count(SlotState.LEAVING, SlotState.GIVING_BACK) > 0
+        """Whether calls are on the wire, or have to be sent for what is idle or unanswered."""
+        releases = self.slots.count(SlotState.IDLE, SlotState.RETIRED, SlotState.RELEASING)
+        return releases > 0 or self.demand.busy
 
-    def _judge(self, now: float) -> None:
-        """Tell those at once for whom nothing can come in time; each is judged once in each situation."""
-        turn = self.turn
-        if turn.hour_end is None or not self.line.total:
+    def _turn(self, turned: int) -> None:
+        """The hour has turned: acquire again as many AppIDs as were checked out at once.
+
+        A pool that was idle for an hour acquires none.
+        """
+        self._renew_to = min(self.slots.new_hour(turned), self._options.max_size)
+        self.demand.exhausted_until = None
+
+    def _fail_hopeless(self, now: float) -> None:
+        """Fail the waiters for whom no AppID can come in time.
+
+        Each waiter is judged once in each situation.
+        """
+        hour = self.hour
+        if hour.hour_end is None or not len(self.queue):
             return
-        nothing_left = self.asking.exhausted_until, self._nothing_comes(now)
-        situation = (turn.hour_end, now >= turn.closes_at, nothing_left)
+        supply = self.demand.exhausted_until, self._nothing_comes(now)
+        situation = (hour.hour_end, now >= hour.closes_at, supply)
         last, arrivals = self._judged
         known = arrivals if last == situation else 0
-        self._judged = (situation, self.line.arrivals)
-        for waiter in [waiter for waiter in self.line if waiter.number > known]:
-            if self._asks_too_much(waiter.lease):
-                self._fail(waiter, self._too_much(waiter.lease))
+        self._judged = (situation, self.queue.arrivals)
+        for waiter in [waiter for waiter in self.queue if waiter.number > known]:
+            if (error := self._too_long(waiter.ticket)) is not None:
+                self._fail(waiter, error)
                 continue
-            until = self._hopeless_until(waiter, now)
+            until = self._nothing_before(waiter, now)
             if until is None or waiter.deadline is None:
                 continue
-            if now + self.clock.seconds_until(until) > waiter.deadline:
+            if now + self._clock.seconds_until(until) > waiter.deadline:
                 self._fail(waiter, self._timeout(waiter, now, until))
 
-    def _hopeless_until(self, waiter: Waiter, now: float) -> float | None:
-        """The moment on the service's clock before which `waiter` can't get anything; `None`: at any time."""
-        turn = self.turn
-        if turn.hour_end is None:
+    def _nothing_before(self, waiter: Waiter, now: float) -> float | None:
+        """The time before which the waiter can't get an AppID; `None` if it can at any time.
+
+        In seconds since the Unix epoch on the service's clock.
+        """
+        hour = self.hour
+        if hour.hour_end is None:
             return None
-        if now >= turn.closes_at or not suits(waiter.lease, turn.hour_end, turn.ends_at, now):
-            return turn.hour_end
-        if self.asking.exhausted_until is not None and self._nothing_comes(now):
-            return self.asking.exhausted_until
+        if now >= hour.closes_at or not suits(waiter.ticket, hour.hour_end, hour.ends_at, now):
+            return hour.hour_end
+        if self.demand.exhausted_until is not None and self._nothing_comes(now):
+            return self.demand.exhausted_until
         return None
 
     def _nothing_comes(self, now: float) -> bool:
-        return not self.asking.under_way and self.nothing_comes_back(now)
+        return not self.demand.in_flight and not self.slots.any_may_return(now)
 
-    def _want(self, now: float) -> None:
-        """Ask for what is missing; give up what is in doubt where nobody needs it, or the next hour would be burned."""
-        asking = self.asking
-        missing = 0 if self.closed else self._missing(now)
-        if self.turn.hour_end is None and not self.closed:
-            if missing and not asking.learning and now >= self._ask_at:
-                self._todo.learn = asking.learning = True
-        elif not missing or not self.may_ask(now):
-            self._todo.give_up += asking.parked
-            asking.parked.clear()
-        elif now >= self._ask_at:
-            for _ in range(min(missing, asking.limit) - asking.under_way):
+    def _decide_acquires(self, now: float) -> None:
+        """Acquire what is missing.
+
+        Unanswered acquires are given up if nobody needs them, or if what they got would be held
+        over the turn of the hour.
+        """
+        demand, decision = self.demand, self._decision
+        missing = 0 if self.slots.closed else self._missing(now)
+        if self.hour.hour_end is None and not self.slots.closed:
+            if missing and not demand.asking_time and now >= self._acquire_at:
+                decision.learn_hours = demand.asking_time = True
+        elif not missing or not self.may_acquire(now):
+            decision.give_up += demand.unanswered
+            demand.unanswered.clear()
+        elif now >= self._acquire_at:
+            for _ in range(min(missing, demand.most_in_flight) - demand.in_flight):
                 if self._room <= 0:
                     break
-                asking.under_way += 1
-                self._todo.ask.append(asking.parked.pop() if asking.parked else None)
+                demand.in_flight += 1
+                decision.acquire.append(demand.unanswered.pop() if demand.unanswered else None)
 
-    def _want_time(self, now: float) -> None:
-        """Look the service's hours up once an hour where grants don't tell them, and its time before a turn."""
-        asking, turn = self.asking, self.turn
-        if self.closed or turn.hour_end is None or asking.learning or asking.under_way:
+    def _decide_clock_calls(self, now: float) -> None:
+        """Ask for the hours once an hour if grants don't tell them, for the time before a turn."""
+        demand, hour = self.demand, self.hour
+        if self.slots.closed or hour.hour_end is None or demand.in_flight or demand.asking_time:
             return
-        if now < turn.closes_at:
-            # Zones shift, some by half an hour; and an hour that was only reckoned may be wrong.
-            if self.slots and self._learnt_for != turn.hour_end and not self.clock.hour_known:
-                self._learnt_for = turn.hour_end
-                self._todo.learn = asking.learning = True
-        elif self._looked_for != turn.hour_end and self._expects_something:
-            if self.clock.age > _CLOCK_STALE and not self._todo.give_back:
-                self._looked_for = turn.hour_end
-                self._todo.look = asking.learning = True
+        if now < hour.closes_at:
+            # Zones shift, some by half an hour, and an hour that was only computed may be wrong.
+            if len(self.slots) and self._learnt_for != hour.hour_end and not self._clock.hour_known:
+                self._learnt_for = hour.hour_end
+                self._decision.learn_hours = demand.asking_time = True
+        elif self._read_for != hour.hour_end and self._is_wanted:
+            if self._clock.age > _CLOCK_STALE and not self._decision.release:
+                self._read_for = hour.hour_end
+                self._decision.read_clock = demand.asking_time = True
 
     def _missing(self, now: float) -> int:
-        """How many AppIDs to ask for, on top of those that are held for this hour."""
-        missing = len(self.line.waiting)
-        standing = max(self.options.min_size, self._renew_to)
-        if standing and self.asking.may_fill(now):
-            fresh = self.fresh(now)
-            if fresh >= self._renew_to:
+        """How many AppIDs to acquire, beyond those that are held for this hour."""
+        missing = len(self.queue.waiting)
+        standing = max(self._options.min_size, self._renew_to)
+        if standing and self.demand.may_fill(now):
+            usable = self.slots.count_usable(now)
+            if usable >= self._renew_to:
                 self._renew_to = 0
-            missing = max(missing, max(self.options.min_size, self._renew_to) - fresh)
+            missing = max(missing, max(self._options.min_size, self._renew_to) - usable)
         return missing
 
     @property
     def _room(self) -> int:
-        return self.options.max_size - len(self.slots) - self.asking.under_way
+        return self._options.max_size - len(self.slots) - self.demand.in_flight
 
     @property
-    def _ask_at(self) -> float:
-        return max(self.turn.ask_from, self.asking.ask_at(bool(self.line.total)))
+    def _acquire_at(self) -> float:
+        return max(self.hour.acquire_from, self.demand.acquire_at(len(self.queue) > 0))
 
     @property
-    def _expects_something(self) -> bool:
-        return bool(self.line.total or self.peak or self._renew_to or self.options.min_size)
+    def _is_wanted(self) -> bool:
+        """Whether AppIDs are wanted, or were in this hour."""
+        return bool(len(self.queue) or self.slots.peak or self._renew_to or self._options.min_size)
 
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due by itself."""
-        asking, turn = self.asking, self.turn
-        if self.closed or not (self.slots or asking.parked or self._expects_something):
+        demand, hour = self.demand, self.hour
+        if self.slots.closed or not (len(self.slots) or demand.unanswered or self._is_wanted):
             return None
-        moments = []
-        if turn.hour_end is not None:
-            moments.append(turn.closes_at if now < turn.closes_at else turn.opens_at)
-        if not (asking.learning or asking.under_way) and self._room > 0:
-            if turn.hour_end is None or now < turn.closes_at:
-                ask_at = self._ask_at
-                if ask_at > now:
-                    moments.append(ask_at)
-        return max(_SHORTEST_PAUSE, min(moments) - now) if moments else None
+        due = []
+        if hour.hour_end is not None:
+            due.append(hour.closes_at if now < hour.closes_at else hour.opens_at)
+        if not (demand.asking_time or demand.in_flight) and self._room > 0:
+            if hour.hour_end is None or now < hour.closes_at:
+                acquire_at = self._acquire_at
+                if acquire_at > now:
+                    due.append(acquire_at)
+        return max(_SHORTEST_PAUSE, min(due) - now) if due else None
 
-    # --- errors and figures
+    # --- errors and statistics
 
     def _fail(self, waiter: Waiter, error: BaseException) -> None:
-        self.line.leave(waiter)
+        self.queue.remove(waiter)
         waiter.error = error
-        waiter.lease._state = _RELEASED
-        self._todo.tell.append(waiter)
+        waiter.ticket.state = LeaseState.RELEASED
+        self._decision.notify.append(waiter)
 
-    def _asks_too_much(self, lease: PooledLease) -> bool:
-        return bool(lease._min_remaining) and lease._min_remaining >= self.clock.hour_length
-
-    def _too_much(self, lease: PooledLease) -> ValueError:
-        return self._refusals.too_much(lease._min_remaining, self.clock.hour_length)
+    def _too_long(self, ticket: Ticket) -> ValueError | None:
+        """The error for a ticket that no hour is long enough for, or `None`."""
+        length = self._clock.hour_length
+        if not ticket.min_remaining or ticket.min_remaining < length:
+            return None
+        return self._refusals.longer_than_an_hour(ticket.min_remaining, length)
 
     def _timeout(self, waiter: Waiter, now: float, available_at: float | None) -> PoolTimeout:
-        self.figures.timeouts += 1
+        self._figures.timeouts += 1
+        out, waiting = self.slots.count(SlotState.CHECKED_OUT), len(self.queue)
         figures = (
-            f"{self.count(SlotState.OUT)} of at most {self.options.max_size} are checked out, "
-            f"{self.line.total} callers wait"
+            f"{out} of at most {self._options.max_size} are checked out, "
+            f"{waiting} {'caller is' if waiting == 1 else 'callers are'} waiting"
         )
         return self._refusals.timeout(
-            now - waiter.since, figures, available_at, self.asking.last_error
+            now - waiter.since, figures, available_at, self.demand.last_error
         )
 
     def stats(self, now: float, *, maintained: bool) -> PoolStats:
-        """The figures of this moment."""
-        asking, figures, turn = self.asking, self.figures, self.turn
+        """The statistics at this time."""
+        slots, demand, hour = self.slots, self.demand, self.hour
         return PoolStats(
             product_name=self.product_name,
-            min_size=self.options.min_size,
-            max_size=self.options.max_size,
-            size=len(self.slots),
-            idle=self.count(SlotState.IDLE),
-            checked_out=self.count(SlotState.OUT),
-            giving_back=self.count(SlotState.LEAVING, SlotState.GIVING_BACK),
-            asking=asking.under_way,
-            waiting=self.line.total,
-            checkouts=figures.checkouts,
-            wait_seconds=figures.wait_seconds,
-            timeouts=figures.timeouts,
-            acquired=figures.acquired,
-            renewals=figures.renewals,
-            burned=figures.burned,
-            lost=figures.lost,
-            errors=asking.errors,
-            last_error=None if asking.last_error is None else str(asking.last_error),
-            exhausted=asking.exhausted_until is not None,
-            next_turn=None if turn.hour_end is None else max(0.0, turn.opens_at - now),
+            min_size=self._options.min_size,
+            max_size=self._options.max_size,
+            size=len(slots),
+            idle=slots.count(SlotState.IDLE),
+            checked_out=slots.count(SlotState.CHECKED_OUT),
+            giving_back=slots.count(SlotState.RETIRED, SlotState.RELEASING),
+            asking=demand.in_flight,
+            waiting=len(self.queue),
+            checkouts=slots.checkouts,
+            errors=demand.errors,
+            last_error=None if demand.last_error is None else str(demand.last_error),
+            exhausted=demand.exhausted_until is not None,
+            next_turn=None if hour.hour_end is None else max(0.0, hour.opens_at - now),
             maintained=maintained,
-            closed=self.closed,
+            closed=slots.closed,
+            **asdict(self._figures),
         )

@@ -1,22 +1,33 @@
-"""Who waits for a lease of a pool, in order, and how each is told: threads by an event, coroutines by their loop."""
+"""Who waits for a lease of a pool, in which order, and how each waiter is woken.
+
+Also builds the errors for callers who get no lease. When a waiter gets one is decided in
+`slots.py`, when it gets an error in `plan.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
 
-from .lease import PooledLease
+from ..errors import AppIdManagerError, PoolClosed, PoolTimeout
+from .model import Ticket
 
 
 class Waiter:
-    """One caller that waits. `served` and `error` are guarded by the pool's lock, and set once, one of them."""
+    """One caller that waits.
 
-    __slots__ = ("lease", "number", "since", "deadline", "served", "error")
+    `served` and `error` are guarded by the plan's lock. One of them is set, once.
+    """
 
-    def __init__(self, lease: PooledLease, since: float, deadline: float | None) -> None:
-        self.lease = lease
+    __slots__ = ("ticket", "number", "since", "deadline", "served", "error")
+
+    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
+        self.ticket = ticket
         self.since = since
         self.deadline = deadline
         self.number = 0
@@ -25,48 +36,51 @@ class Waiter:
 
     @property
     def done(self) -> bool:
-        """Whether it has a lease, or an error."""
+        """Whether it has a lease or an error."""
         return self.served or self.error is not None
 
-    def tell(self) -> bool:
-        """Wake the caller; says whether there is still somebody to be woken. Called without the pool's lock."""
+    def notify(self) -> bool:
+        """Wake the caller. Returns whether it is still there. Called without the plan's lock."""
         raise NotImplementedError
 
 
 class ThreadWaiter(Waiter):
-    """A thread. A bare lock that is opened once: an `Event` costs several times as much to make and to wait for."""
+    """A thread that waits.
+
+    It waits on a bare lock that is opened once: an `Event` costs several times as much.
+    """
 
     __slots__ = ("_gate",)
 
-    def __init__(self, lease: PooledLease, since: float, deadline: float | None) -> None:
-        super().__init__(lease, since, deadline)
+    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
+        super().__init__(ticket, since, deadline)
         self._gate = threading.Lock()
         self._gate.acquire()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until told, at most `seconds`: the caller looks at its own clock again after that."""
+        """Sleep until notified, at most `seconds`; then the caller reads its own clock again."""
         self._gate.acquire(timeout=seconds)
 
-    def tell(self) -> bool:
+    def notify(self) -> bool:
         self._gate.release()
         return True
 
 
 class LoopWaiter(Waiter):
-    """A coroutine of a running event loop."""
+    """A coroutine of a running event loop that waits."""
 
     __slots__ = ("future", "_loop")
 
-    def __init__(self, lease: PooledLease, since: float, deadline: float | None) -> None:
-        super().__init__(lease, since, deadline)
+    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
+        super().__init__(ticket, since, deadline)
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self._loop.create_future()
 
-    def tell(self) -> bool:
+    def notify(self) -> bool:
         try:
             self._loop.call_soon_threadsafe(self._resolve)
         except RuntimeError:
-            return False  # the loop was closed under its coroutine
+            return False  # the loop was closed while its coroutine waited
         return True
 
     def _resolve(self) -> None:
@@ -74,62 +88,103 @@ class LoopWaiter(Waiter):
             self.future.set_result(None)
 
 
-class Line:
-    """First come, first served. Guarded by the pool's lock.
+class WaitingQueue:
+    """The waiters, first come, first served. Guarded by the plan's lock.
 
-    Whoever needs more than is left of this hour (`min_remaining`), or had its part of it (`renew`), stands aside until
-    the next one, and then takes up the place that its arrival gives it.
+    A waiter that this hour can't serve (`min_remaining`, or `renew`) is deferred to the next
+    hour. Then it takes the place in the queue that its arrival gives it.
 
     Attributes:
-        waiting: who waits for a lease of this hour.
-        choosy: those of them whom not every moment of the hour suits.
-        arrivals: how many ever came.
+        waiting: the waiters for a lease of this hour, by their numbers.
+        constrained: those of them with constraints (`min_remaining`, a later hour).
+        arrivals: how many waiters were ever added.
     """
 
     def __init__(self) -> None:
         self.arrivals = 0
         self.waiting: OrderedDict[int, Waiter] = OrderedDict()
-        self.choosy: dict[int, Waiter] = {}
-        self._aside: OrderedDict[int, Waiter] = OrderedDict()
+        self.constrained: dict[int, Waiter] = {}
+        self._deferred: OrderedDict[int, Waiter] = OrderedDict()
 
     def __iter__(self) -> Iterator[Waiter]:
-        """All that wait, also those aside."""
+        """All waiters, the deferred ones last."""
         yield from self.waiting.values()
-        yield from self._aside.values()
+        yield from self._deferred.values()
 
-    @property
-    def total(self) -> int:
+    def __len__(self) -> int:
         """How many wait, for this hour or the next."""
-        return len(self.waiting) + len(self._aside)
+        return len(self.waiting) + len(self._deferred)
 
-    def join(self, waiter: Waiter) -> None:
-        """Stand at the end."""
+    def add(self, waiter: Waiter) -> None:
+        """Put a waiter at the end."""
         self.arrivals += 1
         waiter.number = self.arrivals
         self.waiting[waiter.number] = waiter
-        if waiter.lease._min_remaining or waiter.lease._later_than:
-            self.choosy[waiter.number] = waiter
+        if waiter.ticket.min_remaining or waiter.ticket.not_before:
+            self.constrained[waiter.number] = waiter
 
     def first(self) -> Waiter:
-        """Whose turn it is."""
+        """The waiter who is next."""
         return next(iter(self.waiting.values()))
 
-    def step_aside(self, waiter: Waiter) -> None:
-        """Wait for the next hour."""
+    def defer(self, waiter: Waiter) -> None:
+        """Have a waiter wait for the next hour."""
         del self.waiting[waiter.number]
-        self.choosy.pop(waiter.number, None)
-        self._aside[waiter.number] = waiter
+        self.constrained.pop(waiter.number, None)
+        self._deferred[waiter.number] = waiter
 
-    def leave(self, waiter: Waiter) -> None:
-        """Wait no more; of no effect on one that doesn't wait."""
+    def remove(self, waiter: Waiter) -> None:
+        """Take a waiter out. Does nothing if the waiter is not queued."""
         self.waiting.pop(waiter.number, None)
-        self.choosy.pop(waiter.number, None)
-        self._aside.pop(waiter.number, None)
+        self.constrained.pop(waiter.number, None)
+        self._deferred.pop(waiter.number, None)
 
-    def new_hour(self) -> None:
-        """Who stood aside comes back to its place."""
-        if self._aside:
-            everybody = sorted((*self.waiting.items(), *self._aside.items()))
+    def readmit(self) -> None:
+        """Put the deferred waiters back in their places: the hour is another one."""
+        if self._deferred:
+            everybody = sorted((*self.waiting.items(), *self._deferred.items()))
             self.waiting = OrderedDict(everybody)
-            self.choosy.update(self._aside)
-            self._aside.clear()
+            self.constrained.update(self._deferred)
+            self._deferred.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusals:
+    """Builds the errors of one pool for callers who get no lease."""
+
+    product_name: str
+    service: str
+
+    def closed(self) -> PoolClosed:
+        """The pool was closed."""
+        return PoolClosed(
+            f"the pool of {self.product_name} at {self.service} is closed", service=self.service
+        )
+
+    def longer_than_an_hour(self, min_remaining: float, hour_length: float) -> ValueError:
+        """No hour is long enough for `min_remaining`."""
+        return ValueError(
+            f"min_remaining must be less than an hour ({hour_length:g} s), not {min_remaining:g}"
+        )
+
+    def timeout(
+        self, waited: float, figures: str, available_at: float | None, last_error: Exception | None
+    ) -> PoolTimeout:
+        """No lease became free in time. If the service fails, that is the cause."""
+        about = f"no lease of product {self.product_name!r} at {self.service}"
+        message = f"{about} became free in {waited:.1f} s: {figures}"
+        if available_at is not None:
+            at = datetime.fromtimestamp(available_at, timezone.utc)
+            message += f"; none can be free before {at:%Y-%m-%d %H:%M:%S} UTC"
+        if last_error is not None:
+            message += f"; the service fails: {last_error}"
+        error = PoolTimeout(
+            message,
+            service=self.service,
+            product_name=self.product_name,
+            waited=waited,
+            available_at=available_at,
+        )
+        if isinstance(last_error, AppIdManagerError):
+            error.__cause__ = copy.copy(last_error)
+        return error

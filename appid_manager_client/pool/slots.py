@@ -1,142 +1,173 @@
-"""What a pool holds, who has it, and who waits for it.
+"""The AppIDs that a pool holds, who has each of them, and which waiter gets the next.
 
-A part of the pool's plan: no I/O, and guarded by the pool's lock.
+A part of the pool's plan: no I/O, and guarded by the plan's lock.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..lease.claim import Claim, ClaimState
 from ..lease.held import LeaseState
 from ..runtime.time import SystemTime
-from .hour import Turn
-from .lease import PooledLease
-from .model import Figures, PoolOptions, Slot, SlotState
-from .queue import Line, Waiter
+from .hour import HourWindow
+from .model import Figures, PoolOptions, Slot, SlotState, Ticket
+from .queue import Waiter, WaitingQueue
 
-# Names of a module are found faster than members of an enum: a checkout counts in tenths of microseconds.
+# Names of a module are found faster than members of an enum: a checkout takes about 1 us.
 _HELD, _RELEASED, _LOST = LeaseState.HELD, LeaseState.RELEASED, LeaseState.LOST
-_IDLE, _OUT, _LEAVING = SlotState.IDLE, SlotState.OUT, SlotState.LEAVING
-_GIVING_BACK, _GONE = SlotState.GIVING_BACK, SlotState.GONE
+_IDLE, _CHECKED_OUT, _RETIRED = SlotState.IDLE, SlotState.CHECKED_OUT, SlotState.RETIRED
+_RELEASING, _REMOVED = SlotState.RELEASING, SlotState.REMOVED
 
 
-class Shelf:
-    """The slots of a pool, and the line for them.
+class Slots:
+    """The slots of a pool.
 
     Attributes:
-        slots: all that the pool holds; `idle`: those that wait for a checkout, the latest last.
-        line: who waits; `served`: who has just been served, and is to be told.
-        peak: the most that were checked out at once in this hour, of those that were granted in it.
-        closed: nothing is handed out any more.
-        restless: there may be something to decide.
+        idle: the slots that can be checked out, the one given back last at the end.
+        served: waiters that were served since the last decision, and are not notified yet.
+        peak: the most slots of this hour that were checked out at once.
+        closed: whether nothing is handed out any more.
+        needs_decision: whether something changed that the plan has to decide about.
     """
 
-    def __init__(self, options: PoolOptions, turn: Turn, system: SystemTime) -> None:
-        self.options = options
-        self.turn = turn
-        self.system = system
-        self.line = Line()
-        self.served: list[Waiter] = []
-        self.figures = Figures()
-        self.slots: set[Slot] = set()
+    def __init__(
+        self,
+        options: PoolOptions,
+        hour: HourWindow,
+        queue: WaitingQueue,
+        figures: Figures,
+        system: SystemTime,
+    ) -> None:
         self.idle: list[Slot] = []
+        self.served: list[Waiter] = []
         self.peak = 0
         self.closed = False
-        self.restless = options.min_size > 0
+        self.needs_decision = options.min_size > 0
+        self._hour = hour
+        self._queue = queue
+        self._figures = figures
+        self._system = system
         self._max_uses = options.max_uses
         self._keep = options.on_error == "keep"
-        self._owed: list[Slot] = []
-        self._out = 0
+        self._all: set[Slot] = set()
+        self._undelivered: list[Slot] = []
+        self._checked_out = 0
+        self._past_uses = 0
 
-    def take(self, lease: PooledLease, now: float) -> bool:
-        """Lend an idle slot to `lease` if there is one and nobody waits."""
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Slot]:
+        return iter(self._all)
+
+    def count(self, *states: SlotState) -> int:
+        """How many slots are in one of these states."""
+        return sum(slot.state in states for slot in self._all)
+
+    @property
+    def checkouts(self) -> int:
+        """How many times slots were checked out since the pool was made."""
+        # Added up here: a counter of its own would make each checkout slower.
+        return self._past_uses + sum(slot.uses for slot in self._all)
+
+    # --- checkouts
+
+    def take(self, ticket: Ticket, now: float) -> bool:
+        """Lend an idle slot to `ticket`, if there is one and nobody waits."""
         idle = self.idle
-        if not idle or self.line.waiting or lease._state is _HELD:
+        if not idle or self._queue.waiting or ticket.state is _HELD:
             return False
         slot = idle[-1]
-        if now >= slot.closes_at or now + lease._min_remaining > slot.ends_at:
+        if now >= slot.closes_at or now + ticket.min_remaining > slot.ends_at:
             return False
-        if slot.hour_end <= lease._later_than:
+        if slot.hour_end <= ticket.not_before:
             return False
         if slot.beat_within is not None and now > slot.claim.heard_at + slot.beat_within:
             return False
-        # From here on nothing is called, so that no signal's exception comes in between (CPython looks for signals
-        # at calls and loops): the slot is idle or the lease's, never neither.
-        lease._slot = slot
-        lease._state = _HELD
-        slot.state = _OUT
+        # From here on nothing is called, so that no signal's exception can come in between
+        # (CPython looks for signals at calls and loops). The slot is idle or the ticket's, never
+        # neither.
+        ticket.slot = slot
+        ticket.state = _HELD
+        slot.state = _CHECKED_OUT
         del idle[-1]
         slot.uses += 1
-        self.figures.checkouts += 1
-        self._out += 1
-        if self._out > self.peak:
-            self.peak = self._out
+        self._checked_out += 1
+        if self._checked_out > self.peak:
+            self.peak = self._checked_out
         return True
 
-    def put_back(self, lease: PooledLease, failed: bool) -> Waiter | bool:
-        """Take back what `lease` holds: for the next in line, for later, or not to be reused.
+    def give_back(self, ticket: Ticket, failed: bool) -> Waiter | bool:
+        """Take back the slot that `ticket` holds: for the next waiter, for later, or to release.
 
-        Gives the waiter who has it now, and is to be told; otherwise whether there was anything to take back.
+        Returns the waiter who has the slot now and must be notified. If no waiter got it, returns
+        whether `ticket` held a slot.
         """
-        slot = lease._slot
-        if slot is None or lease._state is not _HELD:
+        slot = ticket.slot
+        if slot is None or ticket.state is not _HELD:
             return False
-        if slot.state is not _OUT or slot not in self.slots:
-            # Lost meanwhile, or a parent process's: it is nothing to the pool any more.
-            lease._state = _LOST if slot.loss else _RELEASED
+        if slot.state is not _CHECKED_OUT:
+            # It was lost meanwhile, or is a parent process's. The pool does not hold it any more.
+            ticket.state = _LOST if slot.loss else _RELEASED
             return False
         if slot.stale or (failed and not self._keep) or slot.uses == self._max_uses or self.closed:
-            slot.state = _LEAVING
-            lease._state = _RELEASED
-            self.restless = True
+            slot.state = _RETIRED
+            ticket.state = _RELEASED
+            self.needs_decision = True
             self._count_return(slot)
             return True
-        if self.line.waiting:
-            now = self.system.monotonic()
+        if self._queue.waiting:
+            now = self._system.monotonic()
             waiter = self._next_for(slot, now) if now < slot.closes_at else None
             if waiter is not None:
-                self._out -= 1
-                lease._state = _RELEASED
+                self._checked_out -= 1
+                ticket.state = _RELEASED
                 self._serve(waiter, slot, now)
                 return waiter
-        # As in take(), nothing is called from here on. If its hour has closed just now, the next decision clears it up.
+        # As in take(), nothing is called from here on. If its hour has closed just now, the next
+        # decision retires the slot.
         idle = self.idle
         idle += (slot,)
         slot.state = _IDLE
-        lease._state = _RELEASED
-        self._out -= 1
+        ticket.state = _RELEASED
+        self._checked_out -= 1
         return True
 
-    def put_back_forgotten(self, slot: Slot) -> None:
-        """The lease that held `slot` was garbage-collected. Who knows what still uses the AppID: it isn't reused."""
-        if slot.state is _OUT and slot in self.slots:
-            slot.state = _LEAVING
+    def retire_forgotten(self, slot: Slot) -> None:
+        """The lease that held `slot` was garbage-collected.
+
+        Other code may still use this AppID, so it is released instead of reused.
+        """
+        if slot.state is _CHECKED_OUT:
+            slot.state = _RETIRED
             self._count_return(slot)
-            self.restless = True
+            self.needs_decision = True
 
     def _next_for(self, slot: Slot, now: float) -> Waiter | None:
-        while self.line.waiting:
-            waiter = self.line.first()
-            if suits(waiter.lease, slot.hour_end, slot.ends_at, now):
+        """The first waiter whom `slot` suits. Those before it are deferred to the next hour."""
+        while self._queue.waiting:
+            waiter = self._queue.first()
+            if suits(waiter.ticket, slot.hour_end, slot.ends_at, now):
                 return waiter
-            self.line.step_aside(waiter)
-            self.restless = True
+            self._queue.defer(waiter)
+            self.needs_decision = True
         return None
 
     def _serve(self, waiter: Waiter, slot: Slot, now: float) -> None:
-        lease = waiter.lease
-        lease._slot = slot
-        lease._state = _HELD
-        slot.state = _OUT
+        ticket = waiter.ticket
+        ticket.slot = slot
+        ticket.state = _HELD
+        slot.state = _CHECKED_OUT
         slot.uses += 1
         waiter.served = True
-        self.line.leave(waiter)
-        self.figures.checkouts += 1
-        self.figures.wait_seconds += now - waiter.since
-        self._out += 1
-        self.peak = max(self.peak, self._out)
+        self._queue.remove(waiter)
+        self._figures.wait_seconds += now - waiter.since
+        self._checked_out += 1
+        self.peak = max(self.peak, self._checked_out)
 
     def _offer(self, slot: Slot, now: float) -> None:
-        """Give a slot to the next in line, or keep it for later."""
+        """Give a slot to the next waiter, or keep it for later."""
         waiter = self._next_for(slot, now)
         if waiter is None:
             slot.state = _IDLE
@@ -146,116 +177,132 @@ class Shelf:
             self.served.append(waiter)
 
     def _count_return(self, slot: Slot) -> None:
-        if self.turn.hour_end is None or slot.hour_end >= self.turn.hour_end:
-            self._out = max(0, self._out - 1)
+        if self._hour.hour_end is None or slot.hour_end >= self._hour.hour_end:
+            self._checked_out = max(0, self._checked_out - 1)
 
-    def add(self, slot: Slot, now: float) -> None:
-        """Take in what was granted."""
-        self.slots.add(slot)
-        if self.turn.hour_end is not None and slot.hour_end < self.turn.hour_end:
-            self.figures.burned += (
-                1  # an answer that brings only now what was granted before the turn
-            )
+    # --- what is granted, released and lost
+
+    def add(self, claim: Claim, hour_end: float, now: float) -> None:
+        """Add a slot for an AppID that was granted in the hour that ends at `hour_end`."""
+        closes_at, ends_at = self._hour.bounds(now, hour_end)
+        slot = Slot(claim, hour_end, closes_at, ends_at, claim.ttl if claim.beating else None)
+        self._all.add(slot)
+        if self._hour.hour_end is not None and hour_end < self._hour.hour_end:
+            # The answer came after the turn: the AppID was held over it.
+            self._figures.burned += 1
         if self.closed or now >= slot.closes_at:
-            slot.state = _LEAVING
+            slot.state = _RETIRED
         else:
             self._offer(slot, now)
 
-    def settled(self, slot: Slot) -> None:
-        """A slot was given back, or the keeper goes on trying to."""
-        if slot not in self.slots:
+    def begin_releases(self) -> list[Slot]:
+        """The retired slots, whose releases are sent now."""
+        retired = [slot for slot in self._all if slot.state is _RETIRED]
+        for slot in retired:
+            slot.state = _RELEASING
+        return retired
+
+    def released(self, slot: Slot) -> None:
+        """The release of a slot was tried. If it failed, the keeper goes on trying."""
+        if slot not in self._all:
             return
         if slot.claim.state is not ClaimState.ENDED:
-            self._owed.append(slot)
-        self._forget(slot)
+            self._undelivered.append(slot)
+        self._remove(slot)
 
     def lost(self, claim: Claim, reason: str) -> None:
         """The keeper says that a claim ended before it was given back."""
-        slot = next((slot for slot in self.slots if slot.claim is claim), None)
+        slot = next((slot for slot in self._all if slot.claim is claim), None)
         if slot is None:
             return
-        self.figures.lost += 1
+        self._figures.lost += 1
         slot.loss = reason
-        if slot.state is _OUT:
+        if slot.state is _CHECKED_OUT:
             self._count_return(slot)
         elif slot.state is _IDLE:
             self.idle.remove(slot)
-        if slot.state is not _GIVING_BACK:
-            self._forget(slot)
+        if slot.state is not _RELEASING:
+            self._remove(slot)
 
-    def _forget(self, slot: Slot) -> None:
-        self.figures.burned += slot.uses == 0
-        self.slots.discard(slot)
-        slot.state = _GONE
-        self.restless = True
+    def _remove(self, slot: Slot) -> None:
+        self._figures.burned += slot.uses == 0
+        self._past_uses += slot.uses
+        self._all.discard(slot)
+        slot.state = _REMOVED
+        self.needs_decision = True
+
+    # --- the hour
 
     def new_hour(self, turned: int) -> int:
-        """Count what stands over the turn as burned. Gives how many were out at once in the hour before."""
-        end = self.turn.hour_end
+        """Count the slots that were held over the turn as burned.
+
+        Returns how many slots were checked out at once in the hour before; 0 if the last
+        `turned` hours were more than one.
+        """
+        end = self._hour.hour_end
         assert end is not None
         peak, self.peak = self.peak, 0
-        old = [slot for slot in self.slots if slot.hour_end < end]
-        self._out = sum(slot.state is _OUT and slot.hour_end >= end for slot in self.slots)
-        self._owed = [slot for slot in self._owed if slot.claim.state is not ClaimState.ENDED]
-        self.figures.burned += turned * (len(old) + len(self._owed))
-        self.line.new_hour()
+        old = [slot for slot in self._all if slot.hour_end < end]
+        self._checked_out = sum(
+            slot.state is _CHECKED_OUT and slot.hour_end >= end for slot in self._all
+        )
+        self._undelivered = [
+            slot for slot in self._undelivered if slot.claim.state is not ClaimState.ENDED
+        ]
+        self._figures.burned += turned * (len(old) + len(self._undelivered))
+        self._queue.readmit()
         return peak if turned == 1 else 0
 
     def hours_moved(self) -> None:
-        """A zone was shifted, a clock was set: the hours of what is held end elsewhere than was thought.
+        """The service's hours end elsewhere than was thought: a zone shifted, or a clock was set.
 
-        And this one may be long enough now for those who stood aside.
+        This hour may be long enough now for waiters that were deferred.
         """
-        for slot in self.slots:
+        for slot in self._all:
             if slot.claim.grant is not None:
-                slot.hour_end = self.turn.end_of(slot.claim.grant.start_time / 1000, slot.hour_end)
-        self.line.new_hour()
+                granted = slot.claim.grant.start_time / 1000
+                slot.hour_end = self._hour.end_of(granted, slot.hour_end)
+        self._queue.readmit()
 
-    def set_aside(self, now: float) -> None:
-        """Whom this hour can't serve any more waits for the next one, and nothing is asked for on their behalf."""
-        turn = self.turn
-        if turn.hour_end is None:
+    def defer_unsuited(self, now: float) -> None:
+        """Defer the waiters whom this hour can't serve any more: nothing is acquired for them."""
+        hour = self._hour
+        if hour.hour_end is None:
             return
-        for waiter in tuple(self.line.choosy.values()):
-            if not suits(waiter.lease, turn.hour_end, turn.ends_at, now):
-                self.line.step_aside(waiter)
+        for waiter in tuple(self._queue.constrained.values()):
+            if not suits(waiter.ticket, hour.hour_end, hour.ends_at, now):
+                self._queue.defer(waiter)
 
-    def sort_out(self, now: float) -> None:
-        """What must not be handed out any more leaves; what is idle goes to those who wait, if it suffices."""
-        for slot in self.slots:
-            slot.closes_at, slot.ends_at = self.turn.bounds(now, slot.hour_end)
+    def refresh(self, now: float) -> None:
+        """Retire what must not be handed out any more, and offer what is idle to the waiters."""
+        for slot in self._all:
+            slot.closes_at, slot.ends_at = self._hour.bounds(now, slot.hour_end)
             slot.stale = now >= slot.closes_at
         idle, self.idle = self.idle, []
         for slot in idle:
             if self.closed or slot.stale:
-                slot.state = _LEAVING
+                slot.state = _RETIRED
             else:
                 self._offer(slot, now)
 
-    def leaving(self) -> list[Slot]:
-        """What is to be given back now."""
-        leaving = [slot for slot in self.slots if slot.state is _LEAVING]
-        for slot in leaving:
-            slot.state = _GIVING_BACK
-        return leaving
-
-    def nothing_comes_back(self, now: float) -> bool:
-        """Whether no slot is idle or will come back to be used again in this hour."""
-        return not any(
+    def any_may_return(self, now: float) -> bool:
+        """Whether a slot is idle, or may be given back and used again in this hour."""
+        return any(
             slot.state is _IDLE
-            or (slot.state is _OUT and now < slot.closes_at and slot.uses != self._max_uses)
-            for slot in self.slots
+            or (slot.state is _CHECKED_OUT and now < slot.closes_at and slot.uses != self._max_uses)
+            for slot in self._all
         )
 
-    def fresh(self, now: float) -> int:
+    def count_usable(self, now: float) -> int:
         """How many slots of this hour there are, idle or checked out."""
-        return sum(slot.state in (_IDLE, _OUT) and now < slot.closes_at for slot in self.slots)
-
-    def count(self, *states: SlotState) -> int:
-        """How many slots are in one of these states."""
-        return sum(slot.state in states for slot in self.slots)
+        return sum(
+            slot.state in (_IDLE, _CHECKED_OUT) and now < slot.closes_at for slot in self._all
+        )
 
 
-def suits(lease: PooledLease, hour_end: float, ends_at: float, now: float) -> bool:
-    """Whether an hour is what `lease` wants: it ends at `hour_end`, and certainly not before `ends_at`."""
-    return now + lease._min_remaining <= ends_at and hour_end > lease._later_than
+def suits(ticket: Ticket, hour_end: float, ends_at: float, now: float) -> bool:
+    """Whether a ticket can be served in the hour that ends at `hour_end`.
+
+    The hour certainly lasts until `ends_at` on the monotonic clock.
+    """
+    return now + ticket.min_remaining <= ends_at and hour_end > ticket.not_before

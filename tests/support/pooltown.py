@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
+from appid_manager_client.lease.claim import Claim
 from appid_manager_client.pool.lease import PooledLease
 from tests.support.poolworld import Caller, Lent, World
 
@@ -137,7 +138,7 @@ class Town:
         assert lease.appid not in self.holding, "two callers have one AppID"
         self.holding[lease.appid] = caller
         assert lease.start_time / 1000 <= now < lease.hour_end, "an AppID of another hour"
-        assert now + lease._min_remaining <= lease.hour_end + 1e-3
+        assert now + lease.min_remaining <= lease.hour_end + 1e-3
         overtaken = [
             first
             for first, other in self.waiting.items()
@@ -156,7 +157,7 @@ class Town:
 
     def _done(self, number: int, caller: Caller, since: int) -> None:
         lease, now = caller.lease, self.world.service_ms()
-        claim = lease._held_slot.claim
+        claim = _claim(lease)
         del self.holding[lease.appid]
         self.uses.append(Use(claim.request_id, lease.appid, since, now))
         if self.world.to_the_turn < IN_FLIGHT:
@@ -170,7 +171,7 @@ class Town:
 
     def _note_who_holds(self) -> None:
         """The hour turns now."""
-        held = {caller.lease._held_slot.claim.request_id for caller in self.holding.values()}
+        held = {_claim(caller.lease).request_id for caller in self.holding.values()}
         self.held_over |= held
         self._first_after_turn = bool(self.waiting) and not held
 
@@ -239,7 +240,12 @@ class Town:
             assert asked, f"{lent} was got for nobody"
 
 
+def _claim(lease: PooledLease) -> Claim:
+    assert lease.slot is not None
+    return lease.slot.claim
+
+
 def _suits(lease: PooledLease, other: Caller, now: float) -> bool:
     """Whether `other` could have had what `lease` got."""
-    enough = now + other.lease._min_remaining < lease.hour_end - UNCERTAIN
-    return enough and lease.hour_end > other.lease._later_than
+    enough = now + other.lease.min_remaining < lease.hour_end - UNCERTAIN
+    return enough and lease.hour_end > other.lease.not_before

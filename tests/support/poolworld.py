@@ -1,14 +1,15 @@
-"""A world for pools in turned time: a service in memory, a wire with delays and faults, and no threads at all.
+"""A world for pools in turned time: a service in memory, a wire with delays and faults, no threads.
 
-The pool, its keeper and the reading of answers are the real ones. A call takes its time between being begun and being
-sent, on the wire, and until its end is noticed; `run` carries events out in order of time, and lets the pool decide
-after each, and whenever it asked to be woken.
+The pool, its keeper and the reading of answers are the real ones. A call takes time until it is
+begun, on the wire, and until its end is noticed. `run` carries events out in the order of time. It
+runs a maintenance round of a pool after each event that woke its worker, and whenever one is due.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import random
 import threading
 from collections import OrderedDict
@@ -20,11 +21,13 @@ from typing import Any, NamedTuple, Self
 from appid_manager_client.errors import ServiceUnavailable
 from appid_manager_client.lease.keeper import LeaseKeeper
 from appid_manager_client.pool.lease import PooledLease
-from appid_manager_client.pool.model import PoolOptions
+from appid_manager_client.pool.lender import Lender
+from appid_manager_client.pool.model import PoolOptions, Slot
 from appid_manager_client.pool.pool import LeasePool
 from appid_manager_client.pool.queue import Waiter
 from appid_manager_client.runtime.executor import Executor
 from appid_manager_client.runtime.time import SystemTime
+from appid_manager_client.runtime.worker import Worker
 from appid_manager_client.wire.answers import Answer
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
@@ -36,7 +39,7 @@ EPOCH = 1_700_000_000.0
 
 
 class TurnedTime(SystemTime):
-    """A machine whose time is turned by hand, and whose chances are drawn from a seed."""
+    """A machine whose clock is turned by hand, and whose random numbers come from a seed."""
 
     def __init__(self, chances: random.Random) -> None:
         self.now = 0.0
@@ -54,7 +57,7 @@ class TurnedTime(SystemTime):
 
 @dataclass
 class Lent:
-    """One time that the service handed an AppID out: times in ms on its clock, `hour` the start of the hour."""
+    """One grant of the service. Times are in ms on its clock; `hour` is the start of the hour."""
 
     appid: str
     hour: int
@@ -68,14 +71,14 @@ _IDS = ("leaseId", "requestId", "appid")
 
 
 class FailedRelease(NamedTuple):
-    """A release that never reached the service: what it named, and when, in ms on the service's clock."""
+    """A release that never reached the service: what it named, and when (ms, service's clock)."""
 
     ids: frozenset[str]
     at: int
 
 
 class SimulatedService:
-    """The rule of the hour, and the calls that a pool makes, from the wire contract; extended or not."""
+    """The rule of the hour, and the calls of the wire contract that a pool makes."""
 
     def __init__(
         self,
@@ -106,7 +109,7 @@ class SimulatedService:
         return local - local % self.hour_ms - self._zone
 
     def shift_zone(self, minutes: int) -> None:
-        """As some zones do in summer."""
+        """Shift the zone, as some zones do in summer."""
         self._zone += minutes * 60_000
 
     @property
@@ -187,6 +190,15 @@ class SimulatedService:
             "productName": PRODUCT,
         }
 
+    def add(self, appid: str) -> None:
+        """Add a free AppID, as `init` can."""
+        self._free[appid] = None
+
+    def drop_product(self) -> None:
+        """Forget the product and all of its AppIDs."""
+        self._free.clear()
+        self._in_use.clear()
+
     def end(self, lent: Lent, now: int) -> None:
         """Take an AppID back."""
         lent.stop = now
@@ -235,7 +247,7 @@ class SimulatedService:
 
 
 class SimulatedWire:
-    """What stands in for the transport. A call takes time on the wire, and may fail on its way there or back."""
+    """Stands in for the transport. A call takes time, and may fail on its way there or back."""
 
     base_url = "http://simulated"
     timeout = 5.0
@@ -246,7 +258,7 @@ class SimulatedWire:
         self.service: SimulatedService
         self.delay = 0.004
         self.faults = 0.0
-        """The part of the calls that fail, half of them after the deed."""
+        """The part of the calls that fail, half of them after the service has acted."""
         self.down_until = 0.0
         self.lose_next = 0
         """How many answers of acquires get lost next."""
@@ -266,7 +278,7 @@ class SimulatedWire:
         time.now += self.delay * chances.random()
         down = time.now < self.down_until
         fault = chances.random() < self.faults
-        # What is granted into a lost answer can't be found again at a service in the field: there none is lost.
+        # A field service can't tell later what it granted in a lost answer: none is lost there.
         keeps = path.endswith("acquire") and not self.service.extended
         if down or (fault and (keeps or chances.random() < 0.5)):
             if path.endswith("release"):
@@ -287,8 +299,34 @@ class SimulatedWire:
         return text
 
 
+class TurnedWorker(Worker[Slot]):
+    """A worker without a thread: the world runs its rounds."""
+
+    def __init__(self, name: str, work: Callable[[Slot | None], float | None], system: SystemTime):
+        super().__init__(name, work, system)
+        self._work_of_a_round = work
+        self._clock = system
+        self.running = True
+        self.rounds = 0
+        self.woken = True
+        self.due = math.inf
+
+    def wake(self) -> None:
+        self.woken = True
+
+    @property
+    def has_work(self) -> bool:
+        return self.woken or self.due <= self._clock.monotonic()
+
+    def run_once(self) -> None:
+        self.woken = False
+        self.rounds += 1
+        pause = self._work_of_a_round(None)
+        self.due = math.inf if pause is None else self._clock.monotonic() + pause
+
+
 class World(Executor):
-    """See the module. It stands in for the pool's helper threads, too."""
+    """See the module. It stands in for the pool's executor, too."""
 
     def __init__(
         self,
@@ -321,7 +359,8 @@ class World(Executor):
         )
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._numbers = itertools.count()
-        self._pools: list[LeasePool] = []
+        self._lenders: dict[LeasePool, Lender] = {}
+        self.workers: dict[LeasePool, TurnedWorker] = {}
         self.served: list[Waiter] = []
         self._keeping = False
         self._callers: list[Caller] = []
@@ -348,9 +387,11 @@ class World(Executor):
     def run(self, seconds: float) -> None:
         """Have the next `seconds` pass."""
         end = self.time.now + seconds
-        wakes = {pool: self._tend(pool) for pool in self._pools}
+        workers = self.workers.values()
+        for worker in workers:
+            self._run_round(worker)
         while True:
-            moment = min([end, *wakes.values()])
+            moment = min([end, *(worker.due for worker in workers)])
             if self._events and self._events[0][0] <= moment:
                 moment, _, event = heapq.heappop(self._events)
                 self.time.now = max(self.time.now, moment)
@@ -360,16 +401,15 @@ class World(Executor):
                 return
             else:
                 self.time.now = max(self.time.now, moment)
-            for pool, wake in wakes.items():
-                if pool._plan.restless or wake <= self.time.now:
-                    wakes[pool] = self._tend(pool)
+            for worker in workers:
+                if worker.has_work:
+                    self._run_round(worker)
 
-    def _tend(self, pool: LeasePool) -> float:
-        pause = pool.tend()
-        self._have_keeper_tend()
-        return float("inf") if pause is None else self.time.now + pause
+    def _run_round(self, worker: TurnedWorker) -> None:
+        worker.run_once()
+        self._have_keeper_run()
 
-    # --- the pool's helpers
+    # --- the pool's executor
 
     def submit(self, work: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
@@ -384,12 +424,12 @@ class World(Executor):
                 )
             else:
                 self.after(self.dawdle * chances.random(), lambda: future.set_result(result))
-            self._have_keeper_tend()
+            self._have_keeper_run()
 
         self.after(self.dawdle * chances.random(), begin)
         return future
 
-    def _have_keeper_tend(self) -> None:
+    def _have_keeper_run(self) -> None:
         if not self._keeping and self.keeper.pending:
             self._keeping = True
             self.after(0.01, self._keep)
@@ -407,15 +447,31 @@ class World(Executor):
 
     def pool(self, **options: Any) -> LeasePool:
         """A pool of this world. Its leases send no heartbeats unless a `ttl` is given."""
-        pool = LeasePool(
+        made: list[TurnedWorker] = []
+
+        def worker(*args: Any) -> TurnedWorker:
+            made.append(TurnedWorker(*args))
+            return made[0]
+
+        lender = Lender(
             self.keeper,
             PRODUCT,
             PoolOptions(**{"ttl": None, **options}),
             executor=self,
-            threaded=False,
+            worker=worker,
         )
-        self._pools.append(pool)
+        pool = LeasePool(lender)
+        self._lenders[pool] = lender
+        self.workers[pool] = made[0]
         return pool
+
+    def close_pool(self, pool: LeasePool) -> None:
+        """`pool.close()`, but nobody waits for the releases."""
+        self._lenders[pool].close()
+
+    def enqueue(self, pool: LeasePool, waiter: Waiter) -> bool:
+        """What a caller does that found nothing idle. Says whether it was served at once."""
+        return self._lenders[pool].enqueue(waiter)
 
     def ask(
         self,
@@ -427,7 +483,15 @@ class World(Executor):
     ) -> Caller:
         """Somebody wants a lease now, and `then` happens when they have one, or an error."""
         lease = pool.lease(timeout=timeout, min_remaining=min_remaining)
-        caller = Caller(self, pool, lease, then)
+        caller = Caller(self, self._lenders[pool], lease, then)
+        self._callers.append(caller)
+        return caller
+
+    def ask_again(
+        self, lender: Lender, lease: PooledLease, then: Callable[[Caller], object]
+    ) -> Caller:
+        """The holder of a lease renews it."""
+        caller = Caller(self, lender, lease, then, renewing=True)
         self._callers.append(caller)
         return caller
 
@@ -435,12 +499,13 @@ class World(Executor):
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Forget everything, so that nothing is missed when it is garbage-collected."""
+        """Give everything back, so that nothing is missed when it is garbage-collected."""
+        self.wire.faults = self.wire.down_until = self.wire.lose_next = 0
         for caller in self._callers:
             caller.give_back()
-        for pool in self._pools:
-            pool._plan.idle.clear()
-        self.keeper._claims.clear()
+        for lender in self._lenders.values():
+            lender.close()
+        self.keeper.close()
 
 
 class Caller(Waiter):
@@ -449,62 +514,60 @@ class Caller(Waiter):
     def __init__(
         self,
         world: World,
-        pool: LeasePool,
+        lender: Lender,
         lease: PooledLease,
         then: Callable[[Caller], object],
         *,
         renewing: bool = False,
     ) -> None:
         if renewing:
-            now, deadline = pool._begin_renewal(lease, None)
+            now, deadline = lender.begin_renewal(lease, lease.hour_end, None)
         else:
             now = world.time.now
-            deadline = pool._deadline(lease, now)
+            deadline = lender.deadline(lease, now)
         super().__init__(lease, now, deadline)
+        self.lease = lease
         self.world = world
-        self.pool = pool
         self.at: float | None = None
+        self._lender = lender
         self._then = then
-        if not renewing and pool._plan.take(lease, now):
-            self.served = True
-            self.tell()
-            return
         try:
-            pool._enqueue(self)
+            if (not renewing and lender.plan.slots.take(lease, now)) or lender.enqueue(self):
+                self.served = True
+                self.notify()
+                return
         except Exception as error:
             self.error = error
-            self.tell()
+            self.notify()
             return
         if self.deadline is not None:
             world.at(self.deadline, self._out_of_time)
 
-    def tell(self) -> bool:
+    def notify(self) -> bool:
         self.at = self.world.time.now
-        self.lease._later_than = 0.0
+        self.lease.not_before = 0.0
         if self.served:
             self.world.served.append(self)
         self._then(self)
         return True
 
     def give_back(self, failed: bool = False) -> None:
-        self.pool._take_back(self.lease, failed)
+        self._lender.take_back(self.lease, failed)
 
     def renew(self, then: Callable[[Caller], object] = lambda caller: None) -> Caller:
-        """Give the AppID to the pool and wait for one of the next hour: a caller anew, in the same lease."""
-        renewed = Caller(self.world, self.pool, self.lease, then, renewing=True)
-        self.world._callers.append(renewed)
-        return renewed
+        """Give the AppID back and wait for one of the next hour: a new caller, the same lease."""
+        return self.world.ask_again(self._lender, self.lease, then)
 
     def leave(self) -> None:
         """Stop waiting."""
         if not self.done:
-            self.pool._give_up(self)
+            self._lender.stop_waiting(self)
             self.error = InterruptedError()
 
     def _out_of_time(self) -> None:
         if not self.done:
             try:
-                self.pool._conclude(self)
+                self._lender.conclude(self)
             except Exception as error:
                 self.error = error
-                self.tell()
+                self.notify()

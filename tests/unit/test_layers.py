@@ -28,7 +28,7 @@ ORDER = {
     "wire": "models answers responses failures deadlines connections transport clock retry api",
     "journal": "lockedfile record journal reaping",
     "lease": "claim held options ledger heartbeat giveback reports keeper waiting steps acquirer unmanaged lease",
-    "pool": "model hour demand calls lease queue slots refusals plan pool",
+    "pool": "model hour demand queue slots plan calls lender lease pool",
     "decorator": "injection wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (

@@ -6,11 +6,14 @@ import contextlib
 import gc
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from appid_manager_client import AppIdClient, LeaseLost, LeasePool, PoolClosed
+from appid_manager_client import AppIdClient, LeaseLost, LeasePool, PoolClosed, PoolTimeout
+from appid_manager_client.lease.keeper import LeaseKeeper
+from appid_manager_client.pool.lender import Lender
 from tests.support.waiting import PATIENCE, wait_until
 from tests.unit.pool.threads import (
     PRODUCT,
@@ -131,7 +134,7 @@ def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: Ap
     with client.pool(PRODUCT) as pool:
         lease = pool.lease().acquire()
         appid = lease.appid
-        with pytest.warns(ResourceWarning, match="forgotten while it held"):
+        with pytest.warns(ResourceWarning, match="garbage-collected while it held"):
             del lease
             gc.collect()
         wait_until(lambda: appid not in service.in_use(PRODUCT))
@@ -147,7 +150,7 @@ def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
     pool = client.pool(PRODUCT)
     lease = pool.lease().acquire()
     pool.close(timeout=PATIENCE)
-    with pytest.warns(ResourceWarning, match="forgotten while it held"):
+    with pytest.warns(ResourceWarning, match="garbage-collected while it held"):
         del lease
         gc.collect()
     wait_until(lambda: service.in_use(PRODUCT) == [])
@@ -166,16 +169,26 @@ def test_a_forgotten_pool_gives_back_what_it_held_and_its_thread_ends(
     wait_until(lambda: service.in_use(PRODUCT) == [])
 
 
-def test_a_maintenance_thread_that_died_is_started_again(
-    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+@contextlib.contextmanager
+def every_round_ends_the_thread() -> Iterator[None]:
+    def end(lender: Lender) -> None:
+        raise SystemExit(3)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(threading, "excepthook", lambda args: None)
+        patched.setattr(Lender, "run_once", end)
+        yield
+
+
+def test_a_maintenance_thread_that_died_is_started_again_by_the_next_checkout(
+    client: AppIdClient,
 ) -> None:
     with client.pool(PRODUCT) as pool:
-        with pool.lease():
+        with pool.lease(), pool.lease():
             pass
-        with monkeypatch.context() as patched:
-            patched.setattr(threading, "excepthook", lambda args: None)
-            patched.setattr(pool, "tend", lambda: (_ for _ in ()).throw(SystemExit))
-            pool._maintenance.wake()
+        with every_round_ends_the_thread():
+            with contextlib.suppress(KeyError), pool.lease():
+                raise KeyError  # its AppID is to be released: that wakes the thread
             wait_until(lambda: not pool.get_stats().maintained)
         with pool.lease():
             pass
@@ -185,12 +198,11 @@ def test_a_maintenance_thread_that_died_is_started_again(
 def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 3600.0)
+    monkeypatch.setattr("appid_manager_client.pool.lender.LOOK_AGAIN", 3600.0)
     with client.pool(PRODUCT, max_size=1) as pool, pool.lease():
-        with monkeypatch.context() as patched:
-            patched.setattr(threading, "excepthook", lambda args: None)
-            patched.setattr(pool, "tend", lambda: (_ for _ in ()).throw(SystemExit))
-            pool._maintenance.wake()
+        with every_round_ends_the_thread():
+            with pytest.raises(PoolTimeout):
+                pool.lease(timeout=0.01, min_remaining=1).acquire()
             wait_until(lambda: not pool.get_stats().maintained)
         thread = in_thread(lambda: wait_until_closed(pool))
         wait_until(lambda: pool.get_stats().maintained, what="it waits, to look again in an hour")
@@ -201,20 +213,11 @@ def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_starte
 def test_who_waits_has_a_maintenance_thread_that_died_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 0.1)
-    monkeypatch.setattr(threading, "excepthook", lambda args: None)
-    died = threading.Event()
-
-    def die() -> None:
-        died.set()
-        raise SystemExit(3)
-
+    monkeypatch.setattr("appid_manager_client.pool.lender.LOOK_AGAIN", 0.1)
     with client.pool(PRODUCT) as pool:
-        tend = pool.tend
-        monkeypatch.setattr(pool, "tend", die)
-        thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
-        assert died.wait(PATIENCE)
-        monkeypatch.setattr(pool, "tend", tend)
+        with every_round_ends_the_thread():
+            thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+            wait_until(lambda: "SystemExit(3)" in caplog.text)
         thread.join(PATIENCE)
         assert pool.get_stats().checkouts == 1
     assert "ended: SystemExit(3); it starts again when needed" in caplog.text
@@ -223,7 +226,7 @@ def test_who_waits_has_a_maintenance_thread_that_died_started_again(
 def test_a_machine_without_a_thread_to_spare_serves_who_waits_when_it_has_one_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("appid_manager_client.pool.pool._LOOK_AGAIN", 0.1)
+    monkeypatch.setattr("appid_manager_client.pool.lender.LOOK_AGAIN", 0.1)
     start, refused = threading.Thread.start, threading.Event()
 
     def no_more(thread: threading.Thread) -> None:
@@ -243,7 +246,7 @@ def test_the_maintenance_survives_what_fails_in_it(
 ) -> None:
     with client.pool(PRODUCT) as pool:
         with monkeypatch.context() as patched:
-            patched.setattr(pool, "tend", lambda: 1 / 0)
+            patched.setattr(Lender, "run_once", lambda lender: 1 / 0)
             thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
             wait_until(lambda: "ZeroDivisionError" in caplog.text)
         thread.join(PATIENCE)
@@ -257,7 +260,7 @@ def test_a_surprise_in_a_helper_reaches_the_waiter(
         raise RuntimeError("a session of the user's own")
 
     with client.pool(PRODUCT) as pool:
-        monkeypatch.setattr(pool._keeper, "open", surprise)
+        monkeypatch.setattr(LeaseKeeper, "open", surprise)
         with pytest.raises(RuntimeError, match="a session of the user's own"):
             pool.lease(timeout=PATIENCE).acquire()
         monkeypatch.undo()
@@ -268,7 +271,8 @@ def test_a_surprise_in_a_helper_reaches_the_waiter(
 def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease() as lease:
-            pool.claim_lost(lease._held_slot.claim, "the test says so")
+            claim = lease.slot.claim
+            claim.owner().claim_lost(claim, "the test says so")
             assert lease.lost and not lease.held
             with pytest.raises(LeaseLost, match="the test says so"):
                 lease.check()

@@ -56,7 +56,7 @@ def test_who_comes_while_others_wait_stands_at_the_end(world: World) -> None:
 class Sleeper(Waiter):
     """Somebody who has begun to wait, and is told later."""
 
-    def tell(self) -> bool:
+    def notify(self) -> bool:
         return True
 
 
@@ -64,13 +64,14 @@ def test_who_comes_takes_nothing_that_lies_idle_for_one_who_waits(world: World) 
     pool = world.pool(max_size=1)
     one_that_is_out(world, pool).give_back()
     # It came back in the moment in which this one, having found nothing, began to wait.
-    sleeper = Sleeper(pool.lease(), world.time.now, None)
-    assert not pool._enqueue(sleeper)
+    lease = pool.lease()
+    sleeper = Sleeper(lease, world.time.now, None)
+    assert not world.enqueue(pool, sleeper)
     newcomer = world.ask(pool, timeout=0)
     assert isinstance(newcomer.error, PoolTimeout)
     world.run(1.0)
     assert sleeper.served
-    sleeper.lease.release()
+    lease.release()
 
 
 def test_who_runs_out_of_time_is_passed_over_and_the_others_keep_their_order(world: World) -> None:

@@ -215,7 +215,7 @@ def test_appids_that_were_added_in_an_exhausted_hour_are_found_within_a_minute(
     waiter = world.ask(pool)
     world.run(1.0)
     assert pool.get_stats().exhausted
-    world.service._free["a1"] = None
+    world.service.add("a1")
     world.run(61.0)
     assert waiter.served
 
@@ -270,7 +270,7 @@ def test_a_lease_in_use_is_left_alone_over_the_turn_and_not_reused(world_at: Mak
     caller.give_back()
     world.run(1)
     assert caller.lease.appid not in world.service.in_use
-    assert world.ask(pool).lease._slot is not caller.lease._slot
+    assert world.ask(pool).lease.slot is not caller.lease.slot
 
 
 @pytest.mark.parametrize("on_error, kept", [("release", False), ("keep", True)])
@@ -444,7 +444,7 @@ def test_a_lease_that_was_lost_is_not_handed_out_again(world_at: MakeWorld) -> N
     world.run(1.0)
     stats = pool.get_stats()
     assert (stats.lost, stats.size, stats.checked_out) == (1, 0, 0)
-    assert world.ask(pool).lease._slot is None
+    assert world.ask(pool).lease.slot is None
 
 
 def test_an_idle_lease_without_heartbeats_for_its_ttl_is_not_handed_out(
@@ -499,21 +499,18 @@ def test_short_hours_take_a_tenth_of_themselves_as_margin(world_at: MakeWorld) -
 
 
 def test_a_pool_does_not_decide_without_need(
-    world_at: MakeWorld, monkeypatch: pytest.MonkeyPatch
+    world_at: MakeWorld,
 ) -> None:
     world = world_at(1000)
     pool = world.pool()
-    decisions = []
-    decide = pool._plan.decide
-    monkeypatch.setattr(pool._plan, "decide", lambda now: decisions.append(now) or decide(now))
     for caller in held(world, pool, 2):
         caller.give_back()
     world.run(24 * HOUR)
-    assert len(decisions) < 60
+    assert world.workers[pool].rounds < 60
 
 
 def test_a_pool_that_knows_the_time_only_roughly_sleeps_until_the_hour_has_certainly_begun(
-    world_at: MakeWorld, monkeypatch: pytest.MonkeyPatch
+    world_at: MakeWorld,
 ) -> None:
     world = world_at(60)
     world.wire.delay = 1.0
@@ -522,14 +519,12 @@ def test_a_pool_that_knows_the_time_only_roughly_sleeps_until_the_hour_has_certa
     world.run(40)
     assert world.clock.latest() - world.clock.earliest() > 0.2
     held_at_first.give_back()
-    decisions = []
-    decide = pool._plan.decide
-    monkeypatch.setattr(pool._plan, "decide", lambda now: decisions.append(now) or decide(now))
+    before = world.workers[pool].rounds
     world.ask(pool, timeout=None)
     world.run(world.to_the_turn + 5)
     assert all(lent.start >= lent.hour for lent in world.service.log)
     assert len(world.service.log) == 2
-    assert len(decisions) < 30
+    assert world.workers[pool].rounds - before < 30
 
 
 def test_closing_tells_all_waiters_and_gives_back_what_is_idle(world_at: MakeWorld) -> None:
@@ -539,8 +534,7 @@ def test_closing_tells_all_waiters_and_gives_back_what_is_idle(world_at: MakeWor
     second.give_back()
     world.ask(pool)
     waiter = world.ask(pool)
-    with pool._lock:
-        pool._plan.close()
+    world.close_pool(pool)
     world.run(1.0)
     assert isinstance(waiter.error, PoolClosed)
     assert isinstance(world.ask(pool).error, PoolClosed)
@@ -552,8 +546,7 @@ def test_what_is_out_when_the_pool_closes_is_given_back_when_it_returns(
     world = world_at(3000)
     pool = world.pool()
     (caller,) = held(world, pool, 1)
-    with pool._lock:
-        pool._plan.close()
+    world.close_pool(pool)
     world.run(1.0)
     assert caller.lease.held
     caller.give_back()
@@ -628,8 +621,7 @@ def test_a_product_that_vanished_from_a_legacy_service_is_told_at_once(world_at:
     world = world_at(3000, extended=False)
     pool = world.pool(max_uses=1)
     held(world, pool, 1)
-    world.service._free.clear()
-    world.service._in_use.clear()
+    world.service.drop_product()
     for _ in range(2):
         caller = world.ask(pool)
         world.run(1.0)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from appid_manager_client.errors import ServiceUnavailable
-from appid_manager_client.pool.demand import Asking
+from appid_manager_client.pool.demand import Demand
 from appid_manager_client.pool.pool import LeasePool
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.models import Wait
@@ -72,14 +72,14 @@ def test_a_refusal_that_was_on_its_way_over_the_turn_says_nothing_of_the_new_hou
     service_now = 1_000_000.0
     clock.observe(int(service_now * 1000), world.time.now, world.time.now)
     clock.observe_hour(int((service_now + 5) * 1000))
-    asking = Asking(clock, world.time)
+    demand = Demand(clock, world.time)
     refusal = Wait(reason="no_available", retry_after=5.0)
     sent = world.time.now
-    assert asking.exhausted(refusal, sent, world.time.now)
+    assert demand.exhausted(refusal, sent, world.time.now)
     world.time.now += 6.0
-    asking.exhausted_until = None
-    assert not asking.exhausted(refusal, sent, world.time.now)
-    assert asking.exhausted_until is None
+    demand.exhausted_until = None
+    assert not demand.exhausted(refusal, sent, world.time.now)
+    assert demand.exhausted_until is None
 
 
 def test_what_a_late_answer_brings_is_given_back_and_counted_for_both_hours(
@@ -121,9 +121,9 @@ def test_what_could_not_be_given_back_before_the_turn_is_counted_as_burned(
 
 def test_a_service_that_says_when_to_come_back_is_left_alone_until_then(world: World) -> None:
     clock = ServerClock(world.time)
-    asking = Asking(clock, world.time)
+    demand = Demand(clock, world.time)
     error = ServiceUnavailable("busy", service="http://simulated", retry_after=40.0)
-    assert asking.failed(error, 100.0)
-    assert asking.ask_at(True) == 140.0
-    assert asking.failed(ServiceUnavailable("busy", service="http://simulated"), 141.0)
-    assert 141.0 < asking.ask_at(True) < 152.0
+    assert demand.failed(error, 100.0)
+    assert demand.acquire_at(True) == 140.0
+    assert demand.failed(ServiceUnavailable("busy", service="http://simulated"), 141.0)
+    assert 141.0 < demand.acquire_at(True) < 152.0

@@ -1,0 +1,310 @@
+"""The inner part of a pool: lends slots to tickets, has callers wait, and keeps the plan going.
+
+What to do is decided in `plan.py`, under its lock. What is done here is done without it: waking
+the waiters, and starting the calls of `calls.py`. A worker runs the maintenance rounds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+
+from ..lease.claim import Claim
+from ..lease.keeper import LeaseKeeper
+from ..runtime import forks
+from ..runtime.executor import Executor
+from ..runtime.worker import Worker
+from .calls import PoolCalls
+from .model import PoolOptions, PoolStats, Slot, Ticket
+from .plan import PoolPlan
+from .queue import LoopWaiter, ThreadWaiter, Waiter
+
+LOOK_AGAIN = 5.0
+"""The longest sleep of a waiter, in seconds.
+
+An interrupt may have struck after it was served and before it was notified. And the worker may
+have died, or could not be started because no thread was left.
+"""
+
+_THREADS = 16
+
+
+class Lender:
+    """Lends the slots of one pool. Safe for many threads.
+
+    Args:
+        executor: the threads for the calls to the service.
+        worker: makes the worker of the maintenance rounds.
+    """
+
+    def __init__(
+        self,
+        keeper: LeaseKeeper,
+        product_name: str,
+        options: PoolOptions,
+        *,
+        executor: Executor | None = None,
+        worker: Callable[..., Worker[Slot]] = Worker,
+    ) -> None:
+        self.product_name = product_name
+        self.keeper = keeper
+        self._options = options
+        self._system = system = keeper.system
+        self._monotonic = system.monotonic
+        # The slots, the queue and the states of the tickets are guarded by the plan's own lock.
+        self.plan = PoolPlan(product_name, keeper.api.base_url, options, keeper.api.clock, system)
+        self._executor = executor or Executor("appid-pool", _THREADS, system)
+        self._calls = PoolCalls(keeper, self._executor, self.plan, options, self, self.wake)
+        self._worker = worker(f"appid-pool {product_name}", self._round, system)
+        self._quiet = threading.Event()
+        forks.register(self)
+        if options.min_size:
+            self.wake()
+
+    def after_fork_in_child(self) -> None:
+        """Start with an empty pool: leases, waiters and threads are the parent's."""
+        self.plan.after_fork_in_child()
+        self._quiet = threading.Event()
+
+    # --- lending
+
+    def lend(self, ticket: Ticket) -> None:
+        """Lend a slot to `ticket`; waits for one if there is none."""
+        now = self._monotonic()
+        plan = self.plan
+        with plan.lock:
+            if plan.slots.take(ticket, now):
+                return
+        self._wait(ThreadWaiter(ticket, now, self.deadline(ticket, now)))
+
+    async def lend_async(self, ticket: Ticket) -> None:
+        """`lend()` for coroutines: the wait holds no thread."""
+        now = self._monotonic()
+        plan = self.plan
+        with plan.lock:
+            if plan.slots.take(ticket, now):
+                return
+        await self._wait_async(LoopWaiter(ticket, now, self.deadline(ticket, now)))
+
+    def renew(self, ticket: Ticket, hour_end: float, timeout: float | None) -> None:
+        """Take the slot of `ticket` back, and lend it one of an hour after `hour_end`."""
+        try:
+            now, deadline = self.begin_renewal(ticket, hour_end, timeout)
+            self._wait(ThreadWaiter(ticket, now, deadline))
+        finally:
+            ticket.not_before = 0.0
+
+    async def renew_async(self, ticket: Ticket, hour_end: float, timeout: float | None) -> None:
+        """`renew()` for coroutines: the wait holds no thread."""
+        try:
+            now, deadline = self.begin_renewal(ticket, hour_end, timeout)
+            await self._wait_async(LoopWaiter(ticket, now, deadline))
+        finally:
+            ticket.not_before = 0.0
+
+    def take_back(self, ticket: Ticket, failed: bool) -> bool:
+        """Take back the slot that `ticket` holds. Returns whether it held one. Never waits."""
+        plan = self.plan
+        with plan.lock:
+            taken = plan.slots.give_back(ticket, failed)
+        if taken is not True and taken is not False:
+            self._notify(taken)
+        if plan.slots.needs_decision or not self._worker.running:
+            self.wake()
+        return taken is not False
+
+    def take_back_forgotten(self, slot: Slot) -> None:
+        """Release a slot whose lease was garbage-collected. Takes no lock: safe in a `__del__`."""
+        # The message is for the figures. The keeper releases the AppID: the worker of a closed
+        # pool reads no messages any more.
+        self._worker.post(slot)
+        self.keeper.forget(slot.claim)
+
+    # --- waiting, in steps
+
+    def deadline(self, ticket: Ticket, now: float) -> float | None:
+        """When a wait ends that begins now."""
+        timeout = self._options.timeout if ticket.timeout is None else ticket.timeout
+        return None if timeout is None else now + timeout
+
+    def begin_renewal(
+        self, ticket: Ticket, hour_end: float, timeout: float | None
+    ) -> tuple[float, float | None]:
+        """Take the slot of `ticket` back. Returns the time, and the deadline of the wait.
+
+        Without a `timeout` the time until the hour turns does not count.
+        """
+        self.take_back(ticket, False)
+        now = self._monotonic()
+        if timeout is not None:
+            deadline: float | None = now + timeout
+        else:
+            to_the_turn = max(0.0, self.keeper.api.clock.seconds_until(hour_end))
+            deadline = self.deadline(ticket, now + to_the_turn)
+        ticket.not_before = hour_end
+        return now, deadline
+
+    def enqueue(self, waiter: Waiter) -> bool:
+        """Queue a waiter. Returns whether it was served at once.
+
+        That happens if the idle lease that it could not take was only overdue.
+        """
+        overdue = [
+            slot.claim
+            for slot in tuple(self.plan.slots.idle)
+            if slot.beat_within is not None and self.keeper.overdue(slot.claim)
+        ]
+        now = self._monotonic()
+        plan = self.plan
+        with plan.lock:
+            if overdue and plan.slots.take(waiter.ticket, now):
+                return True
+            plan.enqueue(waiter, now)
+        if plan.slots.needs_decision or not self._worker.running:
+            self.wake()
+        return False
+
+    def _wait(self, waiter: ThreadWaiter) -> None:
+        if self.enqueue(waiter):
+            return
+        try:
+            while not waiter.done and (left := self._left(waiter)) > 0:
+                waiter.wait(left)
+                self._ensure_worker()
+        except BaseException:
+            self.stop_waiting(waiter)
+            raise
+        self.conclude(waiter)
+
+    async def _wait_async(self, waiter: LoopWaiter) -> None:
+        if self.enqueue(waiter):
+            return
+        try:
+            while not waiter.done and (left := self._left(waiter)) > 0:
+                await asyncio.wait([waiter.future], timeout=left)
+                self._ensure_worker()
+        except BaseException:
+            self.stop_waiting(waiter)
+            raise
+        self.conclude(waiter)
+
+    def _left(self, waiter: Waiter) -> float:
+        """Seconds to sleep before the waiter looks again; not positive after its deadline."""
+        if waiter.deadline is None:
+            return LOOK_AGAIN
+        return min(LOOK_AGAIN, waiter.deadline - self._monotonic())
+
+    def _ensure_worker(self) -> None:
+        if not self._worker.running and not self.plan.slots.closed:
+            self.wake()
+
+    def stop_waiting(self, waiter: Waiter) -> None:
+        """The caller was interrupted or cancelled.
+
+        If it was served meanwhile, its lease gives the slot back.
+        """
+        with self.plan.lock:
+            self.plan.stop_waiting(waiter)
+
+    def conclude(self, waiter: Waiter) -> None:
+        """End a wait. Raises the waiter's error, or a `PoolTimeout` if its deadline passed."""
+        plan = self.plan
+        with plan.lock:
+            if waiter.served:
+                return
+            error = waiter.error
+            if error is None:
+                plan.stop_waiting(waiter)
+                error = plan.timed_out(waiter, self._monotonic())
+        raise error
+
+    def _notify(self, waiter: Waiter) -> None:
+        if not waiter.notify() and waiter.served:
+            self.take_back(waiter.ticket, False)
+
+    # --- maintenance
+
+    def wake(self) -> None:
+        """Wake the worker. A closed pool has none: run the round here."""
+        if self.plan.slots.closed:
+            self.run_once()
+        else:
+            self._worker.wake()
+
+    def run_once(self) -> float | None:
+        """Run one maintenance round.
+
+        Returns the seconds until the next round, or `None` if none is scheduled.
+        """
+        plan = self.plan
+        now = self._monotonic()
+        with plan.lock:
+            decision = plan.decide(now)
+        for waiter in decision.notify:
+            self._notify(waiter)
+        self._calls.start(decision)
+        with plan.lock:
+            if not plan.slots.closed or plan.busy:
+                return decision.pause
+            empty = not len(plan.slots)
+        self._quiet.set()
+        if empty:
+            # Not before: without the executor's threads, the caller who gives the last lease back
+            # would have to wait for the service.
+            self._executor.close()
+        return None
+
+    def _round(self, forgotten: Slot | None) -> float | None:
+        if forgotten is not None:
+            with self.plan.lock:
+                self.plan.slots.retire_forgotten(forgotten)
+        return self.run_once()
+
+    def claim_lost(self, claim: Claim, reason: str) -> None:
+        """The keeper says, on any thread, that a claim ended before it was given back."""
+        with self.plan.lock:
+            self.plan.slots.lost(claim, reason)
+        self.wake()
+
+    def stats(self) -> PoolStats:
+        """The statistics at this time."""
+        with self.plan.lock:
+            return self.plan.stats(self._monotonic(), maintained=self._worker.running)
+
+    # --- the end
+
+    @property
+    def closed(self) -> bool:
+        """Whether no leases are handed out any more."""
+        return self.plan.slots.closed
+
+    def close(self) -> None:
+        """Hand out no more leases, wake all waiters, and start to release what is idle."""
+        with self.plan.lock:
+            self.plan.close()
+        self.run_once()
+
+    def join(self, timeout: float) -> bool:
+        """Wait until all that was idle is released, and the worker has ended.
+
+        Takes at most about `timeout` seconds. Returns whether all was released.
+        """
+        deadline = self._monotonic() + timeout
+        released = self._system.wait(self._quiet, timeout)
+        self._worker.stop()
+        self._worker.join(max(0.1, deadline - self._monotonic()))
+        return released
+
+    def forget(self) -> int:
+        """The pool was garbage-collected: end the worker, and release what is idle.
+
+        Takes no lock: safe in a `__del__`. Returns the number of AppIDs.
+        """
+        self.plan.slots.closed = True
+        self._worker.stop()
+        held = [slot.claim for slot in self.plan.slots.idle if slot.claim.pid == os.getpid()]
+        for claim in held:
+            self.keeper.forget(claim)
+        return len(held)
