@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from appid_manager_client import AppIdClient, ConfigurationError, Lease, NoAppIdAvailable
 from appid_manager_client.decorator.injection import visible_signature
-from appid_manager_client.runtime.signals import raise_exit, sigterm_raises
+from appid_manager_client.runtime.signals import exit_on, sigterm_raises
 
 from ._journal import default_clients, export_journal, sweep, warn_without_journal
 from ._options import TaskOptions, injection_into, takes
@@ -208,7 +208,7 @@ class SweepingMixin(BaseWorker):
         Jobs with a plain `uses_appid` have both then.
         """
         super().setup_work_horse_signals()  # type: ignore[no-untyped-call]
-        signal.signal(signal.SIGTERM, raise_exit)
+        exit_on(signal.SIGTERM)
         self.appid_clients()
 
     def bootstrap(self, *args: Any, **kwargs: Any) -> Any:
