@@ -1,4 +1,4 @@
-"""Every test runs with a clean environment and an empty home, reaches nothing but this machine, and leaves nothing."""
+"""Every test has a clean environment and an empty home, reaches only this machine, leaves nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytest_plugins = ["pytester"]
 _count = itertools.count()
 
 
-# How long an example takes says more of the machine than of the code.
+# How long an example takes depends on the machine more than on the code.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
 
@@ -42,14 +42,14 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def field_service() -> Iterator[FieldService]:
-    """The model of the legacy service. Its clock runs, and starts ten minutes into an hour, whenever that is."""
+    """The model of the field service. Its clock runs, and starts ten minutes into an hour."""
     with _field_service() as service:
         yield service
 
 
 @pytest.fixture(params=["legacy", "ours"])
 def any_service(request: pytest.FixtureRequest) -> Iterator[FieldService | OurService]:
-    """Both services in turn, with one face (`OurService` has what is common), ten minutes into an hour."""
+    """Both services in turn, ten minutes into an hour, with the interface that both have."""
     with _field_service() if request.param == "legacy" else OurService() as service:
         yield service
 

@@ -37,5 +37,5 @@ class IdleWorker(Worker[None]):
     def wake(self) -> None:
         """Nothing is done."""
 
-    def tell(self, message: None) -> None:
+    def post(self, message: None) -> None:
         """Nothing is done."""

@@ -222,7 +222,7 @@ def test_a_module_imports_only_from_below_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(GRAPH))
 def test_a_module_names_the_module_that_it_needs_not_a_package(name: str) -> None:
-    """A package's `__init__` is for users: through it, a pure module would look like an impure one."""
+    """A package's `__init__` is for users: it hides what an importer really needs."""
     through = {t for t in GRAPH[name] if t.endswith(".__init__") and hands_on_lazily(t)}
     assert not through
 

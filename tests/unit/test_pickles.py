@@ -1,10 +1,12 @@
-"""Pickles of version 0.1 load: task queues keep results and errors, and workers are updated one by one."""
+"""Pickles of version 0.1 load: task queues keep results and errors while workers are updated."""
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 import pickle
+import pickletools
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +75,6 @@ def test_what_is_pickled_now_names_only_public_modules(name: str) -> None:
 
 
 def _opcodes(pickled: bytes) -> list[str]:
-    import io
-    import pickletools
-
     out = io.StringIO()
     pickletools.dis(pickled, out)
     return [line for line in out.getvalue().splitlines() if "UNICODE" in line]

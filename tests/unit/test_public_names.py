@@ -49,7 +49,8 @@ def test_a_name_that_isnt_there_is_an_ordinary_error() -> None:
 def test_importing_the_package_imports_nothing_heavy() -> None:
     program = """if True:
         import sys, appid_manager_client
-        print(sorted({"requests", "wrapt", "urllib3", "appid_manager_client.client"} & set(sys.modules)))
+        heavy = {"requests", "wrapt", "urllib3", "appid_manager_client.client"}
+        print(sorted(heavy & set(sys.modules)))
         from appid_manager_client import *
         assert AppIdClient is appid_manager_client.AppIdClient and uses_appid and Lease
     """

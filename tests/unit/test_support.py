@@ -1,4 +1,4 @@
-"""The helpers themselves: the raw server does what its script says, and no test gets off this machine."""
+"""The test support itself: the raw server follows its script, and no test leaves this machine."""
 
 from __future__ import annotations
 

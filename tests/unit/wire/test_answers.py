@@ -1,24 +1,19 @@
-"""Answers that are JSON, and not of the contract: each is a `ProtocolError` that names the field and what it held."""
+"""JSON answers that do not have the contract's shape: a `ProtocolError` names the field."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from appid_manager_client import AppIdClient, ProtocolError
-from appid_manager_client.config import Settings
-from appid_manager_client.wire.api import ServiceApi
-from appid_manager_client.wire.clock import ServerClock
-from appid_manager_client.wire.transport import Transport
-from tests.support.calls import CALLS
-from tests.support.machine import TurnedSystem
-from tests.support.rawserver import RawServer, http_answer, read_request, send
+from appid_manager_client import ProtocolError
+from appid_manager_client.wire.answers import Answer, AnswerReader
+from tests.support.rawserver import RawServer, read_request
+
+from .exchanges import COUNTS, client_of, failure_of, json_answer
 
 GRANT = {"appid": "a", "vid": 1, "productName": "p", "starttime": 1_700_000_000_000}
 WAIT = {"error": "waiting", "retry_after": 60, "message": ""}
-COUNTS = {"total": 0, "available": 0, "in_use": 0, "released": 0, "appids": []}
 NEVER = 253_402_300_800_000  # the year 10000
 
 ANSWERS = [
@@ -67,14 +62,11 @@ ANSWERS = [
 def test_a_field_of_the_wrong_shape_is_named(
     call: str, status: int, right: dict[str, Any], field: str, wrong: Any
 ) -> None:
-    body = json.dumps({**right, field: wrong}).encode()
-    with RawServer(read_request(), send(http_answer(status, body))) as server:
-        client = AppIdClient(server.url, 10, system=TurnedSystem())
-        with pytest.raises(ProtocolError, match=repr(field)) as caught:
-            CALLS[call](client)
-        client.close(0)
+    with RawServer(read_request(), json_answer({**right, field: wrong}, status)) as server:
+        error = failure_of(client_of(server.url), call)
         asked = [request.target.partition("?")[0] for request in server.requests]
-    assert caught.value.status == status
+    assert isinstance(error, ProtocolError) and error.status == status
+    assert repr(field) in str(error)
     # What an unreadable answer may have granted is given up, once.
     assert asked in ([asked[0]], [asked[0], "/api/appid/release"])
 
@@ -89,10 +81,14 @@ def test_a_field_of_the_wrong_shape_is_named(
     ],
 )
 def test_an_answer_to_a_heartbeat_is_checked_too(body: dict[str, Any], field: str) -> None:
-    system = TurnedSystem()
-    with RawServer(read_request(), send(http_answer(200, json.dumps(body).encode()))) as server:
-        transport = Transport(Settings.resolve(server.url, environ={}), system)
-        api = ServiceApi(transport, ServerClock(system))
-        with pytest.raises(ProtocolError, match=repr(field)):
-            api.heartbeat(["x"])
-        transport.close()
+    reader = AnswerReader("http://service", str)
+    with pytest.raises(ProtocolError, match=repr(field)):
+        reader.heartbeats(Answer(200, body, 1.0, 2.0))
+
+
+def test_what_a_wrong_field_held_is_shown_without_the_token_and_cut() -> None:
+    reader = AnswerReader("http://service", lambda text: text.replace("secret", "***"))
+    with pytest.raises(ProtocolError) as caught:
+        reader.health(Answer(200, {"status": "secret" * 100}, 1.0, 2.0))
+    assert "'******" in str(caught.value) and "secret" not in str(caught.value)
+    assert len(str(caught.value)) < 200

@@ -1,18 +1,17 @@
-"""The service behind a proxy of the environment: the same bounds and the same honesty about what may have arrived."""
+"""The service behind a proxy of the environment: bounds, and what may have been received."""
 
 from __future__ import annotations
 
 import pytest
 
-from appid_manager_client import AppIdClient
 from appid_manager_client.errors import (
     AppIdManagerError,
     AuthenticationError,
+    ConfigurationError,
     RequestTimeout,
     ServiceUnavailable,
 )
 from tests.support.calls import CALLS
-from tests.support.machine import TurnedSystem
 from tests.support.rawserver import (
     RawServer,
     Step,
@@ -21,40 +20,73 @@ from tests.support.rawserver import (
     hang,
     http_answer,
     read_request,
+    refused,
     reset,
     send,
 )
 from tests.support.secrets import TOKEN, assert_hidden
 
-QUICK = 0.3
-PLAIN = "http://service.invalid:5000"
-SECURE = "https://service.invalid:5000"
+from .exchanges import HEALTHY, QUICK, UNKNOWN_HOST, answering, client_of, failure_of
 
-
-def client_of(url: str, timeout: float = 10) -> AppIdClient:
-    return AppIdClient(url, timeout, auth_token=TOKEN, system=TurnedSystem())
+PLAIN = f"http://{UNKNOWN_HOST}"
+SECURE = f"https://{UNKNOWN_HOST}"
+PASSWORD = "proxypass"
 
 
 def failure_behind(
-    proxy: RawServer,
+    proxy: str,
     monkeypatch: pytest.MonkeyPatch,
     *,
     url: str = PLAIN,
     call: str = "init",
     timeout: float = 10,
 ) -> AppIdManagerError:
-    """What a call raises whose way to the service leads through `proxy`."""
+    """What a call raises that reaches the service through `proxy` (a URL) only."""
     for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.setenv(variable, proxy.url.replace("//", "//user:proxypass@"))
-    client = client_of(url, timeout)
-    try:
-        with pytest.raises(AppIdManagerError) as caught:
-            CALLS[call](client)
-    finally:
-        client.close(0)
-    assert_hidden(caught.value)
-    assert_hidden(caught.value, "proxypass")
-    return caught.value
+        monkeypatch.setenv(variable, proxy.replace("//", f"//user:{PASSWORD}@"))
+    error = failure_of(client_of(url, timeout), call)
+    assert_hidden(error, PASSWORD)
+    return error
+
+
+def page(status: int, **headers: str) -> Step:
+    body = b"<html>no</html>"
+    return send(http_answer(status, body, content_type="text/html", headers=list(headers.items())))
+
+
+def test_a_proxy_of_the_environment_is_used_and_looked_up_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with RawServer(read_request(), HEALTHY) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        with client_of(f"{PLAIN}/base") as client:
+            assert client.health_check()
+            proxy.wait_for_ends(1)
+            monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+            assert client.health_check()
+        assert [r.target for r in proxy.requests] == [f"{PLAIN}/base/health"] * 2
+
+
+def test_no_proxy_keeps_a_service_off_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with answering(HEALTHY) as url, client_of(url) as client:
+        assert client.health_check()
+
+
+def test_what_a_proxy_refuses_to_take_was_certainly_not_received_by_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with refused() as url:
+        error = failure_behind(url, monkeypatch, call="acquire")
+    assert isinstance(error, ServiceUnavailable) and not error.maybe_received
+
+
+def test_a_proxy_that_can_t_be_used_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://")
+    assert isinstance(failure_of(client_of(PLAIN)), ConfigurationError)
 
 
 @pytest.mark.parametrize("end", [(), (reset(),)], ids=["closed", "reset"])
@@ -62,7 +94,7 @@ def test_what_a_proxy_got_may_have_reached_the_service(
     end: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(read_request(), *end) as proxy:
-        error = failure_behind(proxy, monkeypatch)
+        error = failure_behind(proxy.url, monkeypatch)
         assert proxy.connections == 1, "an init was sent twice"
     assert isinstance(error, ServiceUnavailable) and error.maybe_received
 
@@ -84,7 +116,7 @@ DRIPPING = (send(b"HTTP/1.1 200 OK\r\nX: "), drip(b"x" * 60_000, interval=0.02))
 def test_what_comes_through_a_proxy_is_not_read_for_ever(
     url: str, steps: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with RawServer(read_request(), *steps) as proxy:
+    with answering(*steps) as proxy:
         error = failure_behind(proxy, monkeypatch, url=url, timeout=QUICK)
     assert isinstance(error, RequestTimeout)
 
@@ -95,9 +127,8 @@ def test_what_comes_through_a_proxy_is_not_read_for_ever(
 def test_a_tunnel_that_a_proxy_refuses_is_asked_for_again_only_where_that_can_help(
     status: int, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = http_answer(status, b"<html>no</html>", content_type="text/html")
-    with RawServer(read_request(), send(page)) as proxy:
-        error = failure_behind(proxy, monkeypatch, url=SECURE)
+    with RawServer(read_request(), page(status)) as proxy:
+        error = failure_behind(proxy.url, monkeypatch, url=SECURE)
         assert proxy.connections == tries
         assert all(TOKEN.encode() not in request.raw for request in proxy.requests)
     assert isinstance(error, ServiceUnavailable) and not error.maybe_received
@@ -108,14 +139,9 @@ def test_a_tunnel_that_a_proxy_refuses_is_asked_for_again_only_where_that_can_he
 def test_a_proxy_that_asks_for_a_login_says_so_and_is_not_asked_again(
     call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = http_answer(
-        407,
-        b"<html>who are you?</html>",
-        content_type="text/html",
-        headers=[("Proxy-Authenticate", "Basic realm=office")],
-    )
-    with RawServer(read_request(), send(page)) as proxy:
-        error = failure_behind(proxy, monkeypatch, call=call)
+    login = page(407, **{"Proxy-Authenticate": "Basic realm=office"})
+    with RawServer(read_request(), login) as proxy:
+        error = failure_behind(proxy.url, monkeypatch, call=call)
         assert proxy.connections == 1
     assert isinstance(error, ServiceUnavailable)
     assert (error.status, error.maybe_received, error.retryable) == (407, False, False)
@@ -123,8 +149,7 @@ def test_a_proxy_that_asks_for_a_login_says_so_and_is_not_asked_again(
 
 
 def test_a_proxy_that_forbids_the_way_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = http_answer(403, b"<html>blocked</html>", content_type="text/html")
-    with RawServer(read_request(), send(page)) as proxy:
-        error = failure_behind(proxy, monkeypatch)
+    with RawServer(read_request(), page(403)) as proxy:
+        error = failure_behind(proxy.url, monkeypatch)
         assert proxy.connections == 1
     assert isinstance(error, AuthenticationError) and error.status == 403

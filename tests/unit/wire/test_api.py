@@ -1,4 +1,4 @@
-"""Which hour a grant belongs to: the one in which it was made, whatever hour the answer was read in."""
+"""The hour of a grant: that in which it was made, in whichever hour its answer was read."""
 
 from __future__ import annotations
 

@@ -1,0 +1,120 @@
+"""How requests reach the service: connections that fail, that are reused, and sessions."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+
+from appid_manager_client import AppIdClient
+from appid_manager_client.errors import RequestTimeout, ServiceUnavailable
+from tests.support.rawserver import RawServer, read_request, refused, unconnectable
+from tests.support.secrets import TOKEN
+from tests.support.tcp import Connection
+
+from .exchanges import COUNTS, HEALTHY, QUICK, WAYS, client_of, failure_of, json_answer, via
+
+
+def test_a_refused_connection_was_certainly_not_received() -> None:
+    with refused() as url:
+        error = failure_of(client_of(url))
+    assert isinstance(error, ServiceUnavailable) and isinstance(error, ConnectionError)
+    assert not error.maybe_received and error.retryable
+    assert "refused" in str(error) and url in str(error)
+
+
+def test_a_host_that_has_no_address_is_said_to_have_none() -> None:
+    error = failure_of(client_of("http://nowhere.invalid:5000"))
+    assert isinstance(error, ServiceUnavailable) and not error.maybe_received
+    assert "can't be resolved" in str(error)
+
+
+def test_a_connection_that_is_never_accepted_times_out_unreceived() -> None:
+    with unconnectable() as url:
+        error = failure_of(client_of(url, QUICK))
+    assert isinstance(error, RequestTimeout) and isinstance(error, TimeoutError)
+    assert not error.maybe_received
+    assert "no connection within 0.3 s" in str(error)
+
+
+def test_one_connection_serves_many_calls() -> None:
+    steps = [read_request(), HEALTHY] * 5
+    with RawServer(*steps) as server, client_of(server.url) as client:
+        for _ in range(5):
+            assert client.health_check()
+        assert server.connections == 1
+
+
+def test_a_connection_that_the_service_closed_meanwhile_is_replaced() -> None:
+    with RawServer(read_request(), HEALTHY) as server, client_of(server.url) as client:
+        assert client.health_check()
+        server.wait_for_ends(1)
+        assert client.health_check()
+        assert server.connections == 2
+
+
+def test_a_session_of_the_user_s_is_made_once_and_sends_its_own_headers() -> None:
+    made = []
+
+    def factory() -> requests.Session:
+        session = requests.Session()
+        session.headers["X-Team"] = "billing"
+        session.auth = ("user", "pass")
+        made.append(session)
+        return session
+
+    with RawServer(read_request(), HEALTHY) as server:
+        with client_of(server.url, session_factory=factory) as client:
+            assert client.health_check()
+            server.wait_for_ends(1)
+            assert client.health_check()
+        assert len(made) == 1
+        assert {r.header("X-Team") for r in server.requests} == {"billing"}
+        assert all((r.header("Authorization") or "").startswith("Basic ") for r in server.requests)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_netrc_is_not_looked_up(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password private\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with RawServer(read_request(), json_answer({"error": "unauthorized"}, 401)) as server:
+        url, options = via(way, server.url, monkeypatch)
+        failure_of(client_of(url, **options))
+        (request,) = server.requests
+    assert request.header("Authorization") is None
+    assert request.header("X-API-Key") == TOKEN
+
+
+def test_health_is_asked_without_the_token() -> None:
+    with RawServer(read_request(), HEALTHY) as server:
+        with client_of(server.url) as client:
+            client.health_check()
+        (request,) = server.requests
+    assert TOKEN.encode() not in request.raw
+
+
+def test_many_threads_share_a_client_without_mixing_their_answers() -> None:
+    def echo(connection: Connection) -> None:
+        while True:
+            name = connection.read_request().target.rpartition("=")[2]
+            json_answer({**COUNTS, "productName": name})(connection)
+
+    wrong: list[str] = []
+
+    def ask(client: AppIdClient, name: str) -> None:
+        for _ in range(10):
+            if client.get_status(name)["productName"] != name:
+                wrong.append(name)
+
+    with RawServer(echo) as server, client_of(server.url) as client:
+        threads = [threading.Thread(target=ask, args=(client, f"p{n}")) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+            assert not thread.is_alive()
+    assert not wrong
