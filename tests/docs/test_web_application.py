@@ -1,4 +1,4 @@
-"""The web application of docs/hour.md, under a server that it would run on."""
+"""The web application of docs/hour.md, under a web server."""
 
 from __future__ import annotations
 
@@ -37,11 +37,12 @@ def client(service: LocalService) -> Iterator[AppIdClient]:
 @contextmanager
 def application(client: AppIdClient) -> Iterator[str]:
     text = PAGE.read_text(encoding="utf-8")
-    (source,) = re.findall(
-        r"^```python\n(import contextlib\n.*?)^```$", text, re.DOTALL | re.MULTILINE
-    )
+    source = re.search(r"^```python\n(import contextlib\n.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert source is not None, f"no snippet of {PAGE} begins with 'import contextlib'"
+    lines_above = "\n" * text.count("\n", 0, source.start(1))  # for the lines of a traceback
+    code = lines_above + source.group(1).replace("timeout=5", "timeout=0.2")
     names: dict[str, Any] = {"client": client}
-    exec(compile(source.replace("timeout=5", "timeout=0.2"), str(PAGE), "exec"), names)
+    exec(compile(code, str(PAGE), "exec"), names)
     server = uvicorn.Server(uvicorn.Config(names["app"], port=0, log_level="warning"))
     thread = threading.Thread(target=server.run)
     thread.start()
