@@ -13,7 +13,7 @@ import functools
 import importlib
 import inspect
 import pickle
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
 from typing import TYPE_CHECKING, Any
@@ -33,12 +33,12 @@ else:
 
 
 @contextlib.contextmanager
-def _block() -> Generator[None]:
+def _block() -> Iterator[None]:
     yield
 
 
 @contextlib.asynccontextmanager
-async def _async_block() -> AsyncGenerator[None]:
+async def _async_block() -> AsyncIterator[None]:
     yield
 
 
