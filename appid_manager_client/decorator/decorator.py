@@ -59,7 +59,7 @@ class Pool(Protocol):
     def product_name(self) -> str: ...
 
     @property
-    def lease(self) -> Callable[..., Any]: ...
+    def lease(self) -> Callable[..., Lease]: ...
 
 
 class Decorator(Protocol):
@@ -153,7 +153,7 @@ def uses_appid(
 
 
 def _from_pool(
-    product: object, pool: Any, client: object, options: dict[str, Any]
+    product: object, pool: Pool, client: object, options: dict[str, Any]
 ) -> Callable[..., Lease]:
     if isinstance(pool, AppIdClient) or not callable(getattr(pool, "lease", None)):
         raise TypeError(f"pool must be a LeasePool (client.pool(...)), not {type(pool).__name__}")

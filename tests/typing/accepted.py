@@ -19,6 +19,19 @@ assert_type(pool, LeasePool)
 assert_type(INJECTED, Lease)
 
 
+def appid_of(lease: Lease) -> str:
+    """Any lease has what its holder needs."""
+    with lease as entered:
+        assert_type(entered, Lease)
+        lease.check()
+    return f"{lease.appid} {lease.vid} {lease.held} {lease.remaining}"
+
+
+appid_of(mine)
+appid_of(pool.lease())
+appid_of(INJECTED)
+
+
 def product_of(minutes: int, *, held: Lease | None = None) -> str:
     return "stt_billing"
 
@@ -33,6 +46,7 @@ assert_type(bill(3), str)
 assert_type(bill(3, 2.5), str)
 assert_type(bill(minutes=3), str)
 assert_type(bill(3, lease=mine), str)
+assert_type(bill(3, lease=pool.lease(timeout=1)), str)
 
 
 @uses_appid("stt_billing", client=client, inject=None, timeout=3, holder="billing", ttl=None)

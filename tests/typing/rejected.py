@@ -29,6 +29,7 @@ bill()  # rejected
 bill("3")  # rejected
 bill(3, 4)  # rejected
 bill(3, lease="mine")  # rejected
+bill(3, lease=pool)  # rejected
 bill(3, rate=2)  # rejected
 bill(3).appid  # rejected
 
