@@ -27,7 +27,10 @@ ORDER = {
     "runtime": "forks time executor worker signals",
     "wire": "models answers responses failures deadlines connections transport clock retry api",
     "journal": "lockedfile record journal reaping",
-    "lease": "claim held options ledger heartbeat giveback reports keeper waiting steps acquirer unmanaged lease",
+    "lease": (
+        "claim held options ledger heartbeat giveback"
+        " reports keeper waiting steps acquirer unmanaged lease"
+    ),
     "pool": "model hour demand queue slots plan calls lender lease pool",
     "decorator": "injection wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
