@@ -1,1 +1,4 @@
-"""Benchmarks, each a module with a `main()` that prints ratios measured in one run. Those named `_...` are helpers."""
+"""Benchmarks: each module has a `main()` that prints ratios which it measures in one run.
+
+Modules whose names begin with an underscore are what the benchmarks share.
+"""

@@ -1,4 +1,4 @@
-"""Runs the benchmarks: all of them, or those named: `python -m benchmarks [NAME ...]`."""
+"""Runs all benchmarks, or those that are named: `python -m benchmarks [NAME ...]`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A load generator that costs little beside the service: raw sockets, requests built beforehand, an event loop.
+"""A load generator with little work of its own: raw sockets, prepared requests, an event loop.
 
-Its own share of processor time is reported, so that one can see that it wasn't the bottleneck.
+It reports its own share of processor time, to show that it was not the bottleneck.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import cast
 
 @dataclass(frozen=True)
 class Load:
-    """What one run measured: answers by status, the time it took, and what the generator itself used of it."""
+    """What one run measured: answers by status, the seconds it took, and the generator's share."""
 
     statuses: dict[int, int]
     seconds: float
@@ -27,7 +27,7 @@ class Load:
 
 
 def run(port: int, requests: list[bytes], connections: int) -> Load:
-    """Send all of `requests`, each connection the next one as soon as it has its answer."""
+    """Send all of `requests`: each connection sends the next one when it has its answer."""
     try:
         import uvloop
     except ImportError:
@@ -37,7 +37,7 @@ def run(port: int, requests: list[bytes], connections: int) -> Load:
 
 
 def post(path: str, body: bytes) -> bytes:
-    """A request of HTTP/1.1 that leaves the connection open, if the service will."""
+    """A request of HTTP/1.1, which leaves the connection open if the service does."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
@@ -57,7 +57,7 @@ async def _run(port: int, requests: list[bytes], connections: int) -> Load:
 async def _connection(port: int, rest: Iterator[bytes], statuses: dict[int, int]) -> None:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
-    # A service that closes each connection is asked again on a new one.
+    # To a service that closes each connection, every request goes on a new one.
     while not done.done():
         closed: asyncio.Future[None] = loop.create_future()
         await loop.create_connection(
@@ -80,7 +80,7 @@ class _Caller(asyncio.Protocol):
         self._waiting = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # of a class of its own under uvloop
+        self._transport = cast(asyncio.Transport, transport)  # uvloop has a class of its own
         self._send()
 
     def data_received(self, data: bytes) -> None:

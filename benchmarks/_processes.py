@@ -1,4 +1,4 @@
-"""Services in processes of their own, for the length of a `with` block."""
+"""Services that run in processes of their own within a `with` block."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _START_WITHIN = 30.0
 
 @contextlib.contextmanager
 def service(module: str, *arguments: str) -> Iterator[int]:
-    """Run `python -m module PORT ...`, and give its port once it accepts connections."""
+    """Run `python -m module PORT ...`, and yield its port once it accepts connections."""
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", module, str(port), *arguments], stdout=subprocess.DEVNULL
@@ -30,7 +30,7 @@ def service(module: str, *arguments: str) -> Iterator[int]:
 
 
 def init(port: int, product: str, count: int) -> None:
-    """Give `product` so many fresh AppIDs."""
+    """Set `count` AppIDs for `product`."""
     appids = {f"{product}-{number:06d}": number for number in range(count)}
     body = json.dumps({"productName": product, "appids": appids})
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

@@ -1,4 +1,4 @@
-"""How results are printed: a ratio beside its target. Ratios travel between machines, single figures don't."""
+"""Prints results: a ratio beside its target. Ratios are comparable between machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The least HTTP server that can grant an AppID: reads a request, sends the same bytes back. For transport_call."""
+"""The smallest server that can grant an AppID: each request gets the same bytes as its answer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A call of the client against the same request by bare urllib3, and by requests as most people use it.
+"""A call of the client beside the same request by bare urllib3, and by requests as commonly used.
 
-The server is a trivial one in another process, so that what is measured is the client's own work.
+The server is a trivial one in another process, so that the client's own work is measured.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Helpers that tests share: services that misbehave on request, clocks that turn, waits with a name."""
+"""What tests share: services that fail on request, clocks that tests set, waits with a deadline."""

@@ -1,4 +1,4 @@
-"""Every call of the client, by name, for tests that put each through the same trouble."""
+"""Every call of the client, by name, for tests of what holds for each of them."""
 
 from __future__ import annotations
 

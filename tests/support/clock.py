@@ -1,4 +1,4 @@
-"""A clock that a test turns: the real one plus an offset, or a frozen one that moves only when told to."""
+"""A clock that tests set: the real time plus an offset, or a frozen time that tests advance."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 
 
 class TurnedClock:
-    """Seconds since the Unix epoch, as somebody else's machine sees them.
+    """The clock of another machine, in seconds since the Unix epoch.
 
     `TurnedClock(offset=-30)` runs with the real clock, half a minute behind it.
-    `TurnedClock(frozen_at=1_700_000_000)` stands still until `advance` or `set_time`.
+    `TurnedClock(frozen_at=1_700_000_000)` moves only by `advance` and `set_time`.
     """
 
     def __init__(self, offset: float = 0.0, *, frozen_at: float | None = None) -> None:
@@ -32,7 +32,7 @@ class TurnedClock:
             return self._now() - time.time()
 
     def advance(self, seconds: float) -> None:
-        """Turn the clock forward, or back with a negative number."""
+        """Set the clock forward, or back with a negative number."""
         with self._lock:
             if self._frozen_at is None:
                 self._offset += seconds
@@ -40,7 +40,7 @@ class TurnedClock:
                 self._frozen_at += seconds
 
     def set_time(self, seconds: float) -> None:
-        """Make it this moment. A running clock runs on from there, a frozen one stays there."""
+        """Set the clock. A running clock goes on from there, a frozen one stays there."""
         with self._lock:
             if self._frozen_at is None:
                 self._offset = seconds - time.time()
@@ -52,7 +52,7 @@ class TurnedClock:
             self._frozen_at = self._now()
 
     def thaw(self) -> None:
-        """Run on, from the moment at which the clock stood."""
+        """Run again, from the time at which the clock was frozen."""
         with self._lock:
             if self._frozen_at is not None:
                 self._offset, self._frozen_at = self._frozen_at - time.time(), None

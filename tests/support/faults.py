@@ -10,11 +10,12 @@ from typing import Literal, Self
 
 from .waiting import PATIENCE
 
-Moment = Literal["before", "after"]
+When = Literal["before", "after"]
+"""Before or after the service acts on a call."""
 
 
 class Fault(Enum):
-    """What goes wrong with one call. The comment says what the caller sees."""
+    """How one call fails. The comment says whether the service acts, and what the caller sees."""
 
     LOSE_ANSWER = "lose_answer"  # acts; the connection is closed without an answer
     CLOSE_UNREAD = "close_unread"  # closed before the request is read: a reset, nothing happened
@@ -36,7 +37,7 @@ ACTS = frozenset(
 
 @dataclass(eq=False)
 class QueuedFault:
-    """A fault on its way. `wait_reached` tells that it struck; `release` ends a HANG."""
+    """A queued fault. `wait_reached` waits until a call meets it; `release` ends a HANG."""
 
     path: str | None
     fault: Fault
@@ -48,14 +49,14 @@ class QueuedFault:
     reached: threading.Event = field(default_factory=threading.Event)
 
     def wait_reached(self, timeout: float = PATIENCE) -> None:
-        assert self.reached.wait(timeout), f"no call ran into {self.fault} within {timeout:g} s"
+        assert self.reached.wait(timeout), f"no call met {self.fault} within {timeout:g} s"
 
     def release(self) -> None:
         self.released.set()
 
 
 class Faults:
-    """First in, first out for each path; a fault for any path (`None`) strikes whatever comes first."""
+    """Faults in their order for each path. One for any path (`None`) is met by the next call."""
 
     def __init__(self, full_path: Callable[[str], str]) -> None:
         self._full_path = full_path
@@ -72,10 +73,10 @@ class Faults:
         location: str = "http://127.0.0.1:9/elsewhere",
         acts: bool | None = None,
     ) -> QueuedFault:
-        """Let the next `times` calls of `path` fail that way.
+        """Have the next `times` calls of `path` fail that way.
 
-        `path` is the short name ("acquire", "health"), a whole path, or `None` for any. `acts` overrides whether
-        the deed is done (see the comments of `Fault`).
+        `path` is the short name ("acquire", "health"), a whole path, or `None` for any. `acts` says
+        whether the service acts on the call; by default as the comments of `Fault` say.
         """
         item = QueuedFault(
             path=None if path is None else self._full_path(path),
@@ -100,7 +101,7 @@ class Faults:
             self._queue.clear()
 
     def take(self, path: str) -> QueuedFault | None:
-        """For the service: the fault that this call runs into."""
+        """For the service: the fault that this call meets, or `None`."""
         with self._lock:
             for item in self._queue:
                 if item.path in (None, path):
@@ -113,9 +114,9 @@ class Faults:
 
 
 class Hold:
-    """A gate before or after the deed. As a context manager it opens at the end of the block."""
+    """A gate before or after the service acts. Its `with` block opens it at the end."""
 
-    def __init__(self, path: str | None, when: Moment, times: int | None) -> None:
+    def __init__(self, path: str | None, when: When, times: int | None) -> None:
         self.path = path
         self.when = when
         self._times = times
@@ -130,7 +131,7 @@ class Hold:
         assert reached, f"not {count} calls {self.when} {self.path} within {timeout:g} s"
 
     def release(self) -> None:
-        """Open the gate, for those who wait at it and all who come later."""
+        """Open the gate for the calls that wait at it and all later ones."""
         with self._condition:
             self._open = True
             self._condition.notify_all()
@@ -141,8 +142,8 @@ class Hold:
     def __exit__(self, *exc_info: object) -> None:
         self.release()
 
-    def pass_through(self, path: str, when: Moment) -> None:
-        """For the service: stop here, if this gate is meant for this call, until it opens."""
+    def pass_through(self, path: str, when: When) -> None:
+        """For the service: wait until this gate opens, if it is meant for this call."""
         if when != self.when or self.path not in (None, path):
             return
         with self._condition:

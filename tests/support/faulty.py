@@ -1,6 +1,7 @@
-"""A small HTTP/1.0 service that fails as a test tells it to, and logs every call: what the test doubles share.
+"""A small HTTP/1.0 service that fails as a test asks, and records every call, for the test doubles.
 
-Owns the connections, the queued faults, the gates and the log. What a call does is for the subclass.
+Owns the connections, the queued faults, the gates and the record. What a call does is for the
+subclass.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from .faults import Fault, Faults, Hold, Moment, QueuedFault
+from .faults import Fault, Faults, Hold, QueuedFault, When
 from .tcp import Connection, LoopbackServer, RawRequest
 
 Json = dict[str, Any]
@@ -25,7 +26,7 @@ _WEB_PAGE = b"<!DOCTYPE html><html><body><h1>Welcome to the proxy</h1></body></h
 
 @dataclass(frozen=True)
 class Call:
-    """One request that was read. `time` is the service's clock at that moment, in seconds."""
+    """One request that was read. `time` is the service's time then, in seconds since the epoch."""
 
     method: str
     path: str
@@ -40,7 +41,7 @@ class Call:
 
 
 class FaultyService:
-    """Listens at `url` from `with` to its end. `faults`: see `Faults.queue`."""
+    """Listens at `url` within its `with` block. `faults`: see `Faults.queue`."""
 
     def __init__(self, name: str) -> None:
         self.faults = Faults(full_path)
@@ -66,15 +67,15 @@ class FaultyService:
         self._server.close()
 
     def refusing(self) -> AbstractContextManager[None]:
-        """Within the block connections are refused; the port stays ours, and the state is kept."""
+        """Refuse connections within the block. The port and the state are kept."""
         return self._server.refusing()
 
     def hold(
-        self, path: str | None = None, when: Moment = "before", times: int | None = None
+        self, path: str | None = None, when: When = "before", times: int | None = None
     ) -> Hold:
-        """Stop the next `times` calls (all) of `path` (any) before or after the deed, until `release()`.
+        """Stop the next `times` calls of `path`, before or after the service acts, at a gate.
 
-        The deed is done, or was done, even if the caller has gone away meanwhile.
+        By default all calls, of any path. The service acts even if the caller has closed meanwhile.
         """
         hold = Hold(None if path is None else full_path(path), when, times)
         with self._lock:
@@ -95,7 +96,7 @@ class FaultyService:
         raise NotImplementedError
 
     def _act(self, call: Call) -> Answer:
-        """Do the deed, and say what is to be answered."""
+        """Act on a call. Returns the status and the body of the answer."""
         raise NotImplementedError
 
     def _handle(self, connection: Connection) -> None:
@@ -180,7 +181,7 @@ class FaultyService:
             self._calls.append(call)
         return call
 
-    def _pass_gates(self, path: str, when: Moment) -> None:
+    def _pass_gates(self, path: str, when: When) -> None:
         with self._lock:
             holds = list(self._holds)
         for hold in holds:
@@ -188,7 +189,7 @@ class FaultyService:
 
 
 def full_path(name: str) -> str:
-    """`"acquire"` as a path of the contract; what already is a path stays as it is."""
+    """The path of the contract for a short name such as "acquire". A path stays as it is."""
     if name.startswith("/"):
         return name
     return "/health" if name == "health" else f"/api/appid/{name}"

@@ -1,4 +1,4 @@
-"""Interrupts that strike the main thread when a test chooses: a real signal, between any two instructions."""
+"""Interrupts of the main thread at a time that the test chooses, between any two instructions."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ from typing import Self
 
 from .waiting import PATIENCE
 
-Moment = Callable[[], object]
-
 
 class Interrupt(BaseException):
     """What the signal's handler raises, as a task's time limit or a Ctrl-C does."""
 
 
 class Interrupter:
-    """Within its block, `strike_after(moment)` raises an `Interrupt` in the main thread once `moment()` has returned.
+    """Raises an `Interrupt` in the main thread, by a real signal, within its `with` block.
 
-    The test stays inside a `try` until it came, by calling `wait` at its end. Not by `PyThreadState_SetAsyncExc`: that
-    hangs a traced interpreter.
+    The test must stay inside a `try` until the interrupt has come; it calls `wait` at the end of
+    that. `PyThreadState_SetAsyncExc` is no alternative: it hangs a traced interpreter.
     """
 
     def __init__(self) -> None:
-        self._moments: queue.SimpleQueue[Moment | None] = queue.SimpleQueue()
+        self._waits: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
         self._target = threading.get_ident()
         self._sender = threading.Thread(target=self._send, name="interrupter", daemon=True)
 
@@ -46,28 +44,28 @@ class Interrupter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._moments.put(None)
+        self._waits.put(None)
         self._sender.join()
         signal.signal(signal.SIGUSR1, self._previous)
 
-    def strike_after(self, moment: Moment) -> None:
-        """Strike when `moment()` has returned, which is called in another thread."""
-        self._moments.put(moment)
+    def strike_after(self, wait: Callable[[], object]) -> None:
+        """Interrupt when `wait()` has returned. It is called in another thread."""
+        self._waits.put(wait)
 
     def strike_in(self, seconds: float) -> None:
-        """Strike that many seconds from now."""
-        self._moments.put(lambda: time.sleep(seconds))
+        """Interrupt after that many seconds."""
+        self._waits.put(lambda: time.sleep(seconds))
 
     def wait(self) -> None:
-        """Be struck here at the latest. In slices: a signal just before a sleep does not cut it short."""
+        """Wait for the interrupt, in short sleeps: a signal just before a sleep does not end it."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             time.sleep(0.001)
         raise AssertionError("the interrupt never came, or was swallowed")
 
     def _send(self) -> None:
-        while (moment := self._moments.get()) is not None:
-            moment()
+        while (wait := self._waits.get()) is not None:
+            wait()
             signal.pthread_kill(self._target, signal.SIGUSR1)
 
 
@@ -76,10 +74,11 @@ def _raise(number: int, frame: FrameType | None) -> None:
 
 
 class Striker:
-    """Raises an `Interrupt` at the `nth` moment in its block at which a signal can strike in the code below `root`.
+    """Raises an `Interrupt` at the `nth` point in its block where Python can run a signal handler.
 
-    Python looks for signals when a function begins and when a call of C code returns: the moments that a profiler is
-    told of, too. In the main thread alone; `where` says which it was, and is `None` if there are fewer.
+    Counts the points in code of files below `root`, in the main thread. Python runs handlers when a
+    function begins and when a call of C code returns; a profiler is called at the same points.
+    `where` names the point, and is `None` if there are fewer.
     """
 
     def __init__(self, nth: int, root: str) -> None:
@@ -101,7 +100,7 @@ class Striker:
 
     def _at(self, frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        # What a __del__ raises goes nowhere.
+        # An exception of a __del__ is dropped.
         if event not in ("call", "c_return") or code.co_name == "__del__":
             return
         if not code.co_filename.startswith(self._root):

@@ -1,4 +1,4 @@
-"""What keeps a test to itself: no network beyond loopback, no environment of the machine, nothing left running."""
+"""Isolation of tests: only the loopback network, a clean environment, and nothing left running."""
 
 from __future__ import annotations
 
@@ -26,22 +26,19 @@ class NetworkBlocked(RuntimeError):
 def block_the_network() -> None:
     """Refuse connections, datagrams and name look-ups beyond loopback in this process, from now on.
 
-    An audit hook sees what patched methods miss: `connect_ex`, `sendto`, fixtures, other threads, the time between
-    tests. A name under `.invalid` doesn't exist, as on the real network. Children aren't covered, nor the look-up
-    of a name that is given to `connect_ex` itself.
+    An audit hook sees what patched methods miss: `connect_ex`, `sendto`, fixtures, other threads,
+    and the time between tests. A name under `.invalid` does not exist, as on the real network.
+    Child processes are not covered, nor is the look-up of a name that is passed to `connect_ex`.
     """
     sys.addaudithook(_audit)
 
 
 def hear_all_signals() -> None:
-    """Undo what nohup, or a background job of a shell, begins with: signals ignored, here and in all children."""
-    for name, handler in [
-        ("SIGINT", signal.default_int_handler),
-        ("SIGQUIT", signal.SIG_DFL),
-        ("SIGHUP", signal.SIG_DFL),
-    ]:
-        if signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
-            signal.signal(getattr(signal, name), handler)
+    """Stop ignoring signals, here and in children: nohup and background jobs start with some."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            interrupt = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if interrupt else signal.SIG_DFL)
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
@@ -70,12 +67,12 @@ def _check(host: str, event: str) -> None:
             return
     except ValueError:
         pass
-    raise NetworkBlocked(f"{event} for {host!r}: tests talk to this machine alone")
+    raise NetworkBlocked(f"{event} for {host!r}: tests reach this machine only")
 
 
 @contextmanager
 def clean_environment(home: Path) -> Iterator[None]:
-    """No setting of ours and no proxy in `os.environ`, and an empty home, for the length of the block."""
+    """Within the block, `os.environ` names no setting of ours, no proxy, and an empty home."""
     saved = dict(os.environ)
     for name in saved:
         if name.startswith("APPID_MANAGER_") or name.lower() in _PROXIES:
@@ -92,7 +89,7 @@ def clean_environment(home: Path) -> Iterator[None]:
 
 @contextmanager
 def nothing_left_running() -> Iterator[None]:
-    """Fail when the block leaves non-daemon threads or child processes that don't end by themselves soon."""
+    """Fail when the block leaves non-daemon threads or child processes that do not end soon."""
     threads_before, children_before = _threads(), _children()
     yield
     deadline = time.monotonic() + _GRACE
@@ -111,12 +108,12 @@ def _threads() -> set[threading.Thread]:
 
 
 def _children() -> set[str]:
-    """The pids of this process's children, those that `multiprocessing` keeps for itself left out (Linux)."""
+    """The pids of this process's children, but those that `multiprocessing` keeps (Linux)."""
     pids: set[str] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         try:
             pids.update(listing.read_text().split())
-        except OSError:  # the thread has ended meanwhile, or the kernel doesn't tell
+        except OSError:  # the thread has ended meanwhile, or the kernel has no such file
             continue
     return {pid for pid in pids if not _belongs_to_multiprocessing(pid)}
 

@@ -1,4 +1,4 @@
-"""The machine's clock, turned by the tests: waits and sleeps cost no time, and what was slept is written down."""
+"""The machine's clock, set by tests: waits and sleeps take no real time, and are recorded."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from appid_manager_client.runtime.time import SystemTime
 
 
 class TurnedSystem(SystemTime):
-    """A `SystemTime` whose clock moves only by what is waited, and by `turn`.
+    """A `SystemTime` whose clock moves only by waits, sleeps and `turn`.
 
-    - `jitter`: what `uniform(low, high)` gives, from 0 (`low`) to 1 (`high`); a callable gives one for each draw.
-    - `followers`: called with the seconds of every move, so that a service's frozen clock can keep pace.
-    - `pauses`: the seconds of each wait and sleep, in order.
+    Args:
+        jitter: what `uniform(low, high)` returns, from 0 (`low`) to 1 (`high`); a callable returns
+            it for each draw.
+        followers: called with the seconds of every move, to advance a service's frozen clock too.
+
+    Attributes:
+        pauses: the seconds of each wait and sleep, in order.
     """
 
     def __init__(
@@ -31,7 +35,7 @@ class TurnedSystem(SystemTime):
         self._followers = followers
 
     def turn(self, seconds: float) -> None:
-        """Let time go by."""
+        """Set the clock forward."""
         with self._lock:
             self._now += seconds
         for follow in self._followers:
@@ -63,7 +67,7 @@ class TurnedSystem(SystemTime):
 
 
 class HastyTime(SystemTime):
-    """The real clock, with the least jitter: backoffs of a twentieth of a second."""
+    """The real clock with the least jitter: each backoff takes a twentieth of a second."""
 
     def uniform(self, low: float, high: float) -> float:
         return low

@@ -1,4 +1,4 @@
-"""Real Python processes that use the library: started from a program's text, talked to by lines, ended for sure."""
+"""Python processes that use the library: started from a text, driven by lines, always ended."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ def listen():
 
 
 class Program:
-    """One process. The program has `client`, `say(...)` and `listen()`; this side `expect`s and `tell`s."""
+    """One process.
+
+    The program has `client`, `say(...)` (for `expect` here) and `listen()` (for `tell` here).
+    """
 
     def __init__(
         self, text: str, *, url: str, token: str | None = None, journal: Path | None = None
@@ -82,7 +85,7 @@ class Program:
         self._process.wait(PATIENCE)
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """The exit status, once it ended by itself, and all its output is here."""
+        """Wait until it has ended by itself and its output was read. Returns the exit status."""
         status = self._process.wait(timeout)
         for reader in self._readers:
             reader.join(timeout)

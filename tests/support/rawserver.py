@@ -1,8 +1,9 @@
-"""A server that does to each connection what a script says, byte by byte, for failures of the transport.
+"""A server that follows a script on each connection, byte by byte, for failures of the transport.
 
     with RawServer(read_request(), send(http_answer(200, b"{}"))) as server: ...
 
-A script is a sequence of steps; `scripts=` gives each connection its own, the last one serving all later ones.
+A script is a sequence of steps. `scripts=` has one for each connection; the last one serves all
+later connections, too.
 """
 
 from __future__ import annotations
@@ -76,13 +77,14 @@ class RawServer:
         except PeerGone:
             pass
         finally:
-            connection.close()  # before it is counted: who waits for the end goes by what the peer can see
+            # Closed before it is counted: a test that waits for the end expects the peer to see it.
+            connection.close()
             with self._changed:
                 self._ended += 1
                 self._changed.notify_all()
 
 
-# Steps. Where a script ends, the connection is closed in an orderly way.
+# Steps. At the end of a script the connection is closed with FIN.
 
 
 def read_request() -> Step:
@@ -95,22 +97,22 @@ def send(data: bytes) -> Step:
 
 
 def reset() -> Step:
-    """Break the connection off: the peer gets ECONNRESET."""
+    """Reset the connection: the peer gets ECONNRESET."""
     return lambda connection: connection.reset()
 
 
 def hang() -> Step:
-    """Say nothing until the peer leaves or the server is closed."""
+    """Send nothing until the peer closes or the server is closed."""
     return lambda connection: connection.wait(threading.Event())
 
 
 def wait(event: threading.Event) -> Step:
-    """Say nothing until `event`, the peer's leaving or the end of the server."""
+    """Send nothing until `event` is set, the peer closes or the server is closed."""
     return lambda connection: connection.wait(event)
 
 
 def drip(data: bytes, interval: float = 0.05) -> Step:
-    """Send one byte each `interval` seconds: every single read is in time, the whole never is."""
+    """Send one byte every `interval` seconds: each read is in time, the whole answer is not."""
 
     def step(connection: Connection) -> None:
         for byte in data:
@@ -131,7 +133,7 @@ def endless(chunk: bytes = b" " * 65536) -> Step:
     return step
 
 
-# What scripts send, and who never answers
+# What scripts send, and addresses that do not answer
 
 
 def http_answer(
@@ -153,7 +155,7 @@ def http_answer(
 
 @contextmanager
 def unconnectable() -> Iterator[str]:
-    """The URL of a listener whose queue is full: a connect gets neither an answer nor a refusal (Linux)."""
+    """The URL of a listener whose queue is full: on Linux, a connect gets no answer at all."""
     with socket.socket() as listener, socket.socket() as first, socket.socket() as second:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)
@@ -166,7 +168,7 @@ def unconnectable() -> Iterator[str]:
 
 @contextmanager
 def refused() -> Iterator[str]:
-    """The URL of a port that nobody listens on, and that nobody else gets meanwhile."""
+    """The URL of a port on which nobody listens, and which no other process gets meanwhile."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{bound.getsockname()[1]}"

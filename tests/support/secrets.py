@@ -1,4 +1,4 @@
-"""Looking for a token wherever an error may carry one: text, pickle, chained errors, and locals of its traceback."""
+"""Looks for a token wherever an error can hold one: text, pickle, chained errors, and locals."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ TOKEN = "tok-9c1e-very-secret-5d7f"
 
 
 def assert_hidden(error: BaseException, secret: str = TOKEN) -> None:
-    """Fail if anything that a log, a crash reporter or a task queue keeps of `error` holds `secret`."""
+    """Fail if what a log, a crash reporter or a task queue keeps of `error` holds `secret`."""
     for one in family(error):
         assert secret not in repr(one) and secret not in str(one), f"in the text of {type(one)}"
         assert secret.encode() not in pickle.dumps(one), f"in the pickle of {type(one)}"
     report = traceback.TracebackException.from_exception(error, capture_locals=True)
-    # The test's own frames hold it, of course.
+    # The test's own frames hold it.
     for entry in frames(report):
         if "/tests/" in entry.filename:
             continue

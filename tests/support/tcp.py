@@ -1,6 +1,6 @@
-"""A server on a free loopback port with a thread for each connection: what the test doubles share.
+"""A server on a free loopback port with a thread for each connection, for the test doubles.
 
-Owns the listener, the threads and their end. What happens on a connection is its handler's affair.
+Owns the listener, the threads and their end. What happens on a connection is for its handler.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class PeerGone(Exception):
 
 @dataclass(frozen=True)
 class RawRequest:
-    """One HTTP request as it came over the wire, its head split into lines but nothing believed."""
+    """One HTTP request as it came over the wire: its head is split into lines, but not checked."""
 
     raw: bytes
     method: str
@@ -44,7 +44,7 @@ class RawRequest:
 
 
 class Connection:
-    """An accepted connection. Every method raises `PeerGone` when the other side went away."""
+    """An accepted connection. Every method raises `PeerGone` when the peer has closed it."""
 
     def __init__(self, sock: socket.socket, stopping: threading.Event) -> None:
         self.socket = sock
@@ -71,7 +71,7 @@ class Connection:
             first = seen.split(b"\r\n", 1)[0].split(b" ")
             if len(first) >= 3:
                 return first[1].decode("latin-1")
-            time.sleep(0.001)  # MSG_PEEK doesn't block while half a line lies there
+            time.sleep(0.001)  # MSG_PEEK does not block while there is half a line
 
     def send(self, data: bytes) -> None:
         self._guard(lambda: self.socket.sendall(data))
@@ -81,24 +81,24 @@ class Connection:
         poll = select.poll()
         try:
             poll.register(self.socket, select.POLLIN)
-            # MSG_DONTWAIT would not do: on a socket with a timeout, Python waits for data before it asks for any.
+            # Not with MSG_DONTWAIT: on a socket with a timeout, Python first waits for data.
             return bool(poll.poll(0)) and self.socket.recv(1, socket.MSG_PEEK) == b""
         except (OSError, ValueError):
             return True
 
     def wait(self, event: threading.Event) -> None:
-        """Wait for `event`, or the end of the server; `PeerGone` when the peer leaves before."""
+        """Wait for `event`, or the end of the server; `PeerGone` when the peer closes before."""
         while not event.wait(0.02) and not self.stopping.is_set():
             if self.is_gone():
                 raise PeerGone
 
     def reset(self) -> None:
-        """Close with RST in place of FIN: the peer gets ECONNRESET."""
+        """Close with RST instead of FIN: the peer gets ECONNRESET."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
     def close(self) -> None:
-        # The shutdown makes the end visible at once, though a forked child may hold a copy.
+        # After the shutdown the peer sees the end at once, even if a forked child has a copy.
         try:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -133,7 +133,10 @@ class Connection:
 
 
 class LoopbackServer:
-    """Listens on a free port of 127.0.0.1 from `start()` to `close()`; calls `handle` for each connection."""
+    """Listens on a free port of 127.0.0.1, from `start()` to `close()`.
+
+    Calls `handle` for each connection, in a thread of its own.
+    """
 
     def __init__(self, handle: Callable[[Connection], None], *, name: str) -> None:
         self._handle = handle
@@ -168,7 +171,7 @@ class LoopbackServer:
         with self._lock:
             connections, threads = list(self._connections), list(self._threads)
         for connection in connections:
-            # Only the shutdown: the thread that reads from it closes it.
+            # Only shut down here: the thread that reads from it closes it.
             try:
                 connection.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -179,10 +182,10 @@ class LoopbackServer:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Refuse every connection (ECONNREFUSED) within the block; what is connected stays so."""
+        """Refuse new connections (ECONNREFUSED) within the block. Open ones stay open."""
         self._stop_accepting()
         self._listener.close()
-        # Bound and not listening: connections are refused, and nobody else gets the port.
+        # Bound but not listening: connections are refused, and no other process gets the port.
         self._listener = _bound(self.port)
         try:
             yield

@@ -1,4 +1,4 @@
-"""Waiting for what another thread or process does: by polling, with a deadline, and a name for the error."""
+"""Waits for another thread or process: by polling, with a deadline and a name for the error."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 PATIENCE = 20.0
-"""Seconds until a test gives up on something that takes milliseconds: the machine may be slow and loaded."""
+"""Seconds that a test waits for something that takes milliseconds: the machine may be loaded."""
 
 
 def wait_until(
@@ -17,7 +17,7 @@ def wait_until(
 ) -> T:
     """Return the first true value of `predicate()`; fail, naming `what`, after `timeout` seconds.
 
-    For events of other processes. Inside one process a `threading.Event` is better.
+    For other processes. Within one process a `threading.Event` is better.
     """
     deadline = time.monotonic() + timeout
     pause = 0.001

@@ -1,4 +1,4 @@
-"""The worker by itself, with rounds that a test gives it."""
+"""The worker by itself, with rounds of the tests."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR = 3600.0
 
 
 class Rounds:
-    """Somebody who has rounds to be done: notes their messages, and has an answer for each."""
+    """The owner of a worker: records the messages of its rounds, and does `each` in each round."""
 
     def __init__(
         self,
@@ -27,9 +27,11 @@ class Rounds:
         pause: float | None = HOUR,
         idle: Callable[[], bool] | None = None,
         weakly: bool = False,
+        each: Callable[[], object] = lambda: None,
     ) -> None:
         self.done: list[str | None] = []
         self.pause = pause
+        self.each = each
         self.error: BaseException | None = None
         self.worker: Worker[str] = Worker(
             "a test's", self.round, system or SystemTime(), idle=idle, weakly=weakly
@@ -37,6 +39,7 @@ class Rounds:
 
     def round(self, message: str | None) -> float | None:
         self.done.append(message)
+        self.each()
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -44,13 +47,13 @@ class Rounds:
 
 
 class SleepyTime(SystemTime):
-    """A machine that sleeps for two hours as soon as its thread does, after the first round."""
+    """A machine that is suspended for two hours when its thread sleeps after the first round."""
 
     def __init__(self) -> None:
-        self._moments: Iterator[float] = itertools.chain([0.0] * 2, itertools.repeat(7200.0))
+        self._times: Iterator[float] = itertools.chain([0.0] * 2, itertools.repeat(7200.0))
 
     def monotonic(self) -> float:
-        return next(self._moments)
+        return next(self._times)
 
 
 def threads() -> int:
@@ -63,7 +66,7 @@ def end(worker: Worker[str]) -> None:
     assert not worker.running
 
 
-def test_a_thread_that_slept_with_its_machine_finds_that_a_round_is_overdue(
+def test_after_a_suspension_of_the_machine_a_round_that_is_overdue_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker_module, "_SLICE", 0.01)
@@ -73,7 +76,7 @@ def test_a_thread_that_slept_with_its_machine_finds_that_a_round_is_overdue(
     end(rounds.worker)
 
 
-def test_it_does_not_keep_whom_it_works_for_weakly() -> None:
+def test_a_worker_with_a_weak_reference_does_not_keep_its_owner() -> None:
     def begin() -> Worker[str]:
         rounds = Rounds(weakly=True)
         rounds.worker.wake()
@@ -86,7 +89,7 @@ def test_it_does_not_keep_whom_it_works_for_weakly() -> None:
     wait_until(lambda: not worker.running)
 
 
-def test_it_keeps_whom_it_works_for_otherwise() -> None:
+def test_any_other_worker_keeps_its_owner() -> None:
     done: list[str | None] = []
 
     def begin() -> Worker[str]:
@@ -102,7 +105,7 @@ def test_it_keeps_whom_it_works_for_otherwise() -> None:
     end(worker)
 
 
-def test_a_message_gets_a_round_of_its_own_and_wakes_are_gathered_into_one() -> None:
+def test_each_message_gets_a_round_of_its_own() -> None:
     rounds = Rounds()
     rounds.worker.wake()
     wait_until(lambda: rounds.done)
@@ -113,7 +116,7 @@ def test_a_message_gets_a_round_of_its_own_and_wakes_are_gathered_into_one() -> 
     end(rounds.worker)
 
 
-def test_a_message_is_heard_also_by_who_has_the_next_round_due_at_once() -> None:
+def test_a_message_gets_its_round_although_the_next_one_is_due_at_once() -> None:
     rounds = Rounds(pause=0.0)
     rounds.worker.wake()
     rounds.worker.post("hear me")
@@ -153,15 +156,11 @@ def test_without_work_it_ends_after_a_while_and_no_work_is_left_behind(
     monkeypatch.setattr(worker_module, "_LINGER", 0.0)
     work = list(range(300))
 
-    def do() -> None:
+    def do_some() -> None:
         if work:
             work.pop()
 
-    rounds = Rounds(pause=None, idle=lambda: not work)
-    original = rounds.round
-    monkeypatch.setattr(
-        rounds.worker, "_work", lambda: lambda message: (do(), original(message))[1]
-    )
+    rounds = Rounds(pause=None, idle=lambda: not work, each=do_some)
     while work:
         left = len(work)
         rounds.worker.wake()  # just as its thread may be about to end

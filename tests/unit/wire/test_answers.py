@@ -16,38 +16,36 @@ GRANT = {"appid": "a", "vid": 1, "productName": "p", "starttime": 1_700_000_000_
 WAIT = {"error": "waiting", "retry_after": 60, "message": ""}
 NEVER = 253_402_300_800_000  # the year 10000
 
-ANSWERS = [
-    *(
-        ("acquire", 200, GRANT, *wrong)
-        for wrong in [
-            ("appid", ""),
-            ("appid", 7),
-            ("appid", None),
-            ("vid", None),
-            ("vid", True),
-            ("vid", 1.5),
-            ("productName", "q"),
-            ("starttime", None),
-            ("starttime", "now"),
-            ("starttime", True),
-            ("starttime", -1),
-            ("starttime", NEVER),
-            ("leaseId", 7),
-            ("hourEnd", 1.5),
-        ]
-    ),
-    *(
-        ("acquire", 202, WAIT, *wrong)
-        for wrong in [
-            ("error", None),
-            ("retry_after", "soon"),
-            ("retry_after", True),
-            ("retry_after", float("nan")),
-            ("retry_after", 1e300),
-            ("availableAt", "soon"),
-            ("serverTime", []),
-        ]
-    ),
+WRONG_GRANTS: list[tuple[str, Any]] = [
+    ("appid", ""),
+    ("appid", 7),
+    ("appid", None),
+    ("vid", None),
+    ("vid", True),
+    ("vid", 1.5),
+    ("productName", "q"),
+    ("starttime", None),
+    ("starttime", "now"),
+    ("starttime", True),
+    ("starttime", -1),
+    ("starttime", NEVER),
+    ("leaseId", 7),
+    ("hourEnd", 1.5),
+]
+
+WRONG_WAITS: list[tuple[str, Any]] = [
+    ("error", None),
+    ("retry_after", "soon"),
+    ("retry_after", True),
+    ("retry_after", float("nan")),
+    ("retry_after", 1e300),
+    ("availableAt", "soon"),
+    ("serverTime", []),
+]
+
+ANSWERS: list[tuple[str, int, dict[str, Any], str, Any]] = [
+    *(("acquire", 200, GRANT, field, wrong) for field, wrong in WRONG_GRANTS),
+    *(("acquire", 202, WAIT, field, wrong) for field, wrong in WRONG_WAITS),
     ("acquire", 201, GRANT, "error", None),
     ("init", 200, {"success": True}, "success", False),
     ("init", 200, {"success": True}, "success", "true"),
