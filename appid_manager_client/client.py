@@ -13,7 +13,7 @@ from typing import Any
 
 from .checks import check_appids, check_name, check_seconds, is_numeric
 from .config import URL_VARIABLE, Settings, hidden
-from .errors import AppIdManagerError, ConfigurationError, ServiceUnavailable
+from .errors import AppIdManagerError, ServiceUnavailable, unusable
 from .events import EventHook
 from .journal.journal import Journal, default_directory
 from .journal.reaping import Reaped, reap
@@ -342,10 +342,10 @@ class AppIdClient:
                 for the next time.
         """
         if self._journal is None:
-            raise ConfigurationError(
-                "this client keeps no journal: pass journal=, set APPID_MANAGER_JOURNAL, or call "
+            raise unusable(
+                "journal",
+                "is not kept by this client: pass journal=, set APPID_MANAGER_JOURNAL, or call "
                 "use_journal()",
-                setting="journal",
                 service=self.base_url,
             )
         return reap(self._journal, self._api)

@@ -164,7 +164,7 @@ def test_without_work_it_ends_after_a_while_and_no_work_is_left_behind(
     while work:
         left = len(work)
         rounds.worker.wake()  # just as its thread may be about to end
-        wait_until(lambda left=left: len(work) < left)
+        wait_until(lambda: len(work) < left)
         assert threads() <= 1
     wait_until(lambda: not rounds.worker.running and not threads())
 
