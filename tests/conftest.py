@@ -1,4 +1,4 @@
-"""Every test has a clean environment and an empty home, reaches only this machine, leaves nothing."""
+"""Every test has a clean environment and an empty home, and reaches only this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One AppID held by this code: acquired, kept alive, given back exactly once."""
+"""Leases: each holds one AppID, which is acquired, kept alive by heartbeats, and released once.
+
+Owns the waits of an acquire, the states of leases, and the releases that are retried in the
+background. Knows no HTTP and no pool.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A pool of leases: within an hour one AppID serves many checkouts."""
+"""Pools of leases: within an hour, one AppID serves many checkouts, one at a time.
+
+Owns the decisions of a pool (its plan), the queue of its callers, and its turn of the hour. Leases
+of single AppIDs, and their calls to the service, are for `lease/`.
+"""
 
 from __future__ import annotations
 
