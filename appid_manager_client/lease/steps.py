@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
-from ..wire.models import Wait
+from ..wire.models import Grant, Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
 from .keeper import LeaseKeeper
@@ -75,7 +75,7 @@ class AcquireSteps:
                 yield from self._wait_for_fresh_hour()
                 plan.begin_try()
                 try:
-                    outcome = yield self._call(partial(keeper.ask, claim, force=plan.options.force))
+                    outcome = yield self._call(partial(self._ask, claim))
                 except TransportError as error:
                     yield self._pause(plan.after_error(error))
                     continue
@@ -102,6 +102,20 @@ class AcquireSteps:
             if isinstance(error, NoAppIdAvailable):
                 keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)
             raise
+
+    def _ask(self, claim: Claim) -> Grant | Wait:
+        """Ask for `claim`; by force where that is wanted and nothing is free.
+
+        A forced acquire of a field service passes over AppIDs that were never used (wire
+        contract, "Base"): there it is asked plainly first. Ours takes what is free first.
+        """
+        if not self._plan.options.force:
+            return self._keeper.ask(claim)
+        if not self._api.extended:
+            outcome = self._keeper.ask(claim)
+            if isinstance(outcome, Grant):
+                return outcome
+        return self._keeper.ask(claim, force=True)
 
     def _wait_for_fresh_hour(self) -> Generator[Call | Pause, Any, None]:
         """Wait for `not_before`, and for an hour of which `min_remaining` is left."""

@@ -496,6 +496,21 @@ def test_force_takes_what_was_used_this_hour_and_polls_for_what_is_in_use(
         assert client.acquire_appid("p", force=True).appid == "a"
 
 
+@pytest.mark.parametrize("used", [0, 1, 2], ids=["never used", "one of each", "all used"])
+def test_force_finds_what_was_never_used_as_well_as_what_was(
+    any_service: AnyService, used: int
+) -> None:
+    """A forced acquire of a field service passes over what was never used."""
+    any_service.init("p", {"a": 1, "b": 2})
+    with turned_client(any_service) as client:
+        for _ in range(used):
+            client.release_appid(client.acquire_appid("p").appid, "p")
+        before = len(any_service.calls_of("acquire"))
+        got = {client.acquire_appid("p", 0, force=True).appid for _ in range(2)}
+        assert got == {"a", "b"}
+        assert len(any_service.calls_of("acquire")) - before <= 4  # two for each at the most
+
+
 def test_a_legacy_service_is_asked_for_its_hours_once_an_hour_not_at_every_poll() -> None:
     with FieldService(accept_text_vids=True) as service:
         service.set_time(service.model.hour_start() / 1000 + 600)

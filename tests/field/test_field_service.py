@@ -139,14 +139,22 @@ def test_all_in_use_and_an_unknown_product_both_wait_a_minute_for_ever(field: Fi
         assert (answer.json()["error"], answer.json()["retry_after"]) == ("waiting", 60)
 
 
-@pytest.mark.parametrize("mixed", ["waiting", "no_available"])
-def test_what_a_mixed_state_answers_is_the_test_s_choice(mixed: str) -> None:
-    with FieldService(frozen_at=TEN_O_CLOCK, mixed_answer=mixed) as service:
-        service.init("p", {"a": 1, "b": 2})
-        acquire(service)
-        acquire(service)
-        release(service, "a")
-        assert acquire(service).json()["error"] == mixed
+def test_one_in_use_and_the_others_used_up_is_no_available(field: FieldService) -> None:
+    field.init("p", {"a": 1, "b": 2})
+    acquire(field)
+    acquire(field)
+    assert acquire(field).json()["error"] == "waiting"
+    release(field, "a")
+    assert acquire(field).json()["error"] == "no_available"
+
+
+def test_a_forced_acquire_passes_over_what_was_never_used(field: FieldService) -> None:
+    field.init("p", {"a": 1, "b": 2})
+    answer = acquire(field, forceAcquire=True)
+    assert (answer.status_code, answer.json()["error"]) == (202, "waiting")
+    acquire(field)
+    release(field, "a")
+    assert acquire(field, forceAcquire=True).json()["appid"] == "a"
 
 
 def test_hours_can_be_shortened() -> None:
@@ -164,14 +172,35 @@ def test_hours_can_be_shortened() -> None:
 # The traps
 
 
-def test_releasing_what_was_never_acquired_makes_it_unusable_for_ever(field: FieldService) -> None:
+def test_releasing_what_was_never_acquired_makes_it_unusable_for_plain_acquires(
+    field: FieldService,
+) -> None:
     field.init("p", {"a": 1})
     assert release(field, "a").status_code == 200
+    assert acquire(field).json()["error"] == "no_available"
     field.advance(24 * 3600)
     assert acquire(field).json()["error"] == "waiting"
-    assert acquire(field, forceAcquire=True).status_code == 202
     assert release(field, "a").json()["error"] == "already_released"
     assert entry(field, "a")["is_available"] is False
+    assert (entry(field, "a")["starttime"], entry(field, "a")["status"]) == (None, "released")
+
+
+def test_a_forced_acquire_and_a_release_bring_it_back_to_life(field: FieldService) -> None:
+    field.init("p", {"a": 1})
+    release(field, "a")
+    assert acquire(field, forceAcquire=True).json()["appid"] == "a"
+    release(field, "a")
+    field.advance(3600)
+    assert acquire(field).json()["appid"] == "a"
+
+
+def test_an_init_that_fails_on_a_vid_has_removed_the_old_and_added_those_before(
+    field: FieldService,
+) -> None:
+    field.init("p", {"old": 1})
+    body = {"productName": "p", "appids": {"a": 1, "b": "x", "c": 3}}
+    assert call(field, "init", body).status_code == 500
+    assert [each["appid"] for each in call(field, "status").json()["appids"]] == ["a"]
 
 
 def test_the_appid_of_a_dead_holder_is_never_freed(field: FieldService) -> None:

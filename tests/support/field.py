@@ -48,7 +48,6 @@ class FieldService(FaultyService):
         zone_offset_minutes: int = 0,
         hour_seconds: float = 3600,
         accept_text_vids: bool = False,
-        mixed_answer: str = "waiting",
     ) -> None:
         self.auth_token = auth_token
         self.clock = TurnedClock(offset, frozen_at=frozen_at)
@@ -57,7 +56,6 @@ class FieldService(FaultyService):
             zone_offset_minutes=zone_offset_minutes,
             hour_seconds=hour_seconds,
             accept_text_vids=accept_text_vids,
-            mixed_answer=mixed_answer,
         )
         super().__init__("field-service")
 

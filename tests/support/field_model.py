@@ -52,7 +52,7 @@ class _Record:
 
     @property
     def poisoned(self) -> bool:
-        """Released without ever having been acquired: no scan finds it again."""
+        """Released without ever having been acquired: only a forced acquire finds it again."""
         return self.starttime is None and self.stoptime is not None
 
 
@@ -68,8 +68,6 @@ class FieldModel:
     - `zone_offset_minutes`: where its hours begin; with 330 (+5:30) they begin at :30 UTC.
     - `hour_seconds`: shorter hours for tests in real time. No field service has this.
     - `accept_text_vids`: don't answer 500 for a `vid` that isn't a number.
-    - `mixed_answer`: what an acquire gets when some AppIDs are in use and all others used up,
-      where the contract allows both answers.
     """
 
     def __init__(
@@ -79,13 +77,11 @@ class FieldModel:
         zone_offset_minutes: int = 0,
         hour_seconds: float = 3600,
         accept_text_vids: bool = False,
-        mixed_answer: str = "waiting",
     ) -> None:
         self._now_ms = now_ms
         self._zone_ms = zone_offset_minutes * 60_000
         self._hour_ms = int(hour_seconds * 1000)
         self._accept_text_vids = accept_text_vids
-        self._mixed_answer = mixed_answer
         self._lock = threading.Lock()  # guards all that follows
         self._records: dict[str, _Record] = {}
         self._grants: list[Grant] = []
@@ -130,13 +126,15 @@ class FieldModel:
             product = _required(body or {}, "productName", "missing_product_name")
             now = self._now_ms()
             mine = self._of(product)
-            found = next((r for r in mine if self._is_free(r, now)), None)
-            forced = False
-            if found is None and (body or {}).get("forceAcquire"):
-                found = next((r for r in mine if self._was_used_this_hour(r, now)), None)
-                forced = True
-            if found is None:
+            if (body or {}).get("forceAcquire"):
+                # Whatever was released before, and nothing that was never used.
+                takes = [r for r in mine if r.stoptime is not None]
+            else:
+                takes = [r for r in mine if self._is_free(r, now)]
+            if not takes:
                 return 202, self._wait(mine, now)
+            found = takes[0]
+            forced = not self._is_free(found, now)
             found.starttime, found.stoptime = now, None
             self._grants.append(Grant(found.appid, product, self.hour_start(now), now, forced))
             return 200, {
@@ -177,18 +175,18 @@ class FieldModel:
                 raise _Refused("missing_data", "the body is empty")
             product = _required(body, "productName", "missing_product_name")
             appids = _required(body, "appids", "missing_appids")
-            new = [_Record(a, self._stored_vid(vid), product) for a, vid in appids.items()]
             old = self._of(product)
             for record in old:
                 del self._records[record.appid]
-            for record in new:
-                self._records[record.appid] = record
+            for appid, vid in appids.items():
+                # One that can't be stored ends it half done.
+                self._records[appid] = _Record(appid, self._stored_vid(vid), product)
             return 200, {
                 "success": True,
                 "productName": product,
                 "removed_count": len(old),
-                "added_count": len(new),
-                "message": f"{product} has {len(new)} AppIDs",
+                "added_count": len(appids),
+                "message": f"{product} has {len(appids)} AppIDs",
             }
 
     def status(self, product: str | None = None) -> Answer:
@@ -220,14 +218,10 @@ class FieldModel:
             return False
         return record.stoptime is None or self.hour_start(record.stoptime) < self.hour_start(now)
 
-    def _was_used_this_hour(self, record: _Record, now: int) -> bool:
-        if record.stoptime is None or record.poisoned:
-            return False
-        return self.hour_start(record.stoptime) >= self.hour_start(now)
-
     def _wait(self, mine: list[_Record], now: int) -> Json:
-        used = [self._was_used_this_hour(record, now) for record in mine]
-        if any(used) and (all(used) or self._mixed_answer == "no_available"):
+        released = [r.stoptime for r in mine if r.stoptime is not None]
+        # In the hours after a trap this is not so for its AppID, and never again.
+        if released and all(self.hour_start(stop) >= self.hour_start(now) for stop in released):
             # Truncated, as in the field: in the last second it is 0.
             until_hour_end = (self.hour_start(now) + self._hour_ms - now) // 1000
             return {
