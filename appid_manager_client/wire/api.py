@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..errors import AppIdManagerError, ProductNotFound
+from ..runtime import forks
 from ..runtime.time import SystemTime
 from .answers import Answer, AnswerReader
 from .clock import ServerClock
@@ -84,7 +88,7 @@ class ServiceApi:
         self.extended: bool | None = None
         self._transport = transport
         self._reader = AnswerReader(transport.base_url, transport.hide)
-        self._reset_at: dict[str, float] = {}
+        self._resets = _Resets(transport.system)
 
     # --- the calls
 
@@ -155,8 +159,8 @@ class ServiceApi:
         body: dict[str, Any] = {"productName": product_name, "appids": dict(appids)}
         if keep_state:
             body["keepState"] = True
-        self._reset_at[product_name] = self._transport.system.monotonic()
-        answer = self._transport.call("POST", "/api/appid/init", body=body)
+        with self._resets.noted(product_name):
+            answer = self._transport.call("POST", "/api/appid/init", body=body)
         return self._reader.initialized(answer, product_name)
 
     @_without_frames
@@ -203,12 +207,12 @@ class ServiceApi:
     # --- what several calls tell together
 
     def was_reset(self, product_name: str, since: float) -> bool:
-        """Whether this client has sent an `init` of the product since that monotonic time.
+        """Whether an `init` of the product by this client may have come after that monotonic time.
 
         After an init, a field service has forgotten its earlier grants, and loses an AppID that is
         released without being acquired again.
         """
-        return self._reset_at.get(product_name, -math.inf) >= since
+        return self._resets.may_have_come_after(product_name, since)
 
     def check_product(self, product_name: str) -> None:
         """Learn what the 202 of a field service leaves open: does the product exist, and its hours.
@@ -250,3 +254,41 @@ class ServiceApi:
             if end - self.clock.hour_length <= start < end:
                 return end
         return self.clock.hour_end_after(start)
+
+
+class _Resets:
+    """When this client reset which product.
+
+    An init takes effect at some time while it is on the wire: what was granted meanwhile may have
+    been forgotten by the service.
+    """
+
+    def __init__(self, system: SystemTime) -> None:
+        self._system = system
+        self._lock = threading.Lock()
+        # Guarded by _lock: how many inits are on the wire, and when the last one came to its end.
+        self._under_way: Counter[str] = Counter()
+        self._ended_at: dict[str, float] = {}
+        forks.register(self)
+
+    def after_fork_in_child(self) -> None:
+        """Make the lock anew: another thread of the parent may have held it."""
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def noted(self, product_name: str) -> Iterator[None]:
+        """Note an init that is on the wire within the block."""
+        with self._lock:
+            self._under_way[product_name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way[product_name] -= 1
+                self._ended_at[product_name] = self._system.monotonic()
+
+    def may_have_come_after(self, product_name: str, since: float) -> bool:
+        """Whether an init of the product is on the wire, or ended after that time."""
+        with self._lock:
+            ended_at = self._ended_at.get(product_name, -math.inf)
+            return self._under_way[product_name] > 0 or ended_at >= since
