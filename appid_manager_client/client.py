@@ -19,8 +19,9 @@ from .journal.journal import Journal, default_directory
 from .journal.reaping import Reaped, reap
 from .lease.acquirer import Acquirer
 from .lease.claim import Claim, PendingRelease, Record
+from .lease.exits import EXIT_TIMEOUT
 from .lease.held import Lease
-from .lease.keeper import EXIT_TIMEOUT, LeaseKeeper
+from .lease.keeper import LeaseKeeper
 from .lease.lease import ClientLease
 from .lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
 from .lease.unmanaged import LONGEST_BACKOFF, UnmanagedAppIds
@@ -369,6 +370,7 @@ class AppIdClient:
         for pool in pools:
             pool.close(max(0.0, deadline - self._system.monotonic()))
         self._keeper.close(max(0.0, deadline - self._system.monotonic()))
+        self._acquirer.close(max(0.0, deadline - self._system.monotonic()))
         self._transport.close()
 
     def __enter__(self) -> AppIdClient:

@@ -22,10 +22,6 @@ from .output import format_duration, format_time, printable, write_json, write_l
 
 logger = logging.getLogger("appid_manager_client")
 
-_FOREVER = 10 * 365 * 86400.0
-"""Seconds. If an acquire has a deadline, however late, an executor's thread carries it to its end:
-what its answer brings is then given back after Ctrl-C."""
-
 
 def health(arguments: argparse.Namespace) -> int:
     """Show whether the service is healthy, and what its clock says."""
@@ -90,14 +86,13 @@ def _require_extensions(api: ServiceApi) -> None:
 
 def acquire(arguments: argparse.Namespace) -> int:
     """Acquire an AppID and print it. If it can't be printed, it is given back."""
-    timeout = _FOREVER if arguments.wait_timeout is None else arguments.wait_timeout
-    once = arguments.no_wait or timeout == 0
+    once = arguments.no_wait or arguments.wait_timeout == 0
     with Countdown() as countdown, open_client(arguments, countdown) as client:
         acquired = client.acquire_appid(
             arguments.product,
             0 if once else arguments.max_retries,
             arguments.retry_interval,
-            timeout=_FOREVER if once else timeout,
+            timeout=None if once else arguments.wait_timeout,
         )
         try:
             countdown.stop()

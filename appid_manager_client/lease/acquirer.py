@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from ..errors import ClientClosed
 from ..events import EventHook
 from ..runtime import forks
+from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import Executor
 from ..runtime.time import SystemTime
 from .claim import Claim
@@ -37,20 +38,21 @@ class Acquirer:
         self._keeper = keeper
         self._system = system
         self._on_event = on_event
-        self._executor = Executor("appid-acquire", 32, system)
-        self._closing = threading.Event()
+        self.executor = Executor("appid-acquire", 32, system)
+        self._closed = False
+        self._waiting: set[threading.Event] = set()
         forks.register(self)
 
     def after_fork_in_child(self) -> None:
-        """Make the event anew: a thread of the parent may have held its lock."""
-        closing, self._closing = self._closing, threading.Event()
-        if closing.is_set():
-            self._closing.set()
+        """Forget the threads that wait: they are the parent's."""
+        self._waiting = set()
 
-    def close(self) -> None:
-        """Wake all that wait; they raise `ClientClosed`."""
-        self._closing.set()
-        self._executor.close()
+    def close(self, timeout: float = 0.0) -> None:
+        """Wake all that wait; they raise `ClientClosed`. Then wait for the threads to end."""
+        self._closed = True
+        for event in list(self._waiting):
+            event.set()
+        self.executor.close(timeout)
 
     def acquire(
         self,
@@ -84,6 +86,7 @@ class Acquirer:
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
     ) -> Claim:
         """The same in a coroutine: the waits between the calls hold no thread."""
+        require_asyncio()
         steps = self._begin(product_name, options, open_claim)
         try:
             step = next(steps)
@@ -102,7 +105,8 @@ class Acquirer:
 
     async def call_async(self, work: Callable[[], T]) -> T:
         """Do `work`, which talks to the service, without holding up the event loop."""
-        return await asyncio.wrap_future(self._executor.submit(work))
+        require_asyncio()
+        return await asyncio.wrap_future(self.executor.submit(work))
 
     def _begin(
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
@@ -115,18 +119,28 @@ class Acquirer:
     def _perform(self, step: Call | Pause, shielded: bool) -> Any:
         self.check_open()
         if isinstance(step, Pause):
-            self._system.wait(self._closing, step.seconds)
-            return self.check_open()
+            return self._pause(step.seconds)
         if step.patience is None and not shielded:
             result = step.work()
         else:
-            future = self._executor.submit(step.work)
+            future = self.executor.submit(step.work)
             if not wait([future], step.patience).done:
                 raise step.late()
             result = future.result()
         # What came after the end was given back, or left, by the closing keeper: it isn't ours.
         self.check_open()
         return result
+
+    def _pause(self, seconds: float) -> None:
+        # Made for each wait: gevent may have replaced its kind since this object was made.
+        closing = threading.Event()
+        self._waiting.add(closing)
+        try:
+            self.check_open()
+            self._system.wait(closing, seconds)
+        finally:
+            self._waiting.discard(closing)
+        self.check_open()
 
     async def _perform_async(self, step: Call | Pause) -> Any:
         self.check_open()
@@ -136,7 +150,7 @@ class Acquirer:
                 await self._system.sleep(min(left, _CLOSING_LOOK))
                 self.check_open()
             return None
-        future = asyncio.wrap_future(self._executor.submit(step.work))
+        future = asyncio.wrap_future(self.executor.submit(step.work))
         try:
             if not (await asyncio.wait([future], timeout=step.patience))[0]:
                 raise step.late()
@@ -148,7 +162,7 @@ class Acquirer:
 
     def check_open(self) -> None:
         """Raise `ClientClosed` once the client was closed."""
-        if self._closing.is_set():
+        if self._closed:
             raise ClientClosed(
                 f"the client of {self._keeper.api.base_url} is closed",
                 service=self._keeper.api.base_url,

@@ -7,16 +7,15 @@ end, or said that it isn't ours. A process that ends gives back what is left, wi
 
 from __future__ import annotations
 
-import atexit
 import os
 import queue
 import threading
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 
-from ..errors import AppIdManagerError, InvalidRequest, ProtocolError, TransportError
+from ..errors import AppIdManagerError, ClientClosed, ProtocolError, TransportError
 from ..events import EventHook, EventKind
 from ..runtime import forks
 from ..runtime.executor import Executor
@@ -25,14 +24,15 @@ from ..runtime.worker import Worker
 from ..wire.api import ServiceApi
 from ..wire.models import Grant, Wait
 from ..wire.retry import backoff
-from . import giveback
+from . import exits, giveback
 from .claim import Claim, ClaimState, Outcome, Owner, PendingRelease, Record
+from .exits import EXIT_TIMEOUT
 from .heartbeat import Heartbeat
 from .ledger import LONGEST_BACKOFF, Ledger
 from .reports import Reports
 
-EXIT_TIMEOUT = 5.0
-"""Seconds that the end of the process, or `close()`, may spend on giving back what is left."""
+_FIRST_TRY = 1.0
+"""Seconds that a release has to be answered when a client is closed, even without a timeout."""
 
 _UNHEARD = "no heartbeat got through for a whole ttl"
 
@@ -59,7 +59,7 @@ class LeaseKeeper:
         open_record: RecordOpener = lambda claim: None,
         on_event: EventHook | None = None,
         executor: Executor | None = None,
-        worker: Worker[None] | None = None,
+        worker: Worker[Callable[[], object]] | None = None,
     ) -> None:
         self.api = api
         self.system = system
@@ -72,7 +72,7 @@ class LeaseKeeper:
         self._executor = executor or Executor("appid-release", 16, system)
         self._start_afresh()
         forks.register(self)
-        _keepers.add(self)
+        exits.register(self)
 
     def _start_afresh(self) -> None:
         self._lock = threading.Lock()
@@ -103,6 +103,7 @@ class LeaseKeeper:
 
     def register(self, claim: Claim, *, journaled: bool = True) -> None:
         """Take charge of `claim`. Its record is in the journal before anything is sent."""
+        exits.watch_this_process()
         if journaled:
             claim.record = self._open_record(claim)
         with self._lock:
@@ -116,7 +117,10 @@ class LeaseKeeper:
         """
         with self._lock:
             if not self._ledger.begin_acquire(claim):
-                raise InvalidRequest("the acquire was given up before it was sent")
+                raise ClientClosed(
+                    f"the client of {self.api.base_url} was closed before the acquire was sent",
+                    service=self.api.base_url,
+                )
         sent = self.system.monotonic()
         outcome: Grant | Wait | None = None
         in_doubt = True
@@ -213,6 +217,8 @@ class LeaseKeeper:
 
     def overdue(self, claim: Claim) -> bool:
         """Whether a whole `ttl` of `claim` passed unconfirmed; if so it is lost from now on."""
+        if not self._worker.running:
+            self._worker.wake()  # its thread could not be started when it was needed
         if not claim.beating or self.system.monotonic() < claim.overdue_at:
             return False
         if claim.pid != os.getpid():
@@ -233,7 +239,9 @@ class LeaseKeeper:
 
     # --- the background
 
-    def _round(self, _woken: None) -> float | None:
+    def _round(self, message: Callable[[], object] | None) -> float | None:
+        if message is not None:
+            message()
         return self.run_once()
 
     def run_once(self) -> float | None:
@@ -308,34 +316,59 @@ class LeaseKeeper:
         What can't be delivered stays in the journal, for others to find; without one, the log
         names it. Returns whether everything was given back.
         """
-        deadline = self.system.monotonic() + timeout
-        rounds = 0
-        pause = threading.Event()
+        now = self.system.monotonic()
+        deadline = now + timeout
         self._report_unanswered()
-        while True:
-            left = self._release_all(deadline, rounds)
+        # Each is tried once, even if there is no time, and has a moment to be answered.
+        left = self._release_all(max(deadline, now + _FIRST_TRY))
+        rounds = 1
+        while left and self.system.monotonic() < deadline:
+            pause = min(backoff(self.system, rounds, 1.0), timeout)
+            self.system.wait(threading.Event(), pause)
+            left = self._release_all(deadline)
             rounds += 1
-            if not left or self.system.monotonic() >= deadline:
-                break
-            self.system.wait(pause, min(backoff(self.system, rounds, 1.0), timeout))
         for claim in left:
             self._leave(claim)
-        self._executor.close()
+        self._executor.close(max(0.0, deadline - self.system.monotonic()))
+        self._worker.stop_when_idle()
+        self._worker.join(max(0.0, deadline - self.system.monotonic()))
         return not left
 
-    def _release_all(self, deadline: float, rounds: int) -> list[Claim]:
-        """Try once to release each claim. Returns those that are left."""
+    def post(self, work: Callable[[], object]) -> bool:
+        """Have the thread that does the rounds call `work`. Returns whether there is one."""
+        self._worker.wake()
+        self._worker.post(work)
+        return self._worker.running
+
+    def leave(self) -> None:
+        """Write down what is still owed; nothing more is tried."""
+        with self._lock:
+            claims = self._ledger.of_this_process()
+        for claim in claims:
+            self._leave(claim)
+
+    def _release_all(self, deadline: float) -> list[Claim]:
+        """Try once to release each claim, side by side. Returns those that are left.
+
+        An interrupt stops none of the others; it is raised afterwards.
+        """
         self._take_forgotten()
         with self._lock:
             claims = self._ledger.of_this_process()
         for claim in claims:
             if claim.state in (ClaimState.OPEN, ClaimState.SENDING):
                 self.give_up(claim)
-        for number, claim in enumerate(claims):
-            # There is always one try; at a service that hangs, each takes as long as a call may.
-            if (rounds or number) and self.system.monotonic() >= deadline:
+        tries: list[Future[Outcome]] = []
+        for claim in claims:
+            # Where no thread can be started, each of them takes as long as a call may.
+            if tries and self.system.monotonic() >= deadline:
                 break
-            self.try_release(claim)
+            tries.append(self._executor.submit(partial(self.try_release, claim)))
+        wait(tries, max(0.0, deadline - self.system.monotonic()))
+        for future in tries:
+            error = future.exception() if future.done() else None
+            if error is not None and not isinstance(error, Exception):
+                raise error
         with self._lock:
             return [claim for claim in claims if claim.state is not ClaimState.ENDED]
 
@@ -364,13 +397,3 @@ class LeaseKeeper:
     def emit(self, kind: EventKind, claim: Claim, seconds: float | None = None) -> None:
         """Tell the client's hook of an event."""
         self._reports.emit(kind, claim, seconds)
-
-
-_keepers: weakref.WeakSet[LeaseKeeper] = weakref.WeakSet()
-
-
-@atexit.register
-def _give_back_everything() -> None:
-    """At the end of the process: no new threads can be started then, so all is done inline."""
-    for keeper in list(_keepers):
-        keeper.close()

@@ -16,6 +16,7 @@ from typing import Self
 
 from ..errors import LeaseInUse, LeaseLost
 from ..runtime import forks
+from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import call_aside
 from ..wire.clock import ServerClock
 from .acquirer import Acquirer
@@ -169,6 +170,7 @@ class ClientLease(Lease):
 
     async def release_async(self) -> bool:
         """`release()` for coroutines. Cancelling it doesn't stop the release."""
+        require_asyncio()
         claim = self._take_for_release()
         if claim is None:
             return False

@@ -6,10 +6,13 @@ only so that its release names the right lease, and looks first where a field se
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable
 
 from ..errors import InvalidRequest
 from ..runtime import forks
+from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
 from ..wire.models import Acquisition
 from ..wire.retry import retry
@@ -46,7 +49,8 @@ class UnmanagedAppIds:
         def open_claim() -> Claim:
             return self._keeper.open(product_name, journaled=False)
 
-        claim = self._acquirer.acquire(product_name, options, open_claim, shielded=False)
+        shielded = signals_strike_here()
+        claim = self._acquirer.acquire(product_name, options, open_claim, shielded=shielded)
         grant = claim.grant
         assert grant is not None
         with self._lock:
@@ -67,11 +71,19 @@ class UnmanagedAppIds:
         else:
             start_time = self._look_before_release(product_name, appid)
         release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
-        released = retry(self._system, release.send, longest=LONGEST_BACKOFF)
+        released = self._shielded(
+            lambda: retry(self._system, release.send, longest=LONGEST_BACKOFF)
+        )
         with self._lock:
             if self._granted.get(key) is claim:
                 self._granted.pop(key, None)
         return released
+
+    def _shielded(self, work: Callable[[], bool]) -> bool:
+        """Where a signal can strike, an interrupt must not cut a release off on its way."""
+        if not signals_strike_here():
+            return work()
+        return self._acquirer.executor.run_shielded(work, math.inf)
 
     def _look_before_release(self, product_name: str, appid: str) -> int | None:
         """Look up an AppID of unknown origin. Returns the start of its use, where it is in use.

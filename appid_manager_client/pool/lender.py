@@ -14,6 +14,7 @@ from collections.abc import Callable
 from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
 from ..runtime import forks
+from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import Executor
 from ..runtime.worker import Worker
 from .calls import PoolCalls
@@ -98,6 +99,7 @@ class Lender:
 
     async def renew_async(self, ticket: Ticket, hour_end: float, timeout: float | None) -> None:
         """`renew()` for coroutines: the wait holds no thread."""
+        require_asyncio()
         try:
             now, deadline = self.begin_renewal(ticket, hour_end, timeout)
             await self._wait_async(LoopWaiter(ticket, now, deadline))

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from ..checks import check_seconds
-from ..lease.keeper import EXIT_TIMEOUT
+from ..lease.exits import EXIT_TIMEOUT
 from .lease import PooledLease
 from .lender import Lender
 from .model import PoolStats

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from ..errors import AppIdManagerError, PoolClosed, PoolTimeout
+from ..runtime.coroutines import require_asyncio
 from .model import Ticket
 
 
@@ -73,6 +74,7 @@ class LoopWaiter(Waiter):
 
     def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
         super().__init__(ticket, since, deadline)
+        require_asyncio()
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self._loop.create_future()
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from . import forks
 from .time import SystemTime
@@ -21,6 +22,9 @@ T = TypeVar("T")
 logger = logging.getLogger("appid_manager_client")
 
 _INTERRUPTS_ENDURED = 3
+
+_SLICE = 20.0
+"""The longest sleep without a look at the clock, in seconds: the machine may have been suspended."""
 
 
 class Executor:
@@ -41,6 +45,7 @@ class Executor:
         self._threads: ThreadPoolExecutor | None = None
         self._pid = 0
         self._closed = False
+        self._started_threads: list[threading.Thread] = []
         forks.register(self)
 
     def after_fork_in_child(self) -> None:
@@ -54,13 +59,17 @@ class Executor:
         After `close()`, and while the interpreter shuts down, it is called here, before this
         method returns: no thread can be started then.
         """
+        call = _Call(work)
         threads = self._started()
         if threads is None:
-            return _done_here(work)
+            call.run()
+            return call.future
         try:
-            return threads.submit(work)
-        except RuntimeError:
-            return _done_here(work)
+            threads.submit(call.run)
+        except (RuntimeError, MemoryError):
+            # No thread can be started. The call may have been queued all the same: it runs once.
+            call.run()
+        return call.future
 
     def _started(self) -> ThreadPoolExecutor | None:
         """The threads of this process, or `None` after `close()`: nobody would end new ones."""
@@ -68,8 +77,11 @@ class Executor:
             if self._closed:
                 return None
             if self._threads is None or self._pid != os.getpid():
-                self._threads = ThreadPoolExecutor(self._limit, thread_name_prefix=self._name)
+                self._threads = ThreadPoolExecutor(
+                    self._limit, thread_name_prefix=self._name, initializer=self._begin_thread
+                )
                 self._pid = os.getpid()
+                self._started_threads = []
             return self._threads
 
     def run_shielded(self, work: Callable[[], T], bound: float) -> T:
@@ -89,29 +101,55 @@ class Executor:
             if left <= 0:
                 break
             try:
-                wait([future], left)
+                wait([future], min(left, _SLICE))
             except BaseException as interrupt:
                 interrupts.append(interrupt)
         if interrupts:
             raise interrupts[0]
         return future.result(0)
 
-    def close(self) -> None:
-        """Have the threads end when their work is done. Does not wait for them."""
+    def close(self, timeout: float = 0.0) -> None:
+        """Have the threads end when their work is done; wait `timeout` seconds for that."""
         with self._lock:
             self._closed = True
             threads, self._threads = self._threads, None
-        if threads is not None and self._pid == os.getpid():
+        if self._pid != os.getpid():
+            return
+        if threads is not None:
             threads.shutdown(wait=False)
+        deadline = self._system.monotonic() + timeout
+        for thread in self._started_threads:
+            left = deadline - self._system.monotonic()
+            if left > 0 and thread is not threading.current_thread():
+                thread.join(left)
+
+    def _begin_thread(self) -> None:
+        self._started_threads.append(threading.current_thread())
 
 
-def _done_here(work: Callable[[], T]) -> Future[T]:
-    future: Future[T] = Future()
-    try:
-        future.set_result(work())
-    except BaseException as error:
-        future.set_exception(error)
-    return future
+class _Call(Generic[T]):
+    """One call, with the future of its result. It runs at most once, whoever runs it."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self.future: Future[T] = Future()
+        self._work = [work]
+
+    def run(self) -> None:
+        try:
+            work = self._work.pop()
+        except IndexError:
+            return
+        if not self.future.set_running_or_notify_cancel():
+            return
+        try:
+            self.future.set_result(work())
+        except BaseException as error:
+            self.future.set_exception(error)
+
+
+def is_shutting_down(error: BaseException) -> bool:
+    """Whether a thread can't be started because the interpreter ends, and not for want of one."""
+    return sys.is_finalizing() or "shutdown" in str(error)
 
 
 def call_aside(callback: Callable[[], object], what: str) -> None:
@@ -129,5 +167,5 @@ def call_aside(callback: Callable[[], object], what: str) -> None:
 
     try:
         threading.Thread(target=run, name="appid-callback", daemon=True).start()
-    except RuntimeError:
-        logger.warning("%s was not called: no thread can be started any more", what)
+    except (RuntimeError, MemoryError):
+        logger.warning("%s was not called: no thread can be started", what)

@@ -32,7 +32,7 @@ def release_on_termination() -> None:
     Raises:
         ConfigurationError: not called in the main thread; Python sets handlers only there.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not signals_strike_here():
         raise ConfigurationError("release_on_termination() must be called in the main thread")
     names = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
     exit_on(*(getattr(signal, name) for name in names if hasattr(signal, name)))
@@ -52,6 +52,11 @@ def exit_on(*numbers: int) -> None:
         previous = signal.getsignal(number)
         if previous is not signal.SIG_IGN and not isinstance(previous, _Exit):
             signal.signal(number, _Exit(previous if callable(previous) else None))
+
+
+def signals_strike_here() -> bool:
+    """Whether a signal's exception can interrupt the calling thread: only the main thread."""
+    return threading.current_thread() is threading.main_thread()
 
 
 class _Exit:
@@ -74,8 +79,7 @@ def sigterm_raises(handler: Handler = raise_exit) -> Iterator[None]:
     the signal), nor outside the main thread, where no handler can be set.
     """
     with TemporaryHandlers() as handlers:
-        in_main_thread = threading.current_thread() is threading.main_thread()
-        if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        if signals_strike_here() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
             handlers.set(signal.SIGTERM, handler)
         yield
 

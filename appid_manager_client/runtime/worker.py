@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from . import forks
+from .executor import is_shutting_down
 from .time import SystemTime
 
 logger = logging.getLogger("appid_manager_client")
@@ -67,13 +68,15 @@ class Worker(Generic[MessageT]):
         forks.register(self)
 
     def _start_afresh(self) -> None:
-        self._inbox: queue.SimpleQueue[MessageT | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        # Guarded by _lock: the thread, its start, and its end for want of work.
+        # What blocks is made with the first need: until then, gevent may replace its kind.
+        self._inbox: queue.SimpleQueue[MessageT | None] | None = None
+        vars(self).pop("_lock", None)
+        # Guarded by the lock: the thread, its start, and its end for want of work.
         self._thread: threading.Thread | None = None
         self.running = False
         self._woken = False
         self._stopped = False
+        self._linger = _LINGER
 
     def after_fork_in_child(self) -> None:
         """Forget the thread and its messages: they are the parent's."""
@@ -86,23 +89,30 @@ class Worker(Generic[MessageT]):
             return
         if not self._woken:
             self._woken = True
-            self._inbox.put(None)
+            self.post(None)
 
     def post(self, message: MessageT | None) -> None:
         """Have a round done for `message`, if the thread runs.
 
         Takes no lock, so that a `__del__` can call it.
         """
-        self._inbox.put(message)
+        inbox = self._inbox
+        if inbox is not None:
+            inbox.put(message)
 
     def stop(self) -> None:
         """Have the thread end after the present round. Takes no lock."""
         self._stopped = True
-        self._inbox.put(None)
+        self.post(None)
+
+    def stop_when_idle(self) -> None:
+        """Have the thread end as soon as there is nothing to do, now and from now on."""
+        self._linger = 0.0
+        self.post(None)
 
     def join(self, seconds: float) -> None:
         """Wait until the thread has ended, at most for `seconds`."""
-        with self._lock:  # not between the making of the thread and its start
+        with self._guard():  # not between the making of the thread and its start
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(seconds)
@@ -113,24 +123,35 @@ class Worker(Generic[MessageT]):
         Returns:
             Whether the thread runs.
         """
-        with self._lock:
+        with self._guard():
             if self.running:
                 return True
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            if self._inbox is None:
+                self._inbox = queue.SimpleQueue()
+            self._thread = threading.Thread(
+                target=self._run, args=(self._inbox,), name=self._name, daemon=True
+            )
             # Before the start: a thread that dies at once sets it to False again.
             self.running = True
             try:
                 self._thread.start()
-            except RuntimeError:
-                # The interpreter shuts down: exit handlers do the rest. Or the machine has no
-                # thread left: the next wake() tries again.
+            except (RuntimeError, MemoryError) as error:
                 self.running = False
                 self._thread = None
+                if not is_shutting_down(error):
+                    logger.warning(
+                        "the thread %s can't be started, and is tried again when needed: %s",
+                        self._name,
+                        error,
+                    )
                 return False
         return True
 
-    def _run(self) -> None:
-        inbox = self._inbox
+    def _guard(self) -> threading.Lock:
+        lock: threading.Lock = vars(self).setdefault("_lock", threading.Lock())
+        return lock
+
+    def _run(self, inbox: queue.SimpleQueue[MessageT | None]) -> None:
         message: MessageT | None = None
         on = True
         try:
@@ -143,7 +164,7 @@ class Worker(Generic[MessageT]):
             logger.error("the thread %s ended: %r; it starts again when needed", self._name, error)
             raise
         finally:
-            with self._lock:
+            with self._guard():
                 if self._thread is threading.current_thread():
                     self.running = False
 
@@ -167,7 +188,7 @@ class Worker(Generic[MessageT]):
         """
         if pause is None and self._idle is None:
             return True, inbox.get()
-        left = _LINGER if pause is None else pause
+        left = self._linger if pause is None else pause
         deadline = self._system.monotonic() + left
         while True:
             try:
@@ -178,7 +199,7 @@ class Worker(Generic[MessageT]):
                     return pause is not None or not self._end_if_idle(inbox), None
 
     def _end_if_idle(self, inbox: queue.SimpleQueue[MessageT | None]) -> bool:
-        with self._lock:
+        with self._guard():
             if self._idle is None or not inbox.empty() or not self._idle():
                 return False
             self.running = False

@@ -25,7 +25,7 @@ def wait_for_one():
     with client.lease("p"):
         pass
 # As a thread of the parent holds it, each time that it begins or ends a wait.
-with client._acquirer._closing._cond:
+with client._keeper._worker._guard():
     child_says(wait_for_one)
 """
 

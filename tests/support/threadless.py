@@ -28,7 +28,7 @@ class InlineExecutor(Executor):
         return future
 
 
-class IdleWorker(Worker[None]):
+class IdleWorker(Worker[Callable[[], object]]):
     """A worker that does no round: the test calls `run_once` itself."""
 
     def __init__(self, system: SystemTime) -> None:
@@ -37,5 +37,5 @@ class IdleWorker(Worker[None]):
     def wake(self) -> None:
         """Nothing is done."""
 
-    def post(self, message: None) -> None:
+    def post(self, message: Callable[[], object] | None) -> None:
         """Nothing is done."""

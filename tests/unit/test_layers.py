@@ -24,12 +24,12 @@ ORDER = {
         "_version _lazy errors events checks runtime config wire lease journal pool client default"
         " decorator __init__ server testing cli integrations"
     ),
-    "runtime": "forks time executor worker signals",
+    "runtime": "forks coroutines time executor worker signals",
     "wire": "models answers responses failures deadlines connections transport clock retry api",
     "journal": "lockedfile record journal reaping",
     "lease": (
         "claim held options ledger heartbeat giveback"
-        " reports keeper waiting steps acquirer unmanaged lease"
+        " reports exits keeper waiting steps acquirer unmanaged lease"
     ),
     "pool": "model hour demand queue slots plan calls lender lease pool",
     "decorator": "injection wrappers decorator",

@@ -21,6 +21,9 @@ ALLOWED = {
     ("appid_manager_client/decorator/wrappers.py", "_self_parent"): (
         "wrapt's bound wrapper names the wrapper of the function so, and in no other way"
     ),
+    ("appid_manager_client/lease/exits.py", "_shutdown"): (
+        "a child of multiprocessing joins its threads by it, after its finalizers; ours has to wait"
+    ),
 }
 """Private parts of third parties: file and name, and why there is no public way."""
 
