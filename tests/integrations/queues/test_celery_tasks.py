@@ -1,11 +1,6 @@
-"""What `AppIdTask` makes of a task: its signature, eager and direct calls, retries of its own, and wrong options."""
+"""What only `AppIdTask` has: eager calls, tasks that are classes, and retries of Celery's own."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
-from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from appid_manager_client.integrations.celery import AppIdTask, appid_options
@@ -18,55 +13,23 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
     ProductNotFound,
-    set_default_client,
     uses_appid,
 )
 from appid_manager_client.testing import LocalService
 
-from .conftest import NewProduct
-from .workers import in_use
+from .scenes import appids_in_use, new_product
 
 
-@pytest.fixture
-def app() -> Iterator[Celery]:
-    made = Celery("unit", broker="memory://", backend="cache+memory://", set_as_current=False)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(service: LocalService) -> Iterator[AppIdClient]:
-    with AppIdClient(service.url) as made:
-        set_default_client(made)
-        yield made
-        set_default_client(None)
-
-
-@pytest.fixture
-def product(service: LocalService, new_product: NewProduct) -> str:
-    return new_product(service)
-
-
-def test_a_task_that_is_called_directly_holds_a_lease(
-    app: Celery, client: AppIdClient, service: LocalService, product: str
-) -> None:
-    @app.task(shared=False, base=AppIdTask, appid_product=product)
-    def transcribe(path: str, lease: Lease = INJECTED) -> tuple[str, str, list[str]]:
-        return path, lease.appid, in_use(service, product)
-
-    assert transcribe("a.wav") == ("a.wav", f"{product}-0", [f"{product}-0"])
-    assert not in_use(service, product)
-
-
+@pytest.mark.usefixtures("client")
 def test_an_eager_task_holds_a_lease_and_knows_it(
-    app: Celery, client: AppIdClient, service: LocalService, product: str
+    app: Celery, service: LocalService, product: str
 ) -> None:
     @app.task(shared=False, base=AppIdTask, appid_product=product, bind=True)
     def transcribe(self: AppIdTask) -> str:
         return self.appid_lease.appid
 
     assert transcribe.apply().get() == f"{product}-0"
-    assert not in_use(service, product)
+    assert not appids_in_use(service, product)
     with pytest.raises(LeaseNotHeld, match="transcribe"):
         _ = transcribe.appid_lease
 
@@ -89,19 +52,9 @@ def test_the_lease_is_no_part_of_the_tasks_signature(app: Celery, product: str) 
     bound.delay("a.wav", fast=True)
 
 
-def test_a_lease_that_the_caller_passes_is_used(
-    app: Celery, client: AppIdClient, product: str
-) -> None:
-    @app.task(shared=False, base=AppIdTask, appid_product=product)
-    def transcribe(lease: Lease = INJECTED) -> str:
-        return lease.appid
-
-    with client.lease(product) as mine:  # the only one there is
-        assert transcribe(lease=mine) == mine.appid
-
-
+@pytest.mark.usefixtures("client")
 def test_a_body_that_calls_the_one_of_its_base_class_keeps_its_lease(
-    app: Celery, client: AppIdClient, product: str
+    app: Celery, product: str
 ) -> None:
     class Base(AppIdTask):
         name = "base"
@@ -113,18 +66,15 @@ def test_a_body_that_calls_the_one_of_its_base_class_keeps_its_lease(
     class Derived(Base):
         name = "derived"
 
-        def run(self, lease: Lease = INJECTED) -> str:  # type: ignore[override]
+        def run(self, lease: Lease = INJECTED) -> str:
             return f"derived {super().run()}"
 
     assert app.register_task(Derived())() == f"derived {product}-0"
 
 
+@pytest.mark.usefixtures("client")
 def test_a_class_whose_body_is_inherited_takes_its_own_product(
-    app: Celery,
-    client: AppIdClient,
-    product: str,
-    service: LocalService,
-    new_product: NewProduct,
+    app: Celery, service: LocalService, product: str
 ) -> None:
     class Plain(AppIdTask):
         name = "plain"
@@ -134,11 +84,11 @@ def test_a_class_whose_body_is_inherited_takes_its_own_product(
 
     class First(Plain):
         name = "first"
-        appid_product = product
+        appid_product: str | None = product
 
     class Second(First):
         name = "second"
-        appid_product = new_product(service)
+        appid_product: str | None = new_product(service)
 
     class Without(Second):
         name = "without"
@@ -148,8 +98,9 @@ def test_a_class_whose_body_is_inherited_takes_its_own_product(
     assert had == [None, product, Second.appid_product, None]
 
 
+@pytest.mark.usefixtures("client")
 def test_a_task_whose_arguments_celery_does_not_check_holds_a_lease(
-    app: Celery, client: AppIdClient, product: str
+    app: Celery, product: str
 ) -> None:
     @app.task(shared=False, typing=False, **appid_options(product))
     def transcribe(path: str, *, lease: Lease = INJECTED) -> str:
@@ -159,34 +110,20 @@ def test_a_task_whose_arguments_celery_does_not_check_holds_a_lease(
     assert transcribe.apply(("a.wav",)).get() == f"{product}-0"
 
 
-def test_a_product_can_follow_from_the_arguments(
-    app: Celery, client: AppIdClient, product: str
-) -> None:
-    @app.task(shared=False, base=AppIdTask, appid_product=lambda customer: f"{product}{customer}")
-    def transcribe(customer: str, lease: Lease = INJECTED) -> str:
-        return lease.product_name
-
-    assert transcribe("") == product
-    with pytest.raises(ProductNotFound):
-        transcribe("x")
-
-
 @pytest.mark.parametrize("on_exhausted", ["reschedule", "fail"])
-def test_an_eager_or_direct_call_raises_where_nothing_is_free(
+def test_an_eager_call_raises_where_nothing_is_free(
     on_exhausted: str, app: Celery, client: AppIdClient, product: str
 ) -> None:
     @app.task(shared=False, base=AppIdTask, appid_product=product, appid_on_exhausted=on_exhausted)
     def transcribe() -> None:
         raise AssertionError("the body has run without an AppID")
 
-    with client.lease(product):
-        with pytest.raises(NoAppIdAvailable):
-            transcribe()
-        with pytest.raises(NoAppIdAvailable):
-            transcribe.apply().get()
+    with client.lease(product), pytest.raises(NoAppIdAvailable):
+        transcribe.apply().get()
 
 
-def test_autoretry_sees_what_acquiring_raises(app: Celery, client: AppIdClient) -> None:
+@pytest.mark.usefixtures("client")
+def test_autoretry_sees_what_acquiring_raises(app: Celery) -> None:
     @app.task(
         shared=False,
         base=AppIdTask,
@@ -212,60 +149,6 @@ def test_a_task_without_a_product_is_like_any_other(app: Celery) -> None:
     assert add(1, 2) == 3
 
 
-async def product_of_later() -> str:
-    return "stt_billing"
-
-
-WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"on_exhausted": "explode"}, "on_exhausted must be one of 'reschedule', 'wait', 'fail'"),
-    ({"inject": "not a name"}, "inject"),
-    ({"timeout": -1}, "timeout"),
-    ({"min_remaining": "long"}, "min_remaining"),
-    ({"ttl": 0}, "ttl"),
-    ({"client": "http://localhost"}, "client"),
-    ({"product": " "}, "product is required"),
-    ({"product": 7}, "product"),
-    ({"product": product_of_later}, "product must be .* not a coroutine function"),
-]
-
-
-@pytest.mark.parametrize(("options", "message"), WRONG)
-def test_wrong_options_are_refused_where_they_are_written(
-    options: dict[str, Any], message: str
-) -> None:
-    with pytest.raises((ValueError, TypeError), match=message):
-        appid_options(**{"product": "stt_billing", **options})
-
-
-@pytest.mark.parametrize(("options", "message"), WRONG)
-def test_wrong_attributes_are_refused_when_the_task_is_made(
-    options: dict[str, Any], message: str, app: Celery
-) -> None:
-    attributes = {f"appid_{name}": value for name, value in options.items()}
-
-    @app.task(shared=False, base=AppIdTask, **{"appid_product": "stt_billing", **attributes})
-    def transcribe() -> None: ...
-
-    with pytest.raises((ValueError, TypeError), match=message):
-        app.finalize()
-
-
-def test_a_parameter_that_isnt_there_cant_get_the_lease(app: Celery) -> None:
-    @app.task(shared=False, **appid_options("stt_billing", inject="held"))
-    def transcribe(lease: Lease = INJECTED) -> None: ...
-
-    with pytest.raises(TypeError, match="transcribe.*held|held.*transcribe"):
-        app.finalize()
-
-
-def test_a_positional_only_parameter_cant_get_the_lease(app: Celery) -> None:
-    @app.task(shared=False, **appid_options("stt_billing"))
-    def transcribe(lease: Lease, /) -> None: ...
-
-    with pytest.raises(TypeError, match="'lease' of .*transcribe.* is positional-only"):
-        app.finalize()
-
-
 @pytest.mark.parametrize("lazy", [True, False])
 def test_the_plain_decorator_above_a_task_is_refused_when_it_is_written(
     lazy: bool, app: Celery
@@ -275,22 +158,3 @@ def test_the_plain_decorator_above_a_task_is_refused_when_it_is_written(
 
     with pytest.raises(TypeError, match="must stand below @app.task"):
         uses_appid("stt_billing")(transcribe)
-
-
-def test_a_body_that_would_run_too_late_is_refused(app: Celery) -> None:
-    @app.task(shared=False, **appid_options("stt_billing"))
-    async def transcribe() -> None: ...
-
-    with pytest.raises(TypeError, match="transcribe.* coroutine function"):
-        app.finalize()
-
-
-def test_without_celery_the_error_names_what_to_install() -> None:
-    program = (
-        "import sys; sys.modules['celery'] = None\n"
-        "import appid_manager_client.integrations.celery"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
-    )
-    assert 'pip install "appid-manager-client[celery]"' in done.stderr.splitlines()[-1]

@@ -1,4 +1,7 @@
-"""How long a rescheduled task stays away: long enough to find an AppID, too short for a broker to deliver it twice."""
+"""How long a rescheduled task stays away: until an AppID can be free, and not too long.
+
+A broker delivers a message again that stays away longer than its visibility timeout.
+"""
 
 from __future__ import annotations
 

@@ -10,14 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appid_manager_client.integrations._journal import (
-    journaled_default_client,
-    sweep,
-    warn_without_journal,
-)
 from appid_manager_client.integrations._sweeper import Sweeper
 
-from appid_manager_client import AppIdClient, ServiceUnavailable, set_default_client
+from appid_manager_client import AppIdClient, Reaped, ServiceUnavailable
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -30,7 +25,7 @@ class Looks(AppIdClient):
         self.error: Exception | None = None
         self.looked = threading.Event()
 
-    def reap(self) -> tuple[()]:  # type: ignore[override]
+    def reap(self) -> tuple[Reaped, ...]:
         self.count += 1
         self.looked.set()
         if self.error is not None:
@@ -40,7 +35,8 @@ class Looks(AppIdClient):
 
 @pytest.fixture
 def looks(tmp_path: Path) -> Iterator[Looks]:
-    with Looks(tmp_path / "journal") as client:
+    client = Looks(tmp_path / "journal")
+    with client:
         yield client
 
 
@@ -58,6 +54,16 @@ def test_it_sweeps_when_it_starts_and_when_it_ends(sweeper: Sweeper, looks: Look
     before = looks.count
     sweeper.stop()
     assert looks.count == before + 1
+
+
+def test_it_can_be_started_again_after_it_was_stopped(sweeper: Sweeper, looks: Looks) -> None:
+    for _ in range(2):
+        looks.looked.clear()
+        sweeper.start()
+        sweeper.start()  # does nothing where it runs
+        assert looks.looked.wait(PATIENCE)
+        sweeper.stop()
+    assert looks.count == 4
 
 
 def test_it_sweeps_from_time_to_time(looks: Looks) -> None:
@@ -97,48 +103,3 @@ def test_its_own_process_is_no_child_to_watch(sweeper: Sweeper, looks: Looks) ->
     sweeper.watch(os.getpid())
     sweeper.stop()
     assert looks.count == 2
-
-
-def test_a_client_without_a_journal_is_left_out() -> None:
-    with AppIdClient("http://127.0.0.1:9") as client:
-        sweep([client])
-
-
-def test_the_default_client_gets_a_journal(tmp_path: Path) -> None:
-    with AppIdClient("http://127.0.0.1:9") as client:
-        set_default_client(client)
-        assert journaled_default_client() is client
-        set_default_client(None)
-        assert client.journal == Path(os.environ["XDG_STATE_HOME"], "appid-manager", "journal")
-
-
-def test_the_default_client_gets_none_where_the_environment_says_so(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("APPID_MANAGER_JOURNAL", "off")
-    with AppIdClient("http://127.0.0.1:9") as client:
-        set_default_client(client)
-        assert journaled_default_client().journal is None
-        set_default_client(None)
-
-
-def test_a_journal_that_cant_be_written_is_said_once_and_does_no_harm(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
-) -> None:
-    (tmp_path / "file").touch()
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    with AppIdClient("http://127.0.0.1:9") as client:
-        set_default_client(client)
-        for _ in range(2):
-            assert journaled_default_client().journal is None
-        set_default_client(None)
-    assert [record.message[:10] for record in caplog.records] == ["no journal"]
-
-
-def test_a_client_without_a_journal_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
-    with AppIdClient("http://127.0.0.1:9") as client:
-        for _ in range(2):
-            warn_without_journal(client, "task transcribe")
-    (record,) = caplog.records
-    assert "task transcribe" in record.message
-    assert "journal=True" in record.message
