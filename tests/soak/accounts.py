@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from appid_manager_client.testing import LocalService
 from tests.support.field import FieldService
 from tests.support.ours import OurService
 
@@ -26,23 +27,28 @@ class Spell(NamedTuple):
 def spells(service: FieldService | OurService, product: str) -> list[Spell]:
     """Every AppID that was handed out, as the service has written it down."""
     if isinstance(service, OurService):
-        hour = service.local.hour
-        length = hour.end - hour.start
-        return [
-            Spell(
-                lease["appid"],
-                lease["starttime"] - (lease["starttime"] - hour.start) % length,
-                lease["starttime"],
-                lease["stoptime"],
-                lease["ended"] == "expired",
-            )
-            for lease in service.local.history(product)
-        ]
+        return local_spells(service.local, product)
     # An AppID's grants and returns alternate, each pair with one start.
     stops = {(back.appid, back.starttime): back.stoptime for back in service.returns}
     return [
         Spell(g.appid, g.hour, g.starttime, stops.get((g.appid, g.starttime)), False)
         for g in service.grants
+    ]
+
+
+def local_spells(service: LocalService, product: str) -> list[Spell]:
+    """The same of a `LocalService`, from its history."""
+    hour = service.hour
+    length = hour.end - hour.start
+    return [
+        Spell(
+            lease["appid"],
+            lease["starttime"] - (lease["starttime"] - hour.start) % length,
+            lease["starttime"],
+            lease["stoptime"],
+            lease["ended"] == "expired",
+        )
+        for lease in service.history(product)
     ]
 
 

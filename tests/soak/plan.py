@@ -1,4 +1,4 @@
-"""What becomes of which task of the soak."""
+"""How each task of the soak of queues has to end."""
 
 from __future__ import annotations
 

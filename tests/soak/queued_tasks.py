@@ -1,9 +1,9 @@
-"""The soak: 500 Celery tasks for 100 AppIDs over several shortened hours, some failing, some killed.
+"""The soak of queues: 500 Celery tasks for 100 AppIDs over several short hours; some fail or die.
 
-    python -m tests.soak.queued_tasks [--tasks N] [--appids N] [--hour SECONDS]
+    python -m tests.soak.queued_tasks [--tasks N] [--appids N] [--hour SECONDS] [--workers N]
 
-At the end every task has run or failed for its own reason, no AppID is in use, and the service's history shows that
-none was used twice in an hour or held by two. Ends with status 1 where that isn't so.
+At the end every task has run or failed for its own reason, no AppID is in use, and the service's
+history shows that none was used twice in an hour or held by two. Otherwise it exits with status 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -27,13 +27,14 @@ from appid_manager_client.testing import LocalService
 from tests.integrations.queues.brokers import Broker, running_broker
 from tests.integrations.queues.workers import WorkerProcess, running_worker, worker_environment
 from tests.soak import plan
+from tests.soak.accounts import local_spells, wrongs
 from tests.soak.plan import PRODUCT
 from tests.support.waiting import wait_until
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.soak.queued_tasks", description="The soak."
+        prog="python -m tests.soak.queued_tasks", description="The soak of queues."
     )
     parser.add_argument("--tasks", type=int, default=500)
     parser.add_argument("--appids", type=int, default=100)
@@ -48,10 +49,10 @@ def main() -> int:
         began = time.monotonic()
         with running_workers(options.workers, service, broker) as workers:
             states, runs = work_off(options.tasks, options.hour, broker)
-            wait_until(lambda: not in_use(service), what="all AppIDs are given back")
+            wait_until(lambda: all_released(service), what="all AppIDs are released")
             logs = "".join(worker.log.read_text(errors="replace") for worker in workers)
         seconds = time.monotonic() - began
-        wrong = report(service, options.tasks, states, runs, logs, seconds)
+        wrong = report(service, states, runs, logs, seconds)
     for line in wrong:
         print(f"WRONG: {line}")
     return 1 if wrong else 0
@@ -78,7 +79,10 @@ def running_workers(
 
 
 def work_off(count: int, hour: float, broker: Broker) -> tuple[list[dict[str, Any]], list[int]]:
-    """Send the tasks and wait for their ends; gives how each ended, and how often each body has run."""
+    """Send the tasks and wait until all have ended.
+
+    Returns how each ended, and how often each body has run.
+    """
     app = Celery("sender", broker=broker.celery_url(1), set_as_current=False)
     results = Celery("results", backend=broker.celery_url(1), set_as_current=False)
     notes = redis.Redis.from_url(broker.redis_url(0))
@@ -105,34 +109,27 @@ def work_off(count: int, hour: float, broker: Broker) -> tuple[list[dict[str, An
 
 def report(
     service: LocalService,
-    count: int,
     states: list[dict[str, Any]],
     runs: list[int],
     logs: str,
     seconds: float,
 ) -> list[str]:
-    """Print the figures; gives what is not as it has to be."""
-    length = service.hour.end - service.hour.start
-    leases = service.history(PRODUCT)
-    ended = Counter(lease["ended"] for lease in leases)
+    """Print the figures. Returns what is not as it has to be."""
+    hour = service.hour
+    had = local_spells(service, PRODUCT)
+    ended = Counter(lease["ended"] for lease in service.history(PRODUCT))
     kinds = Counter(kind_of(meta) for meta in states)
-    hours = Counter(lease["starttime"] // length for lease in leases)
-    first = min(hours, default=0)
-    print(f"{count} tasks in {seconds:.0f} s and {len(hours)} hours of {length / 1000:g} s")
-    print("  ended:         " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()))
-    print(
-        f"  bodies run:    {sum(runs)}, killed in their middle: {sum(map(plan.is_killed, range(count)))}"
-    )
-    print(f"  leases:        {len(leases)}, " + ", ".join(f"{n} {how}" for how, n in ended.items()))
-    print(f"  swept up:      {logs.count('which a dead process held')}")
-    print(f"  rescheduled:   {logs.count('waits for an AppID of')} times")
-    print(
-        f"  AppIDs by hour: {', '.join(f'{h - first + 1}: {n}' for h, n in sorted(hours.items()))}"
-    )
-    print(f"  in use at the end: {len(in_use(service))}")
-    wrong = [*twice_in_an_hour(leases, length), *two_holders(leases)]
-    if in_use(service):
-        wrong.append(f"in use: {in_use(service)}")
+    hours = sorted(Counter(spell.hour for spell in had).items())
+    killed = sum(map(plan.is_killed, range(len(states))))
+    length = (hour.end - hour.start) / 1000
+    print(f"{len(states)} tasks in {seconds:.0f} s and {len(hours)} hours of {length:g} s")
+    print("  ended:          " + ", ".join(f"{n} {kind}" for kind, n in kinds.most_common()))
+    print(f"  bodies run:     {sum(runs)}, killed in their middle: {killed}")
+    print(f"  leases:         {len(had)}, " + ", ".join(f"{n} {how}" for how, n in ended.items()))
+    print(f"  swept up:       {logs.count('which a dead process held (')}")
+    print(f"  rescheduled:    {logs.count('waits for an AppID of')} times")
+    print(f"  AppIDs by hour: {', '.join(f'{n}: {uses}' for n, (_, uses) in enumerate(hours, 1))}")
+    wrong = wrongs(had)
     for number, (meta, times) in enumerate(zip(states, runs)):
         expected = plan.end(number)
         if kind_of(meta) != expected:
@@ -142,31 +139,12 @@ def report(
     return wrong
 
 
+def all_released(service: LocalService) -> bool:
+    return all(spell.stop is not None for spell in local_spells(service, PRODUCT))
+
+
 def kind_of(meta: dict[str, Any]) -> str:
     return str(meta["status"] if meta["status"] == "SUCCESS" else type(meta["result"]).__name__)
-
-
-def twice_in_an_hour(leases: list[dict[str, Any]], length: int) -> list[str]:
-    uses = Counter((lease["appid"], lease["starttime"] // length) for lease in leases)
-    return [f"{appid} was used {n} times in an hour" for (appid, _), n in uses.items() if n > 1]
-
-
-def two_holders(leases: list[dict[str, Any]]) -> list[str]:
-    by_appid = defaultdict(list)
-    for lease in leases:
-        by_appid[lease["appid"]].append((lease["starttime"], lease["stoptime"]))
-    wrong = []
-    for appid, times in by_appid.items():
-        times.sort()
-        for (_, stop), (start, _) in zip(times, times[1:]):
-            if stop is None or start < stop:
-                wrong.append(f"{appid} was held by two")
-    return wrong
-
-
-def in_use(service: LocalService) -> list[str]:
-    entries = service.status(PRODUCT)["appids"]
-    return [entry["appid"] for entry in entries if entry["status"] == "in_use"]
 
 
 if __name__ == "__main__":

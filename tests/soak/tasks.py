@@ -1,4 +1,4 @@
-"""The task of the soak: most of them just run, some fail, some are killed while they hold their AppID."""
+"""The tasks of the soak of queues. Some fail, some are killed while they hold their AppID."""
 
 from __future__ import annotations
 
