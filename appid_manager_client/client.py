@@ -104,9 +104,9 @@ class AppIdClient:
         self._lock = threading.Lock()
         # Guarded by _lock: the pools that are in use somewhere.
         self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 

@@ -14,9 +14,9 @@ class _Holder:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.client: AppIdClient | None = None  # guarded by lock
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew: another thread of the parent may have held it."""
         self.lock = threading.Lock()
 

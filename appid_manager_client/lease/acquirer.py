@@ -41,9 +41,9 @@ class Acquirer:
         self.executor = Executor("appid-acquire", 32, system)
         self._closed = False
         self._waiting: set[threading.Event] = set()
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Forget the threads that wait: they are the parent's."""
         self._waiting = set()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import uuid
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
@@ -62,11 +63,8 @@ class Record(Protocol):
         """Keep the record for other processes: this one can't deliver the release."""
 
 
-class Owner(Protocol):
-    """Whoever wants to be told that a claim was lost."""
-
-    def claim_lost(self, claim: Claim, reason: str) -> None:
-        """The claim ended before it was given back."""
+LossHandler = Callable[["Claim", str], None]
+"""Called with a claim that ended before it was given back, and the reason."""
 
 
 @dataclass(eq=False, slots=True)
@@ -77,7 +75,8 @@ class Claim:
     ttl: float | None = None
     holder: str | None = None
     record: Record | None = None
-    owner: weakref.ref[Owner] | None = None
+    on_lost: weakref.WeakMethod[LossHandler] | None = None
+    """The method of its lease or pool to call with the reason, if it is lost."""
     request_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     pid: int = field(default_factory=os.getpid)
     state: ClaimState = ClaimState.OPEN

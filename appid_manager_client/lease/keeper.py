@@ -25,7 +25,7 @@ from ..wire.api import ServiceApi
 from ..wire.models import Grant, Wait
 from ..wire.retry import backoff
 from . import exits, giveback
-from .claim import Claim, ClaimState, Outcome, Owner, PendingRelease, Record
+from .claim import Claim, ClaimState, LossHandler, Outcome, PendingRelease, Record
 from .exits import EXIT_TIMEOUT
 from .heartbeat import Heartbeat
 from .ledger import LONGEST_BACKOFF, Ledger
@@ -71,7 +71,7 @@ class LeaseKeeper:
         )
         self._executor = executor or Executor("appid-release", 16, system)
         self._start_afresh()
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
         exits.register(self)
 
     def _start_afresh(self) -> None:
@@ -80,7 +80,7 @@ class LeaseKeeper:
         self._ledger = Ledger(self.system)
         self._forgotten: queue.SimpleQueue[Claim] = queue.SimpleQueue()
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Forget all claims: they are the parent's, which keeps and releases them."""
         self._start_afresh()
 
@@ -92,12 +92,12 @@ class LeaseKeeper:
         *,
         ttl: float | None = None,
         holder: str | None = None,
-        owner: Owner | None = None,
+        on_lost: LossHandler | None = None,
         journaled: bool = True,
     ) -> Claim:
         """Make a claim that is about to be asked for, and take charge of it."""
         claim = Claim(product_name, ttl=ttl, holder=holder)
-        claim.owner = None if owner is None else weakref.ref(owner)
+        claim.on_lost = None if on_lost is None else weakref.WeakMethod(on_lost)
         self.register(claim, journaled=journaled)
         return claim
 
@@ -149,7 +149,7 @@ class LeaseKeeper:
                 self._ledger.end_acquire(claim, grant, sent=sent, in_doubt=in_doubt)
             if claim.abandoned:
                 self.give_up(claim)
-        if grant is not None and claim.owner is not None:
+        if grant is not None and claim.on_lost is not None:
             self._worker.wake()  # for its heartbeats, and to release it if its lease is forgotten
         return outcome
 
@@ -287,9 +287,9 @@ class LeaseKeeper:
 
     def _tell_lost(self, claim: Claim, reason: str) -> None:
         self._reports.lost(claim, reason)
-        owner = claim.owner() if claim.owner is not None else None
-        if owner is not None:
-            owner.claim_lost(claim, reason)
+        on_lost = claim.on_lost() if claim.on_lost is not None else None
+        if on_lost is not None:
+            on_lost(claim, reason)
 
     def _report_unanswered(self) -> None:
         with self._lock:

@@ -45,9 +45,9 @@ class ClientLease(Lease):
         self._state = LeaseState.NEW
         self._claim: Claim | None = None
         self._loss = ""
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
@@ -258,7 +258,7 @@ class ClientLease(Lease):
             self._product_name,
             ttl=self._options.ttl,
             holder=self._options.holder,
-            owner=weakref.ref(self),
+            on_lost=weakref.WeakMethod(self._claim_lost),
         )
         self._keeper.register(claim)
         return claim
@@ -324,7 +324,7 @@ class ClientLease(Lease):
             if self._state is LeaseState.RELEASING:
                 self._state = LeaseState.RELEASED
 
-    def claim_lost(self, claim: Claim, reason: str) -> None:
+    def _claim_lost(self, claim: Claim, reason: str) -> None:
         """The keeper says that the claim ended before it was given back."""
         with self._lock:
             if claim is not self._claim or self._state not in (

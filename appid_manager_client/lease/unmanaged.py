@@ -37,9 +37,9 @@ class UnmanagedAppIds:
         self._lock = threading.Lock()
         # Guarded by _lock: what was granted, by product and AppID.
         self._granted: dict[tuple[str, str], Claim] = {}
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import AppIdManagerError, TransportError
 from ..events import EventKind
-from ..lease.claim import Claim, Outcome, Owner
+from ..lease.claim import Claim, LossHandler, Outcome
 from ..lease.keeper import LeaseKeeper
 from ..runtime.executor import Executor
 from ..wire.models import Grant
@@ -32,7 +32,7 @@ class PoolCalls:
 
     Args:
         plan: learns how each call went.
-        owner: is told when an AppID of the pool is lost.
+        on_lost: called when an AppID of the pool is lost.
         done: called after the end of each call, without a lock.
     """
 
@@ -42,14 +42,14 @@ class PoolCalls:
         executor: Executor,
         plan: PoolPlan,
         options: PoolOptions,
-        owner: Owner,
+        on_lost: LossHandler,
         done: Callable[[], None],
     ) -> None:
         self._keeper = keeper
         self._executor = executor
         self._plan = plan
         self._options = options
-        self._owner = owner
+        self._on_lost = on_lost
         self._done = done
         self._monotonic = keeper.system.monotonic
 
@@ -95,7 +95,7 @@ class PoolCalls:
                     self._plan.product_name,
                     ttl=self._options.ttl,
                     holder=self._options.holder,
-                    owner=self._owner,
+                    on_lost=self._on_lost,
                 )
             result.sent = self._monotonic()
             outcome = self._keeper.ask(claim)

@@ -57,14 +57,16 @@ class Lender:
         # The slots, the queue and the states of the tickets are guarded by the plan's own lock.
         self.plan = PoolPlan(product_name, keeper.api.base_url, options, keeper.api.clock, system)
         self._executor = executor or Executor("appid-pool", _THREADS, system)
-        self._calls = PoolCalls(keeper, self._executor, self.plan, options, self, self.wake)
+        self._calls = PoolCalls(
+            keeper, self._executor, self.plan, options, self._claim_lost, self.wake
+        )
         self._worker = worker(f"appid-pool {product_name}", self._round, system)
         self._quiet = threading.Event()
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
         if options.min_size:
             self.wake()
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Start with an empty pool: leases, waiters and threads are the parent's."""
         self.plan.after_fork_in_child()
         self._quiet = threading.Event()
@@ -264,7 +266,7 @@ class Lender:
                 self.plan.slots.retire_forgotten(forgotten)
         return self.run_once()
 
-    def claim_lost(self, claim: Claim, reason: str) -> None:
+    def _claim_lost(self, claim: Claim, reason: str) -> None:
         """The keeper says, on any thread, that a claim ended before it was given back."""
         with self.plan.lock:
             self.plan.slots.lost(claim, reason)

@@ -46,9 +46,9 @@ class Executor:
         self._pid = 0
         self._closed = False
         self._started_threads: list[threading.Thread] = []
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Forget the threads: they are the parent's."""
         self._lock = threading.Lock()
         self._threads = None

@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import Protocol
+from collections.abc import Callable
+from types import MethodType
+from typing import Any, Protocol
 
 
-class ForkAware(Protocol):
-    """Something with state that must not live on in a forked child."""
-
-    def after_fork_in_child(self) -> None:
-        """Forget what belongs to the parent. Runs in the child's only thread, before other code."""
-
-
-class ForkGuard(ForkAware, Protocol):
+class ForkGuard(Protocol):
     """Something that other threads must not change while the process forks."""
 
     def before_fork(self) -> None:
@@ -27,14 +22,23 @@ class ForkGuard(ForkAware, Protocol):
     def after_fork_in_parent(self) -> None:
         """Allow changes again."""
 
+    def after_fork_in_child(self) -> None:
+        """Forget what belongs to the parent. Runs in the child's only thread."""
 
-_registered: weakref.WeakSet[ForkAware] = weakref.WeakSet()
+
+_registered: weakref.WeakKeyDictionary[object, Callable[[Any], None]]
+_registered = weakref.WeakKeyDictionary()
 _guards: list[ForkGuard] = []
 
 
-def register(subject: ForkAware) -> None:
-    """Have `subject.after_fork_in_child()` called in every child that this process forks."""
-    _registered.add(subject)
+def register(forget: Callable[[], None]) -> None:
+    """Have a bound method called in every child that this process forks.
+
+    It makes its object forget what belongs to the parent. It runs in the child's only thread,
+    before other code, for as long as its object lives: the registry doesn't keep it.
+    """
+    assert isinstance(forget, MethodType)
+    _registered[forget.__self__] = forget.__func__
 
 
 def register_guard(guard: ForkGuard) -> None:
@@ -56,8 +60,8 @@ def _after_fork_in_child() -> None:
     # Guards first: what they close must not stay open while others work.
     for guard in _guards:
         guard.after_fork_in_child()
-    for subject in list(_registered):
-        subject.after_fork_in_child()
+    for subject, forget in list(_registered.items()):
+        forget(subject)
 
 
 if hasattr(os, "register_at_fork"):

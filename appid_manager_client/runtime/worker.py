@@ -65,7 +65,7 @@ class Worker(Generic[MessageT]):
         self._system = system
         self._idle = idle
         self._start_afresh()
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
     def _start_afresh(self) -> None:
         # What blocks is made with the first need: until then, gevent may replace its kind.
@@ -78,7 +78,7 @@ class Worker(Generic[MessageT]):
         self._stopped = False
         self._linger = _LINGER
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Forget the thread and its messages: they are the parent's."""
         self._start_afresh()
 

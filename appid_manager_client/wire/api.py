@@ -269,9 +269,9 @@ class _Resets:
         # Guarded by _lock: how many inits are on the wire, and when the last one came to its end.
         self._under_way: Counter[str] = Counter()
         self._ended_at: dict[str, float] = {}
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 

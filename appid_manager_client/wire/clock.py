@@ -44,9 +44,9 @@ class ServerClock:
         self._as_of = 0.0
         self._anchor: float | None = None
         self._length = HOUR
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew."""
         self._lock = threading.Lock()
 

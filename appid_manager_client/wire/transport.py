@@ -61,9 +61,9 @@ class Transport:
         }
         self._lock = threading.Lock()
         self._connections: Connections | None = None  # replaced as a whole, under _lock
-        forks.register(self)
+        forks.register(self._after_fork_in_child)
 
-    def after_fork_in_child(self) -> None:
+    def _after_fork_in_child(self) -> None:
         """Make the lock anew. The connections are told apart by their process."""
         self._lock = threading.Lock()
 

@@ -272,7 +272,7 @@ def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease() as lease:
             claim = lease.slot.claim
-            claim.owner().claim_lost(claim, "the test says so")
+            claim.on_lost()(claim, "the test says so")
             assert lease.lost and not lease.held
             with pytest.raises(LeaseLost, match="the test says so"):
                 lease.check()
