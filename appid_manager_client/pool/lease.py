@@ -138,11 +138,16 @@ class PooledLease(Lease, Ticket):
 
     def release(self) -> bool:
         """Give the AppID back to the pool. Returns whether the lease held one. Never waits."""
-        return self._lender.take_back(self, False)
+        try:
+            return self._lender.take_back(self, False)
+        except BaseException:
+            # An interrupt struck, perhaps before anything was done. Nothing is done twice.
+            self._lender.take_back(self, False)
+            raise
 
     async def release_async(self) -> bool:
         """`release()` for coroutines."""
-        return self._lender.take_back(self, False)
+        return self.release()
 
     def renew(self, *, within: float | None = None, timeout: float | None = None) -> bool:
         """Give this AppID back to the pool and take a fresh one, of the next hour: for long jobs.
@@ -198,7 +203,11 @@ class PooledLease(Lease, Ticket):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lender.take_back(self, kind is not None)
+        try:
+            self._lender.take_back(self, kind is not None)
+        except BaseException:
+            self._lender.take_back(self, kind is not None)  # as in release()
+            raise
 
     async def __aexit__(
         self,
@@ -206,7 +215,7 @@ class PooledLease(Lease, Ticket):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lender.take_back(self, kind is not None)
+        self.__exit__(kind, error, traceback)
 
     def __del__(self) -> None:
         # No lock, no network, no join in here: it may run in any thread, in the middle of

@@ -171,28 +171,28 @@ class Lender:
         return False
 
     def _wait(self, waiter: ThreadWaiter) -> None:
-        if self.enqueue(waiter):
-            return
         try:
+            if self.enqueue(waiter):
+                return
             while not waiter.done and (left := self._left(waiter)) > 0:
                 waiter.wait(left)
                 self._ensure_worker()
+            self.conclude(waiter)
         except BaseException:
             self.stop_waiting(waiter)
             raise
-        self.conclude(waiter)
 
     async def _wait_async(self, waiter: LoopWaiter) -> None:
-        if self.enqueue(waiter):
-            return
         try:
+            if self.enqueue(waiter):
+                return
             while not waiter.done and (left := self._left(waiter)) > 0:
                 await asyncio.wait([waiter.future], timeout=left)
                 self._ensure_worker()
+            self.conclude(waiter)
         except BaseException:
             self.stop_waiting(waiter)
             raise
-        self.conclude(waiter)
 
     def _left(self, waiter: Waiter) -> float:
         """Seconds to sleep before the waiter looks again; not positive after its deadline."""
@@ -205,9 +205,9 @@ class Lender:
             self.wake()
 
     def stop_waiting(self, waiter: Waiter) -> None:
-        """The caller was interrupted or cancelled.
+        """The wait ended with an error: the caller's own, an interrupt, or a cancellation.
 
-        If it was served meanwhile, its lease gives the slot back.
+        If the waiter was served meanwhile, its lease gives the slot back.
         """
         with self.plan.lock:
             self.plan.stop_waiting(waiter)

@@ -118,8 +118,8 @@ class PoolPlan:
             raise error
         if waiter.deadline is not None and waiter.deadline <= now:
             raise self.timed_out(waiter, now)
-        ticket.state = LeaseState.ACQUIRING
         self.queue.add(waiter)
+        ticket.state = LeaseState.ACQUIRING
         if (
             self.queue.constrained
             or self.slots.idle
@@ -129,7 +129,12 @@ class PoolPlan:
             self.slots.needs_decision = True
 
     def stop_waiting(self, waiter: Waiter) -> None:
-        """The caller stopped waiting: it was cancelled, interrupted, or its deadline passed."""
+        """The caller stopped waiting: it was cancelled, interrupted, or its deadline passed.
+
+        Does nothing if the waiter was never queued.
+        """
+        if not waiter.number:
+            return  # its ticket may be in use by another caller
         self.queue.remove(waiter)
         if waiter.ticket.state is LeaseState.ACQUIRING:
             waiter.ticket.state = LeaseState.RELEASED

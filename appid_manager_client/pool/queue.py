@@ -131,9 +131,10 @@ class WaitingQueue:
 
     def defer(self, waiter: Waiter) -> None:
         """Have a waiter wait for the next hour."""
+        # An interrupt that strikes in between leaves the waiter queued.
+        self._deferred[waiter.number] = waiter
         del self.waiting[waiter.number]
         self.constrained.pop(waiter.number, None)
-        self._deferred[waiter.number] = waiter
 
     def remove(self, waiter: Waiter) -> None:
         """Take a waiter out. Does nothing if the waiter is not queued."""

@@ -121,9 +121,7 @@ class Slots:
             now = self._system.monotonic()
             waiter = self._next_for(slot, now) if now < slot.closes_at else None
             if waiter is not None:
-                self._checked_out -= 1
-                ticket.state = _RELEASED
-                self._serve(waiter, slot, now)
+                self._serve(waiter, slot, now, giver=ticket)
                 return waiter
         # As in take(), nothing is called from here on. If its hour has closed just now, the next
         # decision retires the slot.
@@ -154,17 +152,26 @@ class Slots:
             self.needs_decision = True
         return None
 
-    def _serve(self, waiter: Waiter, slot: Slot, now: float) -> None:
+    def _serve(
+        self, waiter: Waiter, slot: Slot, now: float, *, giver: Ticket | None = None
+    ) -> None:
+        """Lend a slot to a waiter: an idle one, or the one that `giver` holds."""
         ticket = waiter.ticket
+        # As in take(), nothing is called until the waiter owns the slot and has left the queue.
         ticket.slot = slot
         ticket.state = _HELD
-        slot.state = _CHECKED_OUT
+        if giver is None:
+            slot.state = _CHECKED_OUT
+            self._checked_out += 1
+            if self._checked_out > self.peak:
+                self.peak = self._checked_out
+        else:
+            giver.state = _RELEASED
         slot.uses += 1
         waiter.served = True
-        self._queue.remove(waiter)
         self._figures.wait_seconds += now - waiter.since
-        self._checked_out += 1
-        self.peak = max(self.peak, self._checked_out)
+        del self._queue.waiting[waiter.number]
+        self._queue.constrained.pop(waiter.number, None)
 
     def _offer(self, slot: Slot, now: float) -> None:
         """Give a slot to the next waiter, or keep it for later."""
