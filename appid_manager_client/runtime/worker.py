@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -44,8 +43,6 @@ class Worker(Generic[MessageT]):
         idle: returns whether there is nothing to do. A thread that has nothing scheduled calls it,
             under the lock, and ends if it is idle. So whoever adds work does that first and calls
             `wake()` afterwards. `None`: the thread stays until it is stopped.
-        weakly: whether to hold the owner of `work`, a bound method, only by a weak reference. The
-            thread then ends after its owner was garbage-collected.
 
     Attributes:
         running: whether there is a thread, as far as is known without taking the lock.
@@ -58,10 +55,9 @@ class Worker(Generic[MessageT]):
         system: SystemTime,
         *,
         idle: Callable[[], bool] | None = None,
-        weakly: bool = False,
     ) -> None:
         self._name = name
-        self._work = weakref.WeakMethod(work) if weakly else lambda: work
+        self._work = work
         self._system = system
         self._idle = idle
         self._start_afresh()
@@ -155,9 +151,8 @@ class Worker(Generic[MessageT]):
         message: MessageT | None = None
         on = True
         try:
-            while on and not self._stopped and (work := self._work()) is not None:
-                pause = self._round(work, message)
-                del work
+            while on and not self._stopped:
+                pause = self._round(message)
                 on, message = self._next(inbox, pause)
         except BaseException as error:
             # Python does not report a SystemExit that ends a thread.
@@ -168,12 +163,10 @@ class Worker(Generic[MessageT]):
                 if self._thread is threading.current_thread():
                     self.running = False
 
-    def _round(
-        self, work: Callable[[MessageT | None], float | None], message: MessageT | None
-    ) -> float | None:
+    def _round(self, message: MessageT | None) -> float | None:
         self._woken = False
         try:
-            return work(message)
+            return self._work(message)
         except Exception:
             logger.exception("a round of the thread %s failed; the thread continues", self._name)
             return _PAUSE_AFTER_FAILURE

@@ -26,16 +26,13 @@ class Rounds:
         *,
         pause: float | None = HOUR,
         idle: Callable[[], bool] | None = None,
-        weakly: bool = False,
         each: Callable[[], object] = lambda: None,
     ) -> None:
         self.done: list[str | None] = []
         self.pause = pause
         self.each = each
         self.error: BaseException | None = None
-        self.worker: Worker[str] = Worker(
-            "a test's", self.round, system or SystemTime(), idle=idle, weakly=weakly
-        )
+        self.worker: Worker[str] = Worker("a test's", self.round, system or SystemTime(), idle=idle)
 
     def round(self, message: str | None) -> float | None:
         self.done.append(message)
@@ -76,20 +73,7 @@ def test_after_a_suspension_of_the_machine_a_round_that_is_overdue_is_done(
     end(rounds.worker)
 
 
-def test_a_worker_with_a_weak_reference_does_not_keep_its_owner() -> None:
-    def begin() -> Worker[str]:
-        rounds = Rounds(weakly=True)
-        rounds.worker.wake()
-        wait_until(lambda: rounds.done)
-        return rounds.worker
-
-    worker = begin()
-    gc.collect()
-    worker.wake()
-    wait_until(lambda: not worker.running)
-
-
-def test_any_other_worker_keeps_its_owner() -> None:
+def test_a_worker_keeps_its_owner() -> None:
     done: list[str | None] = []
 
     def begin() -> Worker[str]:
