@@ -1,7 +1,7 @@
-"""What a checkout from the pool costs, against the checkouts of psycopg_pool and SQLAlchemy's QueuePool.
+"""What a checkout from the pool costs, beside psycopg_pool and SQLAlchemy's QueuePool.
 
-All hand out something that is there already: psycopg_pool's `connection()` with a connection class that does nothing,
-`QueuePool` with a creator of nothing. Alone, and with eight threads that want the only one there is.
+All hand out an object that is there already: psycopg_pool has a connection class that does nothing,
+`QueuePool` a creator of nothing. Measured alone, and with eight threads that want the only one.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _alone(checkout: Checkout) -> float:
 
 
 def _contended(checkout: Checkout) -> tuple[float, float]:
-    """Microseconds of one checkout among eight threads, and how far apart the threads came to their ends."""
+    """Microseconds of one checkout among eight threads, and how far apart the threads ended."""
     barrier = threading.Barrier(_THREADS + 1)
     ends: list[float] = []
 
@@ -125,7 +125,7 @@ def _psycopg_pool(stack: ExitStack) -> Checkout:
 
         def close(self) -> None: ...
 
-        def __del__(self) -> None: ...
+        def __del__(self, *args: object) -> None: ...
 
     pool = stack.enter_context(
         ConnectionPool(connection_class=Nothing, min_size=1, max_size=1, open=True)

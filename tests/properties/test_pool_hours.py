@@ -1,13 +1,13 @@
-"""Ten thousand hours of a pool, in turned time, in which nothing fails: what is late or burned is the pool's own doing.
+"""Ten thousand hours of a pool in turned time, without failures: what is burned is its own fault.
 
-`test_pool_hours_with_faults.py` has the other ten thousand.
+`test_pool_hours_with_faults.py` simulates ten thousand hours with failures.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.support.pooltown import Town
+from tests.support.poolsimulation import Simulation
 from tests.support.poolworld import World
 
 HOURS = 500
@@ -26,14 +26,14 @@ def test_no_hour_burns_an_appid_that_nobody_holds(seed: int, extended: bool) -> 
         skew=SKEWS[seed % len(SKEWS)],
         zone_minutes=ZONES[seed % len(ZONES)],
     )
-    town = Town(world, max_size=4, max_uses=(None, None, 3)[seed % 3])
+    simulation = Simulation(world, max_size=4, max_uses=(None, None, 3)[seed % 3])
 
-    town.live(HOURS)
+    simulation.run(HOURS)
 
-    print(town.prove())
-    over = town.crossings()
-    assert {lent.request_id for lent in over} <= town.held_over
-    stats = town.pool.get_stats()
+    print(simulation.prove())
+    over = simulation.crossings()
+    assert {lent.request_id for lent in over} <= simulation.held_over
+    stats = simulation.pool.get_stats()
     assert stats.checkouts == len(world.served) > HOURS
     assert world.service.in_use == []
     assert stats.size == stats.waiting == stats.checked_out == stats.errors == 0
@@ -41,6 +41,6 @@ def test_no_hour_burns_an_appid_that_nobody_holds(seed: int, extended: bool) -> 
         (world.service.hour_start(lent.stop) - lent.hour) // world.service.hour_ms for lent in over
     )
     assert 0 <= unused <= stats.renewals, "burned are those held over, and renewals in vain"
-    assert len(town.lags) > HOURS / 20
-    assert min(town.lags) >= 0
-    assert max(town.lags) < 0.1
+    assert len(simulation.lags) > HOURS / 20
+    assert min(simulation.lags) >= 0
+    assert max(simulation.lags) < 0.1

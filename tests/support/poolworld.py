@@ -1,4 +1,4 @@
-"""A world for pools in turned time: a service in memory, a wire with delays and faults, no threads.
+"""A world for pools in turned time: a service in memory, and no threads.
 
 The pool, its keeper and the reading of answers are the real ones. A call takes time until it is
 begun, on the wire, and until its end is noticed. `run` carries events out in the order of time. It
@@ -11,14 +11,11 @@ import heapq
 import itertools
 import math
 import random
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from functools import partial
+from typing import Any, Self
 
-from appid_manager_client.errors import ServiceUnavailable
 from appid_manager_client.lease.keeper import LeaseKeeper
 from appid_manager_client.pool.lease import PooledLease
 from appid_manager_client.pool.lender import Lender
@@ -28,275 +25,12 @@ from appid_manager_client.pool.queue import Waiter
 from appid_manager_client.runtime.executor import Executor
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.runtime.worker import Worker
-from appid_manager_client.wire.answers import Answer
 from appid_manager_client.wire.api import ServiceApi
 from appid_manager_client.wire.clock import ServerClock
+from tests.support.poolservice import EPOCH, PRODUCT, SimulatedService, SimulatedWire, TurnedTime
 from tests.support.threadless import IdleWorker, InlineExecutor
 
-PRODUCT = "p"
-EPOCH = 1_700_000_000.0
-"""Where the service's clock stands when the machine's monotonic one is 0, apart from the skew."""
-
-
-class TurnedTime(SystemTime):
-    """A machine whose clock is turned by hand, and whose random numbers come from a seed."""
-
-    def __init__(self, chances: random.Random) -> None:
-        self.now = 0.0
-        self._chances = chances
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def uniform(self, low: float, high: float) -> float:
-        return self._chances.uniform(low, high)
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        raise AssertionError("nothing waits in turned time")
-
-
-@dataclass
-class Lent:
-    """One grant of the service. Times are in ms on its clock; `hour` is the start of the hour."""
-
-    appid: str
-    hour: int
-    start: int
-    lease_id: str
-    request_id: str
-    stop: int | None = None
-
-
-_IDS = ("leaseId", "requestId", "appid")
-
-
-class FailedRelease(NamedTuple):
-    """A release that never reached the service: what it named, and when (ms, service's clock)."""
-
-    ids: frozenset[str]
-    at: int
-
-
-class SimulatedService:
-    """The rule of the hour, and the calls of the wire contract that a pool makes."""
-
-    def __init__(
-        self,
-        now_ms: Callable[[], int],
-        appids: int,
-        *,
-        extended: bool = True,
-        zone_minutes: int = 0,
-        hour_seconds: int = 3600,
-    ) -> None:
-        self.now_ms = now_ms
-        self._zone = zone_minutes * 60_000
-        self.hour_ms = hour_seconds * 1000
-        self.extended = extended
-        self.ttl: float | None = None
-        self._free: OrderedDict[str, None] = OrderedDict((f"a{n}", None) for n in range(appids))
-        self._used: list[str] = []
-        self._used_in = self.hour_start()
-        self._in_use: dict[str, Lent] = {}
-        self._by_request: dict[str, Lent | None] = {}
-        self.log: list[Lent] = []
-        self.calls = 0
-        self.error: tuple[int, str] | None = None
-        """What every call but `/health` is answered, where it is set."""
-
-    def hour_start(self, at: int | None = None) -> int:
-        local = (self.now_ms() if at is None else at) + self._zone
-        return local - local % self.hour_ms - self._zone
-
-    def shift_zone(self, minutes: int) -> None:
-        """Shift the zone, as some zones do in summer."""
-        self._zone += minutes * 60_000
-
-    @property
-    def in_use(self) -> list[str]:
-        return sorted(self._in_use)
-
-    def call(self, method: str, path: str, body: Any) -> tuple[int, dict[str, Any]]:
-        self.calls += 1
-        if path == "/health":
-            return 200, self._health()
-        if self.error is not None:
-            return self.error[0], {"error": self.error[1], "message": "by the test"}
-        return getattr(self, "_" + path.rpartition("/")[2])(body)
-
-    def _health(self) -> dict[str, Any]:
-        now = self.now_ms()
-        body: dict[str, Any] = {"status": "healthy", "timestamp": now}
-        if self.extended:
-            body |= {"hourStart": self.hour_start(), **self._times(now)}
-        return body
-
-    def _times(self, now: int) -> dict[str, int]:
-        return {"serverTime": now, "hourEnd": self.hour_start() + self.hour_ms}
-
-    def _acquire(self, body: Any) -> tuple[int, dict[str, Any]]:
-        now, hour = self.now_ms(), self.hour_start()
-        if self._used_in != hour:
-            self._free.update((appid, None) for appid in self._used)
-            self._used, self._used_in = [], hour
-        request = body["requestId"]
-        lent = self._by_request.get(request) if self.extended else None
-        if self.extended and request in self._by_request and (lent is None or lent.stop):
-            code = "request_abandoned" if lent is None else "request_ended"
-            return 409, {"error": code, "message": ""}
-        if lent is None:
-            if not self._free:
-                return 202, self._wait(now)
-            appid = self._free.popitem(last=False)[0]
-            lent = Lent(appid, hour, now, f"lease-{len(self.log)}", request)
-            self.log.append(lent)
-            self._in_use[appid] = self._by_request[request] = lent
-        answer = {
-            "appid": lent.appid,
-            "vid": int(lent.appid[1:]),
-            "productName": PRODUCT,
-            "starttime": lent.start,
-        }
-        if self.extended:
-            answer |= {"leaseId": lent.lease_id, "expiresAt": None, **self._times(now)}
-        return 200, answer
-
-    def _wait(self, now: int) -> dict[str, Any]:
-        body: dict[str, Any] = {
-            "error": "no_available" if self._used else "waiting",
-            "retry_after": 60,
-            "message": "",
-        }
-        if self.extended:
-            body |= {"availableAt": self.hour_start() + self.hour_ms, **self._times(now)}
-        return body
-
-    def _release(self, body: Any) -> tuple[int, dict[str, Any]]:
-        if "requestId" in body:
-            if not self.extended:
-                return 400, {"error": "missing_appid", "message": ""}
-            lent = self._by_request.setdefault(body["requestId"], None)
-        else:
-            lent = self._in_use.get(body["appid"])
-            if lent is None or (self.extended and lent.lease_id != body.get("leaseId")):
-                return 400, {"error": "already_released", "message": ""}
-        now = self.now_ms()
-        if lent is not None and lent.stop is None:
-            self.end(lent, now)
-        return 200, {
-            "success": True,
-            "stoptime": now,
-            "appid": None if lent is None else lent.appid,
-            "productName": PRODUCT,
-        }
-
-    def add(self, appid: str) -> None:
-        """Add a free AppID, as `init` can."""
-        self._free[appid] = None
-
-    def drop_product(self) -> None:
-        """Forget the product and all of its AppIDs."""
-        self._free.clear()
-        self._in_use.clear()
-
-    def end(self, lent: Lent, now: int) -> None:
-        """Take an AppID back."""
-        lent.stop = now
-        del self._in_use[lent.appid]
-        if self._used_in != self.hour_start():
-            self._free.update((appid, None) for appid in self._used)
-            self._used, self._used_in = [], self.hour_start()
-        self._used.append(lent.appid)
-
-    def _status(self, body: Any) -> tuple[int, dict[str, Any]]:
-        used = set(self._used) if self._used_in == self.hour_start() else set()
-        appids = sorted({*self._free, *self._used, *self._in_use})
-        entries = [
-            {
-                "appid": appid,
-                "vid": int(appid[1:]),
-                "productName": PRODUCT,
-                "status": (
-                    "in_use"
-                    if appid in self._in_use
-                    else "used_in_current_hour" if appid in used else "available"
-                ),
-                "is_available": appid not in self._in_use and appid not in used,
-                "starttime": self._in_use[appid].start if appid in self._in_use else None,
-                "stoptime": None,
-                "current_hour": self.hour_start(),
-            }
-            for appid in appids
-        ]
-        free = sum(entry["is_available"] for entry in entries)
-        total = len(entries)
-        return 200, {
-            "total": total,
-            "available": free,
-            "in_use": total - free,
-            "released": 0,
-            "appids": entries,
-        }
-
-    def _heartbeat(self, body: Any) -> tuple[int, dict[str, Any]]:
-        alive = {lent.lease_id for lent in self._in_use.values()}
-        return 200, {
-            "renewed": {lease: None for lease in body["leaseIds"] if lease in alive},
-            "lost": [lease for lease in body["leaseIds"] if lease not in alive],
-        }
-
-
-class SimulatedWire:
-    """Stands in for the transport. A call takes time, and may fail on its way there or back."""
-
-    base_url = "http://simulated"
-    timeout = 5.0
-
-    def __init__(self, time: TurnedTime, chances: random.Random) -> None:
-        self._time = self.system = time
-        self._chances = chances
-        self.service: SimulatedService
-        self.delay = 0.004
-        self.faults = 0.0
-        """The part of the calls that fail, half of them after the service has acted."""
-        self.down_until = 0.0
-        self.lose_next = 0
-        """How many answers of acquires get lost next."""
-        self.failed_releases: list[FailedRelease] = []
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: Any = None,
-        query: Any = None,
-        authenticated: bool = True,
-    ) -> Answer:
-        time, chances = self._time, self._chances
-        sent = time.now
-        time.now += self.delay * chances.random()
-        down = time.now < self.down_until
-        fault = chances.random() < self.faults
-        # A field service can't tell later what it granted in a lost answer: none is lost there.
-        keeps = path.endswith("acquire") and not self.service.extended
-        if down or (fault and (keeps or chances.random() < 0.5)):
-            if path.endswith("release"):
-                ids = frozenset(str(body[key]) for key in _IDS if key in body)
-                self.failed_releases.append(FailedRelease(ids, self.service.now_ms()))
-            reason = "down" if down else "refused"
-            raise ServiceUnavailable(reason, service=self.base_url, maybe_received=False)
-        status, answer = self.service.call(method, path, body)
-        time.now += self.delay * chances.random()
-        if path.endswith("acquire") and self.lose_next:
-            self.lose_next -= 1
-            fault = True
-        if fault:
-            raise ServiceUnavailable("answer lost", service=self.base_url)
-        return Answer(status, answer, sent, time.now)
-
-    def hide(self, text: str) -> str:
-        return text
+HOUR = 3600.0
 
 
 class TurnedWorker(Worker[Slot]):
@@ -419,11 +153,9 @@ class World(Executor):
             try:
                 result = work()
             except Exception as error:
-                self.after(
-                    self.dawdle * chances.random(), lambda error=error: future.set_exception(error)
-                )
+                self.after(self.dawdle * chances.random(), partial(future.set_exception, error))
             else:
-                self.after(self.dawdle * chances.random(), lambda: future.set_result(result))
+                self.after(self.dawdle * chances.random(), partial(future.set_result, result))
             self._have_keeper_run()
 
         self.after(self.dawdle * chances.random(), begin)
@@ -486,6 +218,20 @@ class World(Executor):
         caller = Caller(self, self._lenders[pool], lease, then)
         self._callers.append(caller)
         return caller
+
+    def have(self, pool: LeasePool, count: int = 1) -> list[Caller]:
+        """Callers who have an AppID each."""
+        callers = [self.ask(pool) for _ in range(count)]
+        self.run(1.0)
+        assert all(caller.served for caller in callers)
+        return callers
+
+    def use(self, pool: LeasePool, count: int = 1) -> list[Caller]:
+        """Callers who had an AppID each, at the same time, and gave it back."""
+        callers = self.have(pool, count)
+        for caller in callers:
+            caller.give_back()
+        return callers
 
     def ask_again(
         self, lender: Lender, lease: PooledLease, then: Callable[[Caller], object]
@@ -571,3 +317,7 @@ class Caller(Waiter):
             except Exception as error:
                 self.error = error
                 self.notify()
+
+
+MakeWorld = Callable[..., World]
+"""Makes a world in which the hour turns in so many seconds; keywords as of `World`."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
-from typing import Any
 
 import pytest
 
 from appid_manager_client import AppIdClient, PoolTimeout
+from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
-from tests.unit.pool.threads import PRODUCT, Service
+from tests.unit.pool.threads import PRODUCT
 
 
-def test_a_coroutine_s_block_has_an_appid(service: Service, client: AppIdClient) -> None:
+def test_a_coroutine_s_block_has_an_appid(service: AnyService, client: AppIdClient) -> None:
     async def main() -> None:
         async with client.pool(PRODUCT) as pool:
             async with pool.lease() as lease:
@@ -79,21 +78,20 @@ def test_a_task_that_is_cancelled_when_it_was_just_served_gives_it_back(
 
 
 def test_what_comes_for_a_coroutine_of_a_closed_loop_is_not_lost(client: AppIdClient) -> None:
-    async def wait_for_ever(lease: Any) -> None:
-        await lease.acquire_async()
-
     with client.pool(PRODUCT, max_size=1) as pool:
         with pool.lease():
-            lease = pool.lease()
+            # No task: one that is destroyed while it waits is reported.
+            waiting = pool.lease().acquire_async()
+
+            async def begin() -> None:
+                waiting.send(None)
+
             loop = asyncio.new_event_loop()
-            task = loop.create_task(wait_for_ever(lease))
-            loop.run_until_complete(asyncio.sleep(0))
+            loop.run_until_complete(begin())
             assert pool.get_stats().waiting == 1
             loop.close()
         wait_until(lambda: pool.get_stats().idle == 1)
-        with contextlib.suppress(asyncio.CancelledError):
-            task.get_coro().close()  # type: ignore[union-attr]
-        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        waiting.close()
 
 
 def test_a_coroutine_s_wait_ends_in_time(client: AppIdClient) -> None:

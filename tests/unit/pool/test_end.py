@@ -1,4 +1,4 @@
-"""The end of a pool, of its leases and its threads; and a child process, in which it begins anew."""
+"""The end of a pool, of its leases and its threads; and forked children, where it begins anew."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import pytest
 
 from appid_manager_client import AppIdClient, LeaseLost, LeasePool, PoolClosed, PoolTimeout
 from appid_manager_client.lease.keeper import LeaseKeeper
+from appid_manager_client.pool.lease import PooledLease
 from appid_manager_client.pool.lender import Lender
+from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
 from tests.unit.pool.threads import (
     PRODUCT,
-    Service,
     in_thread,
     maintenance_threads,
     pool_threads,
@@ -26,7 +27,7 @@ from tests.unit.pool.threads import (
 
 
 def test_close_gives_back_what_is_idle_and_ends_the_thread(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     with pool.lease():
@@ -42,7 +43,7 @@ def test_close_gives_back_what_is_idle_and_ends_the_thread(
 
 
 def test_what_is_out_is_given_back_when_it_returns_to_a_closed_pool(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     with pool.lease() as lease:
@@ -54,7 +55,7 @@ def test_what_is_out_is_given_back_when_it_returns_to_a_closed_pool(
 
 
 def test_bringing_a_lease_back_to_a_closed_pool_waits_for_no_service(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     lease = pool.lease().acquire()
@@ -88,7 +89,7 @@ def test_close_wakes_who_waits(client: AppIdClient) -> None:
 
 
 def test_close_is_bounded_when_the_service_says_nothing(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     with pool.lease():
@@ -102,7 +103,7 @@ def test_close_is_bounded_when_the_service_says_nothing(
     wait_until(lambda: not pool_threads())
 
 
-def test_a_closed_client_closes_its_pools(service: Service) -> None:
+def test_a_closed_client_closes_its_pools(service: AnyService) -> None:
     client = AppIdClient(service.url, auth_token=service.auth_token, journal=False)
     pool = client.pool(PRODUCT)
     with pool.lease():
@@ -115,7 +116,7 @@ def test_a_closed_client_closes_its_pools(service: Service) -> None:
 
 
 def test_an_acquire_on_its_way_when_the_pool_closes_is_given_back(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     with service.hold("acquire", "after") as hold:
@@ -130,7 +131,9 @@ def test_an_acquire_on_its_way_when_the_pool_closes_is_given_back(
 # --- what is forgotten, what dies
 
 
-def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: AppIdClient) -> None:
+def test_a_forgotten_lease_goes_back_to_the_service(
+    service: AnyService, client: AppIdClient
+) -> None:
     with client.pool(PRODUCT) as pool:
         lease = pool.lease().acquire()
         appid = lease.appid
@@ -145,7 +148,7 @@ def test_a_forgotten_lease_goes_back_to_the_service(service: Service, client: Ap
 
 
 def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     lease = pool.lease().acquire()
@@ -157,7 +160,7 @@ def test_a_lease_of_a_closed_pool_that_is_forgotten_goes_back_too(
 
 
 def test_a_forgotten_pool_gives_back_what_it_held_and_its_thread_ends(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     pool = client.pool(PRODUCT)
     with pool.lease():
@@ -175,11 +178,16 @@ def every_round_ends_the_thread() -> Iterator[None]:
         raise SystemExit(3)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(threading, "excepthook", lambda args: None)
         patched.setattr(Lender, "run_once", end)
         yield
 
 
+@pytest.fixture
+def threads_end_silently(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+
+
+@pytest.mark.usefixtures("threads_end_silently")
 def test_a_maintenance_thread_that_died_is_started_again_by_the_next_checkout(
     client: AppIdClient,
 ) -> None:
@@ -195,6 +203,7 @@ def test_a_maintenance_thread_that_died_is_started_again_by_the_next_checkout(
         wait_until(lambda: pool.get_stats().maintained)
 
 
+@pytest.mark.usefixtures("threads_end_silently")
 def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,6 +219,7 @@ def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_starte
         thread.join(PATIENCE)
 
 
+@pytest.mark.usefixtures("threads_end_silently")
 def test_who_waits_has_a_maintenance_thread_that_died_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -268,11 +278,20 @@ def test_a_surprise_in_a_helper_reaches_the_waiter(
             pass
 
 
+def lose(lease: PooledLease, reason: str) -> None:
+    """Do what the keeper does when it hears that the lease was lost."""
+    assert lease.slot is not None
+    claim = lease.slot.claim
+    assert claim.on_lost is not None
+    on_lost = claim.on_lost()
+    assert on_lost is not None
+    on_lost(claim, reason)
+
+
 def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease() as lease:
-            claim = lease.slot.claim
-            claim.on_lost()(claim, "the test says so")
+            lose(lease, "the test says so")
             assert lease.lost and not lease.held
             with pytest.raises(LeaseLost, match="the test says so"):
                 lease.check()
@@ -288,7 +307,7 @@ def test_a_lost_lease_says_so_and_is_replaced(client: AppIdClient) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_starts_with_an_empty_pool_and_leaves_the_parent_s_alone(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease() as lease:

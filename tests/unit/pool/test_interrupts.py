@@ -41,10 +41,7 @@ def pool(world: World) -> LeasePool:
 
 @pytest.fixture
 def holder(world: World, pool: LeasePool) -> Caller:
-    caller = world.ask(pool)
-    world.run(1.0)
-    assert caller.served
-    return caller
+    return world.have(pool)[0]
 
 
 def test_a_checkout_that_is_struck_leaves_its_slot_idle(pool: LeasePool, holder: Caller) -> None:

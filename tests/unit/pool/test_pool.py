@@ -1,4 +1,4 @@
-"""The pool with its threads, against both services: blocks, waiting, failures, arguments, figures."""
+"""A pool with its threads, at both services: blocks, waiting, failures, arguments, figures."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ from appid_manager_client.pool.lease import PooledLease
 from tests.support.faults import Fault
 from tests.support.interrupts import Interrupt, Interrupter
 from tests.support.ours import OurService
+from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
-from tests.unit.pool.threads import PRODUCT, Service, in_thread
+from tests.unit.pool.threads import PRODUCT, in_thread
 
 
 def test_a_block_has_an_appid_that_looks_like_a_lease(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     with client.pool(PRODUCT) as pool:
         with pool.lease(min_remaining=60) as lease:
@@ -69,7 +70,7 @@ def test_a_release_by_hand_counts_once(client: AppIdClient) -> None:
 
 
 def test_eight_threads_share_two_appids_and_nobody_meets(
-    service: Service, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
     holding: set[str] = set()
     met: list[str] = []
@@ -118,15 +119,15 @@ def test_a_wait_that_is_over_raises_pool_timeout(client: AppIdClient) -> None:
         assert pool.get_stats().waiting == 0
 
 
-def test_an_unknown_product_is_told_at_once(client: AppIdClient) -> None:
+def test_an_unknown_product_is_an_error_at_once(client: AppIdClient) -> None:
     with client.pool("no_such_product") as pool:
         for _ in range(2):
             with pytest.raises(ProductNotFound):
                 pool.lease(timeout=PATIENCE).acquire()
 
 
-def test_a_wrong_token_is_told_at_once_and_shown_nowhere(
-    service: Service, caplog: pytest.LogCaptureFixture
+def test_a_wrong_token_is_an_error_at_once_and_shown_nowhere(
+    service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
     with AppIdClient(service.url, auth_token="not-the-token-8f2a", journal=False) as client:
         with client.pool(PRODUCT) as pool:
@@ -136,7 +137,9 @@ def test_a_wrong_token_is_told_at_once_and_shown_nowhere(
             assert "not-the-token-8f2a" not in shown
 
 
-def test_a_service_that_comes_back_serves_the_waiter(service: Service, client: AppIdClient) -> None:
+def test_a_service_that_comes_back_serves_the_waiter(
+    service: AnyService, client: AppIdClient
+) -> None:
     with client.pool(PRODUCT) as pool:
         with service.refusing():
             thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
@@ -148,7 +151,7 @@ def test_a_service_that_comes_back_serves_the_waiter(service: Service, client: A
 
 
 def test_an_outage_and_its_end_are_in_the_log_once_each(
-    service: Service, client: AppIdClient, caplog: pytest.LogCaptureFixture
+    service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "appid_manager_client")
     with client.pool(PRODUCT) as pool:
@@ -161,7 +164,7 @@ def test_an_outage_and_its_end_are_in_the_log_once_each(
 
 
 def test_the_last_appid_of_the_hour_is_in_the_log_once(
-    service: Service, client: AppIdClient, caplog: pytest.LogCaptureFixture
+    client: AppIdClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "appid_manager_client")
     with client.pool(PRODUCT, max_size=9, max_uses=1) as pool:

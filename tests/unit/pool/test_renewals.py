@@ -7,18 +7,21 @@ import asyncio
 import pytest
 
 from appid_manager_client import AppIdClient, LeaseLost, PoolTimeout
+from tests.support.services import AnyService
 from tests.support.waiting import wait_until
-from tests.unit.pool.threads import PRODUCT, Service
+from tests.unit.pool.threads import PRODUCT
 
 
 @pytest.fixture
-def late(service: Service) -> Service:
+def late(service: AnyService) -> AnyService:
     """The service, with four seconds left of its hour."""
     service.advance(service.hour_end() - service.now() - 4.0)
     return service
 
 
-def test_a_renewed_lease_has_an_appid_of_the_next_hour(late: Service, client: AppIdClient) -> None:
+def test_a_renewed_lease_has_an_appid_of_the_next_hour(
+    late: AnyService, client: AppIdClient
+) -> None:
     turn = late.hour_end()
     with client.pool(PRODUCT, renew_margin=0.5) as pool:
         with pool.lease() as lease:
@@ -30,7 +33,7 @@ def test_a_renewed_lease_has_an_appid_of_the_next_hour(late: Service, client: Ap
             assert not lease.renew(within=60), "a whole hour is left"
 
 
-def test_a_coroutine_renews_its_lease(late: Service, client: AppIdClient) -> None:
+def test_a_coroutine_renews_its_lease(late: AnyService, client: AppIdClient) -> None:
     async def main() -> None:
         async with client.pool(PRODUCT, renew_margin=0.5) as pool, pool.lease() as lease:
             assert await lease.renew_async(within=60)

@@ -7,11 +7,8 @@ import threading
 from typing import Any
 
 from appid_manager_client import LeasePool, PoolClosed
-from tests.support.field import FieldService
-from tests.support.ours import OurService
 from tests.support.waiting import PATIENCE
 
-Service = FieldService | OurService
 PRODUCT = "stt_billing"
 
 

@@ -1,4 +1,4 @@
-"""First come, first served: whoever comes, gives up or is interrupted meanwhile, threads and coroutines alike."""
+"""First come, first served: threads and coroutines alike, also if callers give up meanwhile."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import pytest
 
 from appid_manager_client import AppIdClient, LeasePool, PoolTimeout
 from appid_manager_client.pool.queue import Waiter
-from tests.support.field import FieldService
-from tests.support.ours import OurService
-from tests.support.poolworld import Caller, World
+from tests.support.poolworld import Caller, MakeWorld, World
+from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
 
 PRODUCT = "stt_billing"
@@ -27,13 +26,6 @@ def ask(world: World, pool: LeasePool, count: int, **options: float) -> list[Cal
     return [world.ask(pool, then=use_for_a_second, **options) for _ in range(count)]
 
 
-def one_that_is_out(world: World, pool: LeasePool) -> Caller:
-    holder = world.ask(pool)
-    world.run(1.0)
-    assert holder.served
-    return holder
-
-
 def order(world: World, *callers: Caller) -> list[int]:
     """The numbers of `callers`, in the order in which they were served."""
     return [callers.index(caller) for caller in world.served if caller in callers]
@@ -41,10 +33,10 @@ def order(world: World, *callers: Caller) -> list[int]:
 
 def test_who_comes_while_others_wait_stands_at_the_end(world: World) -> None:
     pool = world.pool(max_size=1, timeout=None)
-    holder = one_that_is_out(world, pool)
+    (holder,) = world.have(pool)
     callers = ask(world, pool, 3)
     holder.give_back()
-    # Each time when somebody has just been served, the next comes.
+    # Each time when a caller has just been served, the next comes.
     for _ in range(3):
         world.run(0.5)
         callers += ask(world, pool, 1)
@@ -54,16 +46,16 @@ def test_who_comes_while_others_wait_stands_at_the_end(world: World) -> None:
 
 
 class Sleeper(Waiter):
-    """Somebody who has begun to wait, and is told later."""
+    """A caller that has begun to wait, and is notified later."""
 
     def notify(self) -> bool:
         return True
 
 
-def test_who_comes_takes_nothing_that_lies_idle_for_one_who_waits(world: World) -> None:
+def test_who_comes_takes_nothing_that_is_idle_for_one_who_waits(world: World) -> None:
     pool = world.pool(max_size=1)
-    one_that_is_out(world, pool).give_back()
-    # It came back in the moment in which this one, having found nothing, began to wait.
+    world.use(pool)
+    # The AppID was given back just when this waiter had found nothing and began to wait.
     lease = pool.lease()
     sleeper = Sleeper(lease, world.time.now, None)
     assert not world.enqueue(pool, sleeper)
@@ -76,7 +68,7 @@ def test_who_comes_takes_nothing_that_lies_idle_for_one_who_waits(world: World) 
 
 def test_who_runs_out_of_time_is_passed_over_and_the_others_keep_their_order(world: World) -> None:
     pool = world.pool(max_size=1)
-    holder = one_that_is_out(world, pool)
+    (holder,) = world.have(pool)
     first, second = ask(world, pool, 2, timeout=600)
     hurried = ask(world, pool, 1, timeout=5)[0]
     third, fourth = ask(world, pool, 2, timeout=600)
@@ -90,7 +82,7 @@ def test_who_runs_out_of_time_is_passed_over_and_the_others_keep_their_order(wor
 
 def test_who_gives_up_is_passed_over_and_the_others_keep_their_order(world: World) -> None:
     pool = world.pool(max_size=1, timeout=None)
-    holder = one_that_is_out(world, pool)
+    (holder,) = world.have(pool)
     callers = ask(world, pool, 5)
     callers[0].leave()
     callers[3].leave()
@@ -101,7 +93,7 @@ def test_who_gives_up_is_passed_over_and_the_others_keep_their_order(world: Worl
 
 def test_what_is_replaced_after_an_error_goes_to_the_first_who_waits(world: World) -> None:
     pool = world.pool(max_size=1, timeout=None)
-    holder = one_that_is_out(world, pool)
+    (holder,) = world.have(pool)
     callers = ask(world, pool, 3)
     holder.give_back(failed=True)
     newcomer = world.ask(pool, then=use_for_a_second)
@@ -111,7 +103,7 @@ def test_what_is_replaced_after_an_error_goes_to_the_first_who_waits(world: Worl
 
 def test_the_order_holds_over_the_turn_of_the_hour(world: World) -> None:
     pool = world.pool(max_size=1, timeout=None)
-    one_that_is_out(world, pool).give_back()
+    world.use(pool)
     world.run(world.to_the_turn - 3.0)
     callers = ask(world, pool, 2)
     long = world.ask(pool, min_remaining=3000, then=use_for_a_second)
@@ -121,11 +113,37 @@ def test_the_order_holds_over_the_turn_of_the_hour(world: World) -> None:
     assert order(world, *callers) == [0, 1, 2, 3, 4]
 
 
-def test_who_stands_aside_for_the_next_hour_is_served_in_it_before_those_who_came_later(
+def test_who_needs_more_than_is_left_waits_for_the_next_hour_and_holds_up_nobody(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(500)
+    pool = world.pool(timeout=None)
+    long, short = world.ask(pool, min_remaining=600), world.ask(pool)
+    world.run(10)
+    assert (long.served, short.served) == (False, True)
+    world.run(500)
+    assert long.served
+    assert long.lease.remaining > 3500
+
+
+def test_nothing_is_acquired_in_this_hour_for_who_needs_more_than_is_left_of_it(
+    world_at: MakeWorld,
+) -> None:
+    world = world_at(500)
+    pool = world.pool(timeout=None)
+    caller = world.ask(pool, min_remaining=600)
+    world.run(499)
+    assert world.service.log == []
+    world.run(2)
+    assert caller.served
+    assert (pool.get_stats().acquired, pool.get_stats().burned) == (1, 0)
+
+
+def test_who_is_deferred_to_the_next_hour_is_served_in_it_before_those_who_came_later(
     world: World,
 ) -> None:
     pool = world.pool(max_size=1, timeout=None)
-    holder = one_that_is_out(world, pool)
+    (holder,) = world.have(pool)
     long = world.ask(pool, min_remaining=3000, then=use_for_a_second)
     (short,) = ask(world, pool, 1)
     world.after(2.0, holder.give_back)
@@ -135,8 +153,8 @@ def test_who_stands_aside_for_the_next_hour_is_served_in_it_before_those_who_cam
     assert order(world, long, short, *late) == [1, 0, 2, 3]
 
 
-def test_who_stands_aside_comes_back_when_the_hour_proves_to_be_long_enough(
-    world_at: Callable[..., World],
+def test_who_is_deferred_comes_back_when_the_hour_proves_to_be_long_enough(
+    world_at: MakeWorld,
 ) -> None:
     world = world_at(500)
     pool = world.pool(timeout=None)
@@ -154,7 +172,7 @@ def test_who_stands_aside_comes_back_when_the_hour_proves_to_be_long_enough(
 
 
 @pytest.fixture
-def pool(any_service: FieldService | OurService) -> Iterator[LeasePool]:
+def pool(any_service: AnyService) -> Iterator[LeasePool]:
     any_service.init(PRODUCT, {"a1": 1})
     token = any_service.auth_token
     with AppIdClient(any_service.url, auth_token=token, journal=False) as client:
@@ -197,7 +215,7 @@ def test_threads_and_coroutines_that_wait_for_one_appid_are_served_as_they_came(
                 thread_waits(number)
             else:
                 tasks[number] = coroutine_waits(number)
-            wait_until(lambda number=number: pool.get_stats().waiting == number + 1)
+            wait_until(lambda: pool.get_stats().waiting == number + 1)
         for number in (0, 6):
             loop.call_soon_threadsafe(tasks[number].cancel)
         wait_until(lambda: pool.get_stats().waiting == 10)

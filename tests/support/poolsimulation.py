@@ -1,8 +1,8 @@
-"""People around a pool in turned time, hour after hour, and the proof that the rule of the hour held for all of them.
+"""Many callers of a pool in turned time, hour after hour, and a proof that no AppID was wasted.
 
-What is proven, is proven by the service's own log: of it the pool knows nothing, and it notes nothing but grants and
-releases as they came. Loads, delays, failures, outages, people who give up, and jobs that outlast their hour or renew
-are drawn from the world's seed.
+The proof uses the service's own log, which has only grants and releases, as they came. The pool
+does not know it. Loads, delays, failures, outages, callers that give up, and jobs that outlast
+their hour or renew are drawn from the world's seed.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Any
 
 from appid_manager_client.lease.claim import Claim
 from appid_manager_client.pool.lease import PooledLease
-from tests.support.poolworld import Caller, Lent, World
+from tests.support.poolservice import Lent
+from tests.support.poolworld import HOUR, Caller, World
 
-HOUR = 3600.0
 IN_FLIGHT = 0.02
-"""What is given back so shortly before the turn reaches the service after it."""
+"""Seconds before the turn; a release that is sent so late reaches the service after it."""
 UNCERTAIN = 1.0
-"""Seconds for which a pool may take the hour to be shorter, not having heard the service's time for hours."""
+"""How much shorter a pool may take the hour to be, in seconds, after hours without an answer."""
 
 
 @dataclass(frozen=True)
 class Use:
-    """What one caller had: whose grant it was, and from when to when, in ms on the service's clock."""
+    """What one caller had: which grant, and from when to when (ms on the service's clock)."""
 
     request_id: str
     appid: str
@@ -34,7 +34,7 @@ class Use:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was counted while it was proven: AppID-hours that crossed a turn, by the reason that each of them had."""
+    """The counts of the proof; AppID-hours that crossed a turn are counted by their reasons."""
 
     grants: int
     uses: int
@@ -45,14 +45,14 @@ class Proof:
 
     def __str__(self) -> str:
         return (
-            f"{self.uses} checkouts of {self.grants} AppID-hours, {self.waited} waited for in order, "
-            f"{self.failures} failed calls; over a turn: {self.held_over} in a caller's hands, "
-            f"{self.undelivered} as their release failed, 0 idle"
+            f"{self.uses} checkouts of {self.grants} AppID-hours, {self.waited} waited in order, "
+            f"{self.failures} failed calls; held over a turn: {self.held_over} by a caller, "
+            f"{self.undelivered} because their release failed, 0 idle"
         )
 
 
-class Town:
-    """People who want leases of one pool, more in some hours than in others, and what is seen of them."""
+class Simulation:
+    """Callers who want leases of one pool, more in some hours than in others, and what they got."""
 
     def __init__(self, world: World, **options: Any) -> None:
         self.world = world
@@ -71,8 +71,8 @@ class Town:
 
     # --- what they do
 
-    def live(self, hours: int) -> None:
-        """Have `hours` pass, to a moment in the middle of an hour in which everybody has gone home."""
+    def run(self, hours: int) -> None:
+        """Have `hours` pass, and then some more, in which nobody comes and everybody finishes."""
         self.world.run(1.0)
         for hour in range(hours + 4):
             at_home = hour >= hours
@@ -90,7 +90,7 @@ class Town:
         if not self._load:
             return
         if chances.random() < 0.1:
-            # Some come just before the turn.
+            # Some callers come just before the turn.
             self.world.after(self.world.to_the_turn - chances.uniform(0, 8), self._ask)
         for _ in range(chances.choice([1, 1, 1, 2, 6])):
             self._ask()
@@ -170,7 +170,7 @@ class Town:
             caller.give_back(failed=self.chances.random() < 0.03)
 
     def _note_who_holds(self) -> None:
-        """The hour turns now."""
+        """Called when the hour turns."""
         held = {_claim(caller.lease).request_id for caller in self.holding.values()}
         self.held_over |= held
         self._first_after_turn = bool(self.waiting) and not held
@@ -178,13 +178,11 @@ class Town:
     # --- what is proven of it
 
     def prove(self) -> Proof:
-        """No AppID twice in an hour, none held by two, none burned while it was idle: by the service's log."""
-        assert (
-            not self.waiting
-        ), "a caller waits that should have been served, or told that its time is over"
+        """No AppID twice in an hour, none held by two, none burned while it was idle."""
+        assert not self.waiting, "a caller still waits: it was neither served nor refused in time"
         self._prove_the_log_itself()
         self._prove_that_uses_are_in_the_log()
-        self._prove_that_nothing_was_got_for_nobody()
+        self._prove_that_nothing_was_acquired_for_nobody()
         over = self.crossings()
         failed = self.world.wire.failed_releases
         undelivered = {
@@ -206,7 +204,7 @@ class Town:
         )
 
     def crossings(self) -> list[Lent]:
-        """What was not given back in its own hour."""
+        """The grants that were not released in their own hour."""
         hour_start = self.world.service.hour_start
         return [lent for lent in self.world.service.log if hour_start(lent.stop) != lent.hour]
 
@@ -219,7 +217,7 @@ class Town:
             free_from[lent.appid] = service.hour_start(lent.stop) + service.hour_ms
 
     def _prove_that_uses_are_in_the_log(self) -> None:
-        """What a caller had was its own: granted before, in that hour, to this pool, and given back after."""
+        """What a caller had was its own: granted before, in that hour, and released after."""
         log = {lent.request_id: lent for lent in self.world.service.log}
         hour_start = self.world.service.hour_start
         ended: dict[str, int] = {}
@@ -231,13 +229,13 @@ class Town:
             assert ended.get(use.appid, 0) <= use.start, f"two had {use.appid}"
             ended[use.appid] = use.stop
 
-    def _prove_that_nothing_was_got_for_nobody(self) -> None:
-        """A pool that nobody asked in an hour gets nothing in the next one, unless somebody asks again."""
+    def _prove_that_nothing_was_acquired_for_nobody(self) -> None:
+        """After an hour without callers, a pool acquires nothing until somebody asks again."""
         hour_ms = self.world.service.hour_ms
         for lent in self.world.service.log:
-            # Who asked in the two hours before those may still be waiting: for up to 5000 s.
+            # Callers of the two hours before those may still be waiting: for up to 5000 s.
             asked = any(self.asked_in[lent.hour - number * hour_ms] for number in range(4))
-            assert asked, f"{lent} was got for nobody"
+            assert asked, f"{lent} was acquired for nobody"
 
 
 def _claim(lease: PooledLease) -> Claim:
