@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -30,6 +29,7 @@ from .pool.model import PoolOptions
 from .pool.pool import LeasePool
 from .runtime import forks
 from .runtime.time import SystemTime
+from .text import get_logger
 from .wire.api import ServiceApi
 from .wire.clock import ServerClock
 from .wire.connections import SessionFactory
@@ -37,7 +37,7 @@ from .wire.models import Acquisition
 from .wire.retry import retry
 from .wire.transport import Transport
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 class AppIdClient:

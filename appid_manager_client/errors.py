@@ -1,13 +1,16 @@
 """The exception tree. Every error has one root, carries its facts as attributes, and pickles.
 
-A message says what happened, to which product at which service, and what to do about it. No error
-holds a token. Where Python has a class for the same thing (a timeout, a refused connection, a bad
-value), an error derives from that class too.
+A message says what happened, to which product at which service, and what to do about it. It is
+printable, whatever the names in it hold; the attributes have them as they came. No error holds a
+token. Where Python has a class for the same thing (a timeout, a refused connection, a bad value),
+an error derives from that class too.
 """
 
 from __future__ import annotations
 
 from typing import Any, TypedDict, Unpack
+
+from .text import printable
 
 
 class Facts(TypedDict, total=False):
@@ -42,7 +45,7 @@ class AppIdManagerError(Exception):
 
     def __init__(self, message: str, **facts: Unpack[Facts]) -> None:
         # A single argument: an error that is an OSError would take two for errno and strerror.
-        super().__init__(message)
+        super().__init__(printable(message))
         unknown = [name for name in facts if not hasattr(type(self), name)]
         if unknown:
             raise TypeError(f"{type(self).__name__} has no fact {', '.join(sorted(unknown))}")

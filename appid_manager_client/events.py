@@ -6,12 +6,13 @@ hook is logged and has no effect on the lease.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-logger = logging.getLogger("appid_manager_client")
+from .text import get_logger
+
+logger = get_logger()
 
 
 class EventKind(str, Enum):

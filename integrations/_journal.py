@@ -20,8 +20,9 @@ from appid_manager_client import (
 )
 from appid_manager_client.config import JOURNAL_VARIABLE
 from appid_manager_client.journal.journal import default_directory
+from appid_manager_client.text import get_logger
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 _warned: weakref.WeakSet[AppIdClient] = weakref.WeakSet()  # each client is warned about once
 

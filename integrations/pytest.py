@@ -8,7 +8,6 @@ how a lease is acquired and released is for the client.
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
@@ -16,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
+from appid_manager_client.text import get_logger
+
 if TYPE_CHECKING:
     from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable
     from appid_manager_client.testing import LocalService
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 LOCAL = "local"
 """As a URL: a `LocalService` of this test run."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any, TypeVar, cast
 from appid_manager_client import AppIdClient, ConfigurationError, Lease, NoAppIdAvailable
 from appid_manager_client.decorator.injection import visible_signature
 from appid_manager_client.runtime.signals import exit_on, sigterm_raises
+from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, export_journal, sweep, warn_without_journal
 from ._options import TaskOptions, injection_into, takes
@@ -35,7 +35,7 @@ except ImportError as missing:
 
 __all__ = ["AppIdSimpleWorker", "AppIdSpawnWorker", "AppIdWorker", "SweepingMixin", "appid_job"]
 
-logger = logging.getLogger("rq.worker.appid")
+logger = get_logger("rq.worker.appid")
 
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 

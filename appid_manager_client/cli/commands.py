@@ -12,6 +12,7 @@ import shlex
 import time
 
 from ..journal.reaping import Reaped
+from ..text import get_logger
 from ..wire.api import ServiceApi
 from ..wire.models import Acquisition
 from .appids_file import read_appids
@@ -20,7 +21,7 @@ from .countdown import Countdown
 from .exits import ExitCode, UsageError
 from .output import format_duration, format_time, printable, write_json, write_line
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 def health(arguments: argparse.Namespace) -> int:

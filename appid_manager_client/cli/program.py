@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import AppIdManagerError
 from ..runtime.signals import EXIT_BASE, release_on_termination
+from ..text import get_logger
 from . import commands
 from .arguments import command_line
 from .errors import report
@@ -21,7 +22,7 @@ from .exits import UsageError, code_for
 from .output import PROGRAM
 from .status import status
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 _INTERRUPTED = EXIT_BASE + 2
 _BROKEN_PIPE = EXIT_BASE + 13

@@ -7,7 +7,6 @@ whether an abandoned AppID is still held, and its release, are for the caller.
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import time
@@ -15,10 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import ConfigurationError, unusable
+from ..text import get_logger
 from .lockedfile import LockedFile, has_flock, unlink
 from .record import JournalRecord, NewerFormat, grant_line, parse_record, request_line
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # Each file is locked with flock while its lease lives. The kernel frees the lock when the process
 # ends, so a dead holder is known without its process id, which another process may have by then.

@@ -7,12 +7,12 @@ POSIX only.
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 import threading
 
 from ..runtime import forks
+from ..text import get_logger
 
 try:
     import fcntl
@@ -21,7 +21,7 @@ except ImportError:  # not a POSIX system
 else:
     has_flock = True
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class LockedFile:

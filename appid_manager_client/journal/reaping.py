@@ -6,18 +6,18 @@ releases that.
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 
 from ..errors import InvalidRequest
 from ..lease import giveback
 from ..lease.claim import Claim, Outcome
+from ..text import get_logger
 from ..wire.api import ServiceApi
 from ..wire.models import Grant
 from .journal import Journal
 from .record import JournalRecord
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ caller of `RepeatedRelease`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 
 from ..errors import (
@@ -17,12 +16,13 @@ from ..errors import (
     ProtocolError,
     TransportError,
 )
+from ..text import get_logger
 from ..wire.answers import NOT_HELD
 from ..wire.api import ServiceApi
 from ..wire.models import AppIdState
 from .claim import Claim, Outcome
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 def give_back(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:

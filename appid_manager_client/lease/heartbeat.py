@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import AppIdManagerError
 from ..runtime.time import SystemTime
+from ..text import get_logger
 from ..wire.api import ServiceApi
 from .claim import Claim
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 BEATS_PER_TTL = 3
 _LEASES_PER_CALL = 1000

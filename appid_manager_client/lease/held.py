@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from ..errors import LeaseLost, LeaseNotHeld
+from ..text import printable
 from ..wire.clock import ServerClock
 from ..wire.models import Grant
 from .claim import Claim
@@ -179,7 +180,7 @@ class Lease(ABC):
 
     def __repr__(self) -> str:
         claim = self._held_claim
-        appid = f" {claim.appid}" if claim is not None and claim.appid else ""
+        appid = f" {printable(claim.appid)}" if claim is not None and claim.appid else ""
         state = self._lease_state.value
         return f"<{type(self).__name__} of {self.product_name!r}{appid} {state}>"
 
@@ -220,8 +221,10 @@ class Lease(ABC):
 
     def _warn_forgotten(self, appid: str | None) -> None:
         warnings.warn(
-            f"a lease of {self.product_name} was garbage-collected while it held {appid}; "
-            "the AppID is being given back",
+            printable(
+                f"a lease of {self.product_name} was garbage-collected while it held {appid}; "
+                "the AppID is being given back"
+            ),
             ResourceWarning,
             source=self,
             stacklevel=3,

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-
 from .. import events
 from ..errors import AppIdManagerError
 from ..events import Event, EventHook, EventKind
 from ..runtime.time import SystemTime
+from ..text import get_logger
 from .claim import Claim, Outcome
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 _UNKNOWN = "of an unanswered acquire"
 

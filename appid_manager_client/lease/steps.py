@@ -7,7 +7,6 @@ cancelled task) is given up to the keeper.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -15,13 +14,14 @@ from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
+from ..text import get_logger
 from ..wire.models import Grant, Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
 from .keeper import LeaseKeeper
 from .waiting import AcquirePlan
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ They run on threads of the pool's executor. Which calls are sent, and when, is d
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import datetime, timezone
@@ -17,6 +16,7 @@ from ..events import EventKind
 from ..lease.claim import Claim, LossHandler, Outcome
 from ..lease.keeper import LeaseKeeper
 from ..runtime.executor import Executor
+from ..text import get_logger
 from ..wire.models import Grant
 from .demand import DemandState
 from .model import AcquireResult, PoolOptions, Slot
@@ -24,7 +24,7 @@ from .plan import Decision, PoolPlan
 
 T = TypeVar("T")
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 class PoolCalls:

@@ -17,6 +17,7 @@ from ..runtime import forks
 from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import Executor
 from ..runtime.worker import Worker
+from ..text import printable
 from .calls import PoolCalls
 from .model import PoolOptions, PoolStats, Slot, Ticket
 from .plan import PoolPlan
@@ -60,7 +61,7 @@ class Lender:
         self._calls = PoolCalls(
             keeper, self._executor, self.plan, options, self._claim_lost, self.wake
         )
-        self._worker = worker(f"appid-pool {product_name}", self._round, system)
+        self._worker = worker(f"appid-pool {printable(product_name)}", self._round, system)
         self._quiet = threading.Event()
         forks.register(self._after_fork_in_child)
         if options.min_size:

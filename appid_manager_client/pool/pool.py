@@ -7,18 +7,18 @@ that is done stands in `lender.py`, when something is done in `plan.py`.
 from __future__ import annotations
 
 import asyncio
-import logging
 import warnings
 from types import TracebackType
 from typing import Any
 
 from ..checks import check_seconds
 from ..lease.exits import EXIT_TIMEOUT
+from ..text import get_logger, printable
 from .lease import PooledLease
 from .lender import Lender
 from .model import PoolStats
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 
 class LeasePool:
@@ -124,8 +124,8 @@ class LeasePool:
         lender = getattr(self, "_lender", None)
         if lender is not None and (held := lender.forget()):
             warnings.warn(
-                f"a pool of {self.product_name} was garbage-collected while it held {held} "
-                "AppIDs; close() it",
+                f"a pool of {printable(self.product_name)} was garbage-collected while it held "
+                f"{held} AppIDs; close() it",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

@@ -6,7 +6,6 @@ itself goes on in a thread of the executor. What the call does is for its caller
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import threading
@@ -14,12 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
+from ..text import get_logger
 from . import forks
 from .time import SystemTime
 
 T = TypeVar("T")
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 _INTERRUPTS_ENDURED = 3
 

@@ -6,17 +6,17 @@ if it died, and ends with its owner. What a round does is for the owner.
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from ..text import get_logger
 from . import forks
 from .executor import is_shutting_down
 from .time import SystemTime
 
-logger = logging.getLogger("appid_manager_client")
+logger = get_logger()
 
 MessageT = TypeVar("MessageT")
 

@@ -5,9 +5,9 @@ Nothing that a caller sent is logged: no body, no token, no value of a statement
 
 from __future__ import annotations
 
-import logging
+from ..text import get_logger
 
-logger = logging.getLogger("appid_manager_client.server")
+logger = get_logger("appid_manager_client.server")
 
 
 def describe_failure(error: Exception) -> str:
