@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
+
+from ..checks import check_name
 
 FORMAT = 1
 """The version of the format, in the first line of every file."""
@@ -73,29 +76,85 @@ def parse_record(data: bytes) -> JournalRecord | None:
     request = _parse_line(head)
     if not newline or request is None:
         return None
-    if request.get("format") != FORMAT:
+    version: Any = request.get("format")
+    if _is_count(version) and version > FORMAT:
         raise NewerFormat
+    if version != FORMAT or not _has_shape(request, _REQUEST):
+        return None
+    record = JournalRecord(
+        request["service"],
+        request["product"],
+        request["request"],
+        request["holder"],
+        request["created"],
+    )
     line, newline, _ = rest.partition(b"\n")
     grant = _parse_line(line) if newline else None
-    try:
-        record = JournalRecord(
-            request["service"],
-            request["product"],
-            request["request"],
-            request["holder"],
-            request["created"],
-        )
-        if grant is None:
-            return record
-        return replace(
-            record,
-            appid=grant["appid"],
-            vid=grant["vid"],
-            start_time=grant["start"],
-            lease_id=grant["lease"],
-        )
-    except KeyError:
+    if grant is None:
+        return record
+    if not _has_shape(grant, _GRANT):
         return None
+    return replace(
+        record,
+        appid=grant["appid"],
+        vid=grant["vid"],
+        start_time=grant["start"],
+        lease_id=grant["lease"],
+    )
+
+
+def _is_name(value: object) -> bool:
+    """Whether a service can be asked about it."""
+    try:
+        check_name(value, "a name")
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _is_vid(value: object) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a whole number as milliseconds and versions are."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LATEST_MS
+
+
+_LATEST_MS = 253_402_300_800_000
+"""The year 10000, where Python's dates end."""
+
+_Shape = dict[str, Callable[[object], bool]]
+
+_REQUEST: _Shape = {
+    "service": _is_name,
+    "product": _is_name,
+    "request": _is_name,
+    "holder": _is_text_or_none,
+    "created": _is_count,
+}
+_GRANT: _Shape = {
+    "appid": _is_text,
+    "vid": _is_vid,
+    "start": _is_count,
+    "lease": _is_text_or_none,
+}
+
+
+def _has_shape(fields: dict[str, Any], shape: _Shape) -> bool:
+    """Whether all the fields are there and of the right kind.
+
+    Reapers send what they read to a service, and log it: a file with anything else is unreadable.
+    """
+    return all(name in fields and fits(fields[name]) for name, fits in shape.items())
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
@@ -113,7 +172,7 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
     if not text or checksum != b"%08x" % zlib.crc32(text):
         return None
     try:
-        fields = json.loads(text)
-    except ValueError:
+        fields = json.loads(text.decode("ascii"))
+    except (ValueError, RecursionError):  # no JSON, a number without end, or nested too deeply
         return None
     return fields if isinstance(fields, dict) else None

@@ -154,7 +154,7 @@ class AnswerReader:
         return Wait(
             reason,
             float(retry_after),
-            str(answer.body.get("message", "")),
+            _words(answer),
             self._optional_integer(answer, "availableAt"),
             self._optional_integer(answer, "serverTime"),
             self._optional_integer(answer, "hourEnd"),
@@ -210,13 +210,13 @@ class AnswerReader:
         self, answer: Answer, product_name: str | None, appid: str | None = None
     ) -> InvalidRequest | ProtocolError:
         """The error for a 4xx. The contract has no other status here but the successes."""
-        code, message = answer.body.get("error"), answer.body.get("message", "")
+        code = answer.body.get("error")
         if not 400 <= answer.status < 500 or not isinstance(code, str):
             return self._malformed(answer, "error")
         about = f" for product {product_name!r}" if product_name is not None else ""
         about += f" and AppID {appid!r}" if appid is not None else ""
         return _BY_CODE.get(code, InvalidRequest)(
-            f"{self._service} refused the request{about}: {code} ({str(message)[:200]})",
+            f"{self._service} refused the request{about}: {code} ({_words(answer)[:200]})",
             service=self._service,
             code=code,
             status=answer.status,
@@ -227,10 +227,23 @@ class AnswerReader:
     def _malformed(self, answer: Answer, name: str) -> ProtocolError:
         shown = "nothing"
         if name in answer.body:
-            shown = self._hide(repr(answer.body[name]))[:80]
+            shown = self._hide(_shown(answer.body[name]))[:80]
         return ProtocolError(
             f"{self._service} answered {answer.status} with {shown} as {name!r}: "
             "is it an AppID service?",
             service=self._service,
             status=answer.status,
         )
+
+
+def _words(answer: Answer) -> str:
+    """What the service says for people."""
+    message = answer.body.get("message", "")
+    return message if isinstance(message, str) else _shown(message)
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except RecursionError:  # it can be nested as deeply as the parser just bears
+        return f"a deeply nested {type(value).__name__}"

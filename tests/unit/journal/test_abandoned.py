@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,17 @@ def test_an_unreadable_file_is_renamed_with_a_warning_and_the_sweep_goes_on(
     caplog.clear()
     assert len(records(journal)) == 1
     assert caplog.text == ""
+
+
+def test_a_file_that_no_parser_can_take_keeps_no_reaper_from_its_work(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = b"[" * 60_000
+    (journal.directory / "00.lease").write_bytes(b"%s %08x\n" % (text, zlib.crc32(text)))
+    abandon(journal)
+    assert len(records(journal, SERVICE)) == 1
+    assert "00.lease can't be read" in caplog.text
+    assert names(journal, ".unreadable") == ["00.unreadable"]
 
 
 def test_of_many_unreadable_files_the_latest_are_kept(journal: Journal) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from appid_manager_client import ProtocolError
+from appid_manager_client import AppIdManagerError, ProtocolError
 from appid_manager_client.wire.answers import Answer, AnswerReader
-from tests.support.rawserver import RawServer, read_request
+from appid_manager_client.wire.models import Wait
+from tests.support.rawserver import RawServer, http_answer, read_request, send
 
 from .exchanges import COUNTS, client_of, failure_of, json_answer
 
@@ -90,3 +91,29 @@ def test_what_a_wrong_field_held_is_shown_without_the_token_and_cut() -> None:
         reader.health(Answer(200, {"status": "secret" * 100}, 1.0, 2.0))
     assert "'******" in str(caught.value) and "secret" not in str(caught.value)
     assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("shape", [list, dict])
+def test_a_field_that_is_nested_deeply_is_shown_by_its_kind(shape: type) -> None:
+    deep: Any = 1
+    for _ in range(50_000):
+        deep = [deep] if shape is list else {"a": deep}
+    reader = AnswerReader("http://127.0.0.1:9", lambda text: text)
+    for status, field in ((200, "appid"), (202, "error"), (202, "message"), (400, "message")):
+        body = {"error": "waiting", "retry_after": 60, "message": "", field: deep}
+        try:
+            outcome = reader.acquired(Answer(status, body, 0.0, 0.0), "p")
+        except AppIdManagerError as error:
+            said = str(error)
+        else:
+            assert isinstance(outcome, Wait)
+            said = outcome.message
+        assert f"a deeply nested {shape.__name__}" in said
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 60_000, b'{"total":' + b"9" * 50_000 + b"}", b'{"a":' * 30_000, b"\xff{}"]
+)
+def test_hostile_json_is_a_protocol_error(content: bytes) -> None:
+    with RawServer(read_request(), send(http_answer(200, content))) as server:
+        assert isinstance(failure_of(client_of(server.url), "status"), ProtocolError)
