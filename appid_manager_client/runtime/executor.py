@@ -24,7 +24,7 @@ logger = get_logger()
 _INTERRUPTS_ENDURED = 3
 
 _SLICE = 20.0
-"""The longest sleep without a look at the clock, in seconds: the machine may have been suspended."""
+"""The longest sleep without a look at the clock, in seconds: the machine may be suspended."""
 
 
 class Executor:

@@ -172,7 +172,7 @@ class World(Executor):
         if self._keeping:
             self.after(max(0.01, pause or 0.0), self._keep)
 
-    def close(self) -> None:
+    def close(self, timeout: float = 0.0) -> None:
         pass
 
     # --- pools and their callers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from typing import Any
 from dataclasses import replace
 
 import pytest
@@ -91,7 +92,7 @@ def test_hostile_json_with_a_right_checksum_is_no_record_and_no_grant(text: byte
     assert parse_record(request_line(RECORD) + line_of(text)) == RECORD
 
 
-WRONG: list[tuple[str, object]] = [
+WRONG: list[tuple[str, Any]] = [
     *(("format", value) for value in (None, "1", 0, -1, [], 10**4000)),
     *(
         (name, value)
@@ -104,7 +105,7 @@ WRONG: list[tuple[str, object]] = [
         for value in (None, "1", 1.5, True, -1, 10**15, 10**4000, float("nan"), float("inf"))
     ),
 ]
-WRONG_GRANTS: list[tuple[str, object]] = [
+WRONG_GRANTS: list[tuple[str, Any]] = [
     *(("appid", value) for value in (None, 7, ["a"])),
     *(("vid", value) for value in (None, 1.5, True, {})),
     *(("start", value) for value in (None, "1", True, -1, 10**4000, float("nan"))),
