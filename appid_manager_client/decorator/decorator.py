@@ -140,14 +140,16 @@ def uses_appid(
         raise ValueError(f"inject must be the name of a parameter, not {inject!r}")
     if pool is not None:
         source = _from_pool(product, pool, client, options)
+        bound_to = "pool"
     else:
         source = _from_client(product, client, options)
+        bound_to = "" if client is None else "client"
     product_of_call = product if callable(product) else None
 
     def decorate(function: Any = None, /) -> Any:  # None: it was called as if it were the function
         body = _function_in(function)
         found = injection.find(body, inject, explicit=explicit)
-        return wrappers.wrap(function, wrappers.LeaseSpec(source, product_of_call, found))
+        return wrappers.wrap(function, wrappers.LeaseSpec(source, product_of_call, found, bound_to))
 
     return decorate
 
@@ -198,10 +200,12 @@ def _from_client(product: object, client: object, options: dict[str, Any]) -> Ca
     rest = {name: value for name, value in options.items() if name not in _WAIT_OPTIONS}
     LeaseOptions(WaitOptions(**wait), **rest)  # raises now what it would raise at each call
 
-    def lease(name: str) -> Lease:
-        return (client or get_default_client()).lease(name, **options)
-
+    lease = partial(_lease_of, client, options)
     return lease if callable(product) else partial(lease, str(product))
+
+
+def _lease_of(client: AppIdClient | None, options: dict[str, Any], product: str) -> Lease:
+    return (client or get_default_client()).lease(product, **options)
 
 
 _REGISTERING_DECORATORS = {"celery": "@app.task", "_pytest": "@pytest.fixture"}

@@ -92,9 +92,13 @@ def find(function: Callable[..., Any], name: str | None, *, explicit: bool) -> I
     if name is None:
         return Injection(None)
     bound = isinstance(function, MethodType)
-    parameters = _parameters(function)
+    # Its own parameters, first: the function inside another decorator says that it takes those of
+    # the function which it wraps, and may want the lease for itself.
+    parameters = _parameters(function, follow_wrapped=False)
+    if not _is_named(parameters.get(name)):
+        parameters = _parameters(function)
     parameter = parameters.get(name)
-    if parameter is None or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+    if parameter is None or not _is_named(parameter):
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         if explicit and not takes_any:
             raise TypeError(
@@ -122,9 +126,18 @@ def find(function: Callable[..., Any], name: str | None, *, explicit: bool) -> I
     return Injection(name, name, index, bound)
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+def _is_named(parameter: inspect.Parameter | None) -> bool:
+    return parameter is not None and parameter.kind not in (
+        parameter.VAR_POSITIONAL,
+        parameter.VAR_KEYWORD,
+    )
+
+
+def _parameters(
+    function: Callable[..., Any], *, follow_wrapped: bool = True
+) -> dict[str, inspect.Parameter]:
     try:
-        return dict(_signature(function).parameters)
+        return dict(_signature(function, follow_wrapped=follow_wrapped).parameters)
     except ValueError:  # some built-in functions have none
         return {}
 
@@ -152,6 +165,38 @@ def visible_signature(function: Any, injection: Injection) -> inspect.Signature:
         raise AttributeError(str(error)) from None
     kept = [p for p in signature.parameters.values() if not _is_injected(p, injection)]
     return signature.replace(parameters=kept)
+
+
+class _Annotations(dict[str, Any]):
+    """The annotations of a function without that of its lease; changes go to the function."""
+
+    def __init__(self, annotations: dict[str, Any], parameter: str) -> None:
+        super().__init__((k, v) for k, v in annotations.items() if k != parameter)
+        self._annotations = annotations
+
+    def __setitem__(self, name: str, annotation: Any) -> None:
+        super().__setitem__(name, annotation)
+        self._annotations[name] = annotation
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        del self._annotations[name]
+
+    def update(self, *others: Any, **named: Any) -> None:
+        super().update(*others, **named)
+        self._annotations.update(*others, **named)
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
+def visible_annotations(function: Any, injection: Injection) -> dict[str, Any]:
+    """Return the annotations of `function` without that of the injected parameter."""
+    annotations: dict[str, Any] = function.__annotations__
+    parameter = injection.parameter
+    if parameter is None or parameter not in annotations:
+        return annotations
+    return _Annotations(annotations, parameter)
 
 
 def _is_injected(parameter: inspect.Parameter, injection: Injection) -> bool:

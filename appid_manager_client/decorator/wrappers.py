@@ -1,52 +1,32 @@
 """The callables that `uses_appid` makes: each call of one holds a lease while its body runs.
 
 There is one class for each kind of body, so that `inspect` sees what a decorated function is: a
-coroutine function, a generator. wrapt makes them bind as functions, methods, class and static
-methods do. What to lease, and which parameter gets the lease, is in the `LeaseSpec` of the calls.
+coroutine function, a generator. They bind as functions do. What to lease, and which parameter gets
+the lease, is in the `LeaseSpec` of the calls.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
-import importlib
 import inspect
-import pickle
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
-from types import AsyncGeneratorType, CoroutineType, GeneratorType, MethodType
-from typing import TYPE_CHECKING, Any
+from types import CellType, CodeType, FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import wrapt
 
-from .injection import Injection, visible_signature
+from . import copies
+from .injection import Injection, visible_annotations, visible_signature
+from .results import FINISHED, check, warn_of_work_left
 
 if TYPE_CHECKING:
     from ..lease.held import Lease
 
     FunctionWrapper = wrapt.FunctionWrapper[..., Any]
-    BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
 else:
     FunctionWrapper = wrapt.FunctionWrapper
-    BoundFunctionWrapper = wrapt.BoundFunctionWrapper
-
-
-@contextlib.contextmanager
-def _block() -> Iterator[None]:
-    yield
-
-
-@contextlib.asynccontextmanager
-async def _async_block() -> AsyncIterator[None]:
-    yield
-
-
-# The types of context managers that are made of generators have no public names.
-_LAZY_RESULTS = frozenset(
-    {CoroutineType, GeneratorType, AsyncGeneratorType, type(_block()), type(_async_block())}
-)
-"""Results whose body has not run yet: coroutines, generators, context managers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +38,14 @@ class LeaseSpec:
         product: returns the name of the product for the arguments of a call; `None`: `source`
             knows it.
         injection: the parameter that gets the lease.
+        bound_to: `"client"` or `"pool"` if the leases come from one that the user named: it can't
+            leave this process.
     """
 
     source: Callable[..., Lease]
     product: Callable[..., str] | None
     injection: Injection
+    bound_to: str = ""
 
     def lease(self, wrapped: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lease | None:
         """Return the lease of one call, not acquired yet; `None` if the caller passes its own."""
@@ -77,33 +60,82 @@ class LeaseSpec:
         return self.source(self.product(*args, **kwargs))
 
 
-class _Decorated:
-    """What all decorated functions have in common, bound or not."""
+class _Function(FunctionWrapper):
+    """A decorated function.
 
-    __slots__ = ()
+    It shows the attributes of the function, and sets them there. What it shows of its code makes a
+    decorated copy: see `copies.py`.
+    """
 
     # Not annotated at run time: a class's own __annotations__ would hide the property below.
     if TYPE_CHECKING:
         __wrapped__: Any
-        __module__: str
-        __qualname__: str
 
+        _self_call: ClassVar[CodeType]
         _self_wrapper: Any  # the LeaseSpec
+
+    def __init__(self, wrapped: Callable[..., Any], spec: LeaseSpec) -> None:
+        # The spec takes the place of the wrapper that wrapt would call: the classes below call the
+        # function themselves, which is faster.
+        wrapper: Any = spec
+        super().__init__(wrapped, wrapper)
+
+    def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
+        wrapped = function = self.__wrapped__
+        while isinstance(function, _Function):
+            function = function.__wrapped__
+        kind = type(function)
+        if kind is FunctionType:
+            return self if instance is None else MethodType(self, instance)
+        if kind is MethodType or not hasattr(kind, "__get__"):
+            return self
+        # Another kind of function, such as that of somebody else's decorator: it binds by itself.
+        return type(self)(wrapped.__get__(instance, owner), self._self_wrapper)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # What functools.wraps sets on a function is meant for the function: it goes on being called.
+        if name == "__wrapped__":
+            setattr(self.__wrapped__, name, value)
+        else:
+            super().__setattr__(name, value)
 
     @property
     def __signature__(self) -> inspect.Signature:
-        function = self.__wrapped__
-        if isinstance(function, (classmethod, staticmethod)):
-            function = function.__func__
-        return visible_signature(function, self._self_wrapper.injection)
+        return visible_signature(self.__wrapped__, self._self_wrapper.injection)
+
+    @__signature__.setter
+    def __signature__(self, signature: inspect.Signature | None) -> None:
+        self.__wrapped__.__signature__ = signature
+
+    @__signature__.deleter
+    def __signature__(self) -> None:
+        del self.__wrapped__.__signature__
 
     @property
-    def __annotations__(self) -> dict[str, Any]:  # type: ignore[override]
-        annotations = dict(self.__wrapped__.__annotations__)
-        parameter: str | None = self._self_wrapper.injection.parameter
-        if parameter is not None:
-            annotations.pop(parameter, None)
-        return annotations
+    def __annotations__(self) -> dict[str, Any]:
+        return visible_annotations(self.__wrapped__, self._self_wrapper.injection)
+
+    @__annotations__.setter
+    def __annotations__(self, annotations: dict[str, Any]) -> None:
+        self.__wrapped__.__annotations__ = annotations
+
+    @__annotations__.deleter
+    def __annotations__(self) -> None:
+        del self.__wrapped__.__annotations__
+
+    @property
+    def __code__(self) -> CodeType:
+        return copies.shown_code(self.__wrapped__.__code__, self._self_call)
+
+    @__code__.setter
+    def __code__(self, code: CodeType) -> None:
+        if code.co_code == self._self_call.co_code:
+            raise TypeError("the code that a decorated function shows is not the function's own")
+        self.__wrapped__.__code__ = code
+
+    @property
+    def __closure__(self) -> tuple[CellType, ...]:
+        return copies.shown_closure(copies.Decorated(wrap, self.__wrapped__, self._self_wrapper))
 
     def __repr__(self) -> str:
         return f"<uses_appid {self.__wrapped__!r}>"
@@ -111,95 +143,28 @@ class _Decorated:
     def __copy__(self) -> Any:
         return self
 
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return self.__reduce__()
-
-
-class _Function(_Decorated, FunctionWrapper):
-    """A decorated function, before it is bound to an instance or a class."""
-
-    def __init__(self, wrapped: Callable[..., Any], spec: LeaseSpec) -> None:
-        # The spec takes the place of the wrapper that wrapt would call: wrapt hands it on to the
-        # bound functions, and the classes below call the function themselves, which is faster.
-        wrapper: Any = spec
-        super().__init__(wrapped, wrapper)
-
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self
 
-    def __reduce__(self) -> Any:
-        return _by_name(self, self)
-
-
-class _Bound(_Decorated, BoundFunctionWrapper):
-    """A decorated method, as found on an instance or a class."""
-
-    @property
-    def __func__(self) -> Any:
-        """The function of the method, decorated: it takes `__self__` as its first argument."""
-        function = self.__wrapped__.__func__
-        parent = self._self_parent
-        if isinstance(parent.__wrapped__, classmethod):
-            return type(parent)(function, self._self_wrapper)
-        return parent
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        wrapped = self.__wrapped__
-        if not isinstance(wrapped, MethodType):
-            return self
-        return getattr(copy.deepcopy(wrapped.__self__, memo), wrapped.__name__)
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return self.__reduce__()
 
     def __reduce__(self) -> Any:
         wrapped = self.__wrapped__
-        if isinstance(wrapped, MethodType):
+        if isinstance(wrapped, MethodType) and not self._self_wrapper.injection.bound:
             return getattr, (wrapped.__self__, wrapped.__name__)
-        return _by_name(self, self._self_parent)
-
-
-def _by_name(subject: _Decorated, function: _Function) -> Any:
-    """Pickle a decorated function as Python pickles functions: by its module and its name.
-
-    Raises:
-        PicklingError: something else has that name there, such as the undecorated function.
-    """
-    module, name = subject.__module__, subject.__qualname__
-    try:
-        found = _find(module, name)
-    except (ImportError, AttributeError):
-        found = None
-    # 'is' alone can't tell: each look-up of a method makes a new bound one.
-    if found is not function and getattr(found, "_self_parent", None) is not function:
-        raise pickle.PicklingError(
-            f"can't pickle {name}: {module}.{name} isn't the decorated function; "
-            "decorate it where it is defined"
-        )
-    return _find, (module, name)
-
-
-def _find(module: str, name: str) -> Any:
-    found: Any = importlib.import_module(module)
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
-
-
-def _refuse_lazy(wrapped: Any, result: Any) -> None:
-    """Raise: the body of `result` would run without the AppID, which was released just now."""
-    if isinstance(result, (CoroutineType, GeneratorType)):
-        result.close()
-    raise TypeError(
-        f"{getattr(wrapped, '__qualname__', wrapped)}() returned a "
-        f"{type(result).__name__.strip('_')}, whose body would run after the AppID was given back: "
-        "put @uses_appid directly above the 'async def' or the generator, "
-        "below the other decorators"
-    )
+        if isinstance(wrapped, FunctionType):
+            return copies.by_name(self)
+        # A partial, or an instance that can be called: it has no name of its own.
+        copies.check_movable(wrapped, self._self_wrapper)
+        return wrap, (wrapped, self._self_wrapper)
 
 
 # --- one class for each kind of body
 
 
-class _PlainCall(_Decorated):
-    __slots__ = ()
+class _PlainFunction(_Function):
+    _self_call = copies.PLAIN
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
@@ -211,13 +176,13 @@ class _PlainCall(_Decorated):
             if (parameter := spec.injection.parameter) is not None:
                 kwargs[parameter] = held
             result = wrapped(*args, **kwargs)
-        if type(result) in _LAZY_RESULTS:
-            _refuse_lazy(wrapped, result)
+        if type(result) not in FINISHED:
+            check(wrapped, result)
         return result
 
 
-class _CoroutineCall(_Decorated):
-    __slots__ = ()
+class _CoroutineFunction(_Function):
+    _self_call = copies.COROUTINE
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
@@ -228,11 +193,14 @@ class _CoroutineCall(_Decorated):
         async with lease as held:
             if (parameter := spec.injection.parameter) is not None:
                 kwargs[parameter] = held
-            return await wrapped(*args, **kwargs)
+            result = await wrapped(*args, **kwargs)
+        if type(result) not in FINISHED:
+            warn_of_work_left(wrapped, result)
+        return result
 
 
-class _GeneratorCall(_Decorated):
-    __slots__ = ()
+class _GeneratorFunction(_Function):
+    _self_call = copies.GENERATOR
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapped = self.__wrapped__
@@ -246,8 +214,8 @@ class _GeneratorCall(_Decorated):
             return (yield from wrapped(*args, **kwargs))
 
 
-class _AsyncGeneratorCall(_Decorated):
-    __slots__ = ()
+class _AsyncGeneratorFunction(_Function):
+    _self_call = copies.ASYNC_GENERATOR
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         wrapped = self.__wrapped__
@@ -275,44 +243,14 @@ class _AsyncGeneratorCall(_Decorated):
                 return
 
 
-class _PlainBound(_PlainCall, _Bound):
-    pass
-
-
-class _PlainFunction(_PlainCall, _Function):
-    __bound_function_wrapper__ = _PlainBound
-
-
-class _CoroutineBound(_CoroutineCall, _Bound):
-    pass
-
-
-class _CoroutineFunction(_CoroutineCall, _Function):
-    __bound_function_wrapper__ = _CoroutineBound
-
-
-class _GeneratorBound(_GeneratorCall, _Bound):
-    pass
-
-
-class _GeneratorFunction(_GeneratorCall, _Function):
-    __bound_function_wrapper__ = _GeneratorBound
-
-
-class _AsyncGeneratorBound(_AsyncGeneratorCall, _Bound):
-    pass
-
-
-class _AsyncGeneratorFunction(_AsyncGeneratorCall, _Function):
-    __bound_function_wrapper__ = _AsyncGeneratorBound
-
-
 def wrap(function: Any, spec: LeaseSpec) -> Any:
     """Return `function` decorated: each of its calls holds a lease, as `spec` says.
 
-    It may be any callable, or a static or class method.
+    It may be any callable. Of a static or class method the function in it is decorated.
     """
-    body = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(wrap(function.__func__, spec))
+    body = function
     while isinstance(body, functools.partial):
         body = body.func
     if not inspect.isroutine(body):

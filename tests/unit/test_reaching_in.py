@@ -18,9 +18,6 @@ PROJECT = PACKAGE.parent
 FILES = sorted([*PACKAGE.rglob("*.py"), *(PROJECT / "integrations").rglob("*.py")])
 
 ALLOWED = {
-    ("appid_manager_client/decorator/wrappers.py", "_self_parent"): (
-        "wrapt's bound wrapper names the wrapper of the function so, and in no other way"
-    ),
     ("appid_manager_client/lease/exits.py", "_shutdown"): (
         "a child of multiprocessing joins its threads by it, after its finalizers; ours has to wait"
     ),

@@ -107,7 +107,8 @@ def test_the_product_of_a_method_may_depend_on_its_instance(client):
     assert Job.static("tts") == "tts"
     client.init_product("stt", {"stt1": 1, "stt2": 2})
     assert Job.run(job, 1) == "stt"
-    assert uses_appid(lambda x: x, client=client)(job.run.__wrapped__)("stt") == "stt"
+    plain = Job.run.__wrapped__.__get__(job)
+    assert uses_appid(lambda x: x, client=client)(plain)("stt") == "stt"
 
 
 def test_a_product_that_comes_out_wrong_is_an_error_before_anything_is_sent(client):
