@@ -24,6 +24,7 @@ from appid_manager_client import (
     NoAppIdAvailable,
 )
 from appid_manager_client.decorator.injection import visible_signature
+from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, warn_without_journal
 from ._options import Product, TaskOptions, injection_into, takes
@@ -51,7 +52,8 @@ except ImportError as missing:
 
 __all__ = ["WAITING_FOR_APPID", "AppIdRequest", "AppIdTask", "appid_options"]
 
-logger = get_task_logger(__name__)
+# A task logger, which adds the task's name and id, and which escapes what others wrote.
+logger = get_task_logger(get_logger(__name__).name)
 
 WAITING_FOR_APPID = "WAITING_FOR_APPID"
 """The state of a task that was rescheduled because every AppID was taken.

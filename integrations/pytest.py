@@ -38,7 +38,6 @@ _MARKER_HELP = (
 )
 
 _LOCAL_APPIDS = 1000
-_HOLDER_LENGTH = 200
 
 _notes: pytest.StashKey[str] = pytest.StashKey()
 _local_url: pytest.StashKey[str] = pytest.StashKey()
@@ -178,6 +177,7 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
 
 def _mark(request: pytest.FixtureRequest) -> AppIdMark:
     from appid_manager_client.decorator.decorator import ClientLeaseOptions
+    from appid_manager_client.lease.options import MAX_HOLDER
 
     marker = request.node.get_closest_marker("appid")
     if marker is None:
@@ -196,7 +196,7 @@ def _mark(request: pytest.FixtureRequest) -> AppIdMark:
     if unknown:
         known = ", ".join(["on_exhausted", *ClientLeaseOptions.__annotations__])
         _usage(f"the marker appid has no option {', '.join(unknown)}; it has {known}")
-    options.setdefault("holder", f"pytest {request.node.nodeid}"[:_HOLDER_LENGTH])
+    options.setdefault("holder", f"pytest {request.node.nodeid}"[:MAX_HOLDER])
     return AppIdMark(product, on_exhausted, options)
 
 
