@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .checks import check_appids, check_name, check_seconds, is_numeric
+from .checks import check_appids, check_name, check_seconds
 from .config import URL_VARIABLE, Settings, hidden
-from .errors import AppIdManagerError, ServiceUnavailable, unusable
+from .errors import AppIdManagerError, unusable
 from .events import EventHook
 from .journal.journal import Journal, default_directory
 from .journal.reaping import Reaped, reap
@@ -23,7 +23,7 @@ from .lease.held import Lease
 from .lease.keeper import LeaseKeeper
 from .lease.lease import ClientLease
 from .lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
-from .lease.unmanaged import LONGEST_BACKOFF, UnmanagedAppIds
+from .lease.unmanaged import UnmanagedAppIds
 from .pool.lender import Lender
 from .pool.model import PoolOptions
 from .pool.pool import LeasePool
@@ -34,7 +34,7 @@ from .wire.api import ServiceApi
 from .wire.clock import ServerClock
 from .wire.connections import SessionFactory
 from .wire.models import Acquisition
-from .wire.retry import retry
+from .wire.products import Products
 from .wire.transport import Transport
 
 logger = get_logger()
@@ -93,6 +93,7 @@ class AppIdClient:
         self._system = system or SystemTime()
         self._transport = Transport(settings, self._system, session_factory)
         self._api = ServiceApi(self._transport, ServerClock(self._system))
+        self._products = Products(self._api, self._system)
         self._journal: Journal | None = None
         self._keeper = LeaseKeeper(
             self._api, self._system, open_record=self._open_record, on_event=on_event
@@ -171,7 +172,8 @@ class AppIdClient:
     ) -> bool:
         """Initialize or reset the AppIDs of a product.
 
-        This forgets what is in use and what was used in this hour, unless `keep_state` is set.
+        This forgets what is in use and what was used in this hour, unless `keep_state` is set. A
+        warning is logged with the number of live leases that it ended.
 
         Args:
             product_name: the product.
@@ -190,17 +192,7 @@ class AppIdClient:
         """
         check_name(product_name, "product_name")
         check_appids(appids)
-        try:
-            retry(
-                self._system,
-                lambda attempt: self._api.init(product_name, appids, keep_state=keep_state),
-                longest=LONGEST_BACKOFF,
-                may_retry=lambda error: not error.maybe_received,
-            )
-        except ServiceUnavailable as error:
-            if error.status == 500 and not all(is_numeric(vid) for vid in appids.values()):
-                error.args = (f"{error}; field services take only vids that are numbers",)
-            raise
+        self._products.initialize(product_name, appids, keep_state=keep_state)
         return True
 
     def get_status(self, product_name: str | None = None) -> dict[str, Any]:
@@ -208,15 +200,13 @@ class AppIdClient:
 
         Raises:
             ValueError, TypeError: an argument is wrong; nothing was sent.
+            ProductNotFound: a service with the extensions knows no such product. A field service
+                answers with zeros.
             AuthenticationError, InvalidRequest, TransportError, ProtocolError: no usable answer.
         """
         if product_name is not None:
             check_name(product_name, "product_name")
-        return retry(
-            self._system,
-            lambda attempt: self._api.status_body(product_name),
-            longest=LONGEST_BACKOFF,
-        )
+        return self._products.status(product_name)
 
     def health_check(self) -> bool:
         """Check whether the service is well. Never raises; the log says why it is not."""

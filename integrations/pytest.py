@@ -243,7 +243,7 @@ def _acquire(
             if request.config.stash.get(_local_url, None) != client.base_url:
                 raise
             appids = {f"{mark.product}-{n}": n for n in range(1, _LOCAL_APPIDS + 1)}
-            client.init_product(mark.product, appids)
+            client.init_product(mark.product, appids, keep_state=True)
             return attempt(timeout=first)
     except NoAppIdAvailable as error:
         if mark.on_exhausted == "skip":

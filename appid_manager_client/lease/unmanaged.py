@@ -15,15 +15,12 @@ from ..runtime import forks
 from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
 from ..wire.models import Acquisition
-from ..wire.retry import retry
+from ..wire.retry import LONGEST_BACKOFF, retry
 from .acquirer import Acquirer
 from .claim import Claim
 from .giveback import RepeatedRelease
 from .keeper import LeaseKeeper
 from .options import WaitOptions
-
-LONGEST_BACKOFF = 5.0
-"""The longest pause between two tries of one call, in seconds."""
 
 
 class UnmanagedAppIds:

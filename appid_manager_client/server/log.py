@@ -1,6 +1,7 @@
 """The service's log: its one logger, and the words for a failure.
 
-Nothing that a caller sent is logged: no body, no token, no value of a statement.
+Nothing that a caller sent is logged, but for the name of a product: no body, no token, no value of
+a statement.
 """
 
 from __future__ import annotations

@@ -121,11 +121,12 @@ class Released:
 
 @dataclass(slots=True)
 class Initialised:
-    """How many AppIDs an init removed and added."""
+    """How many AppIDs an init removed and added, and how many live leases it ended."""
 
     product: str
     removed: int
     added: int
+    ended: int = 0
 
 
 @dataclass(slots=True)

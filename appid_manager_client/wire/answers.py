@@ -82,10 +82,10 @@ class AnswerReader:
         released = answer.body.get("appid", appid)
         return Release(released if isinstance(released, str) else None, stop_time)
 
-    def initialized(self, answer: Answer, product_name: str) -> dict[str, Any]:
-        """Check the answer to an init, and return its body."""
+    def initialized(self, answer: Answer, product_name: str) -> int | None:
+        """Read the answer to an init: how many live leases it ended, if the service says so."""
         self._expect_success(answer, product_name)
-        return answer.body
+        return self._optional_integer(answer, "ended")
 
     def status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
         """Check the counts of a status, and return its body."""

@@ -154,14 +154,21 @@ class ServiceApi:
     @_without_frames
     def init(
         self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
-    ) -> dict[str, Any]:
-        """Set a product's AppIDs. `keep_state` (extension) keeps what is known of this hour."""
+    ) -> int | None:
+        """Set a product's AppIDs. `keep_state` (extension) keeps what is known of this hour.
+
+        Returns:
+            How many live leases that ended (extension); `None`: the service does not say.
+        """
         body: dict[str, Any] = {"productName": product_name, "appids": dict(appids)}
         if keep_state:
             body["keepState"] = True
         with self._resets.noted(product_name):
             answer = self._transport.call("POST", "/api/appid/init", body=body)
-        return self._reader.initialized(answer, product_name)
+        ended = self._reader.initialized(answer, product_name)
+        if ended is not None:
+            self.extended = True
+        return ended
 
     @_without_frames
     def status_body(self, product_name: str | None = None) -> dict[str, Any]:
@@ -222,13 +229,17 @@ class ServiceApi:
         """
         self.learn_time()
         if self.status(product_name).total == 0:
-            raise ProductNotFound(
-                f"{self.base_url} knows no product {product_name!r}: check the name, "
-                "or run init_product first",
-                service=self.base_url,
-                code="product_not_found",
-                product_name=product_name,
-            )
+            raise self.unknown_product(product_name)
+
+    def unknown_product(self, product_name: str) -> ProductNotFound:
+        """The error for a product that the service has no AppIDs of."""
+        return ProductNotFound(
+            f"{self.base_url} knows no product {product_name!r}: check the name, "
+            "or run init_product first",
+            service=self.base_url,
+            code="product_not_found",
+            product_name=product_name,
+        )
 
     def learn_hours(self, product_name: str) -> None:
         """Bring the clock up to date: by `/health`, and on a field service by a status, too."""

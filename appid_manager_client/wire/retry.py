@@ -25,6 +25,9 @@ MIN_PAUSE = 0.05
 BACKOFF_START = 0.5
 """The longest pause after the first failure in seconds. Each further failure doubles it."""
 
+LONGEST_BACKOFF = 5.0
+"""The longest pause between two tries of one call in seconds, unless the caller names another."""
+
 MAX_RETRY_AFTER = 300.0
 """The longest `Retry-After` that is followed, in seconds."""
 

@@ -124,6 +124,66 @@ def test_init_replaces_what_was_there(client: AppIdClient) -> None:
     assert client.acquire_appid("p").appid == "b"
 
 
+@pytest.mark.parametrize("known", [True, False], ids=["known service", "first call"])
+def test_an_init_that_ends_live_leases_says_how_many(
+    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture, known: bool
+) -> None:
+    client.init_product("p", {"a": 1, "b": 2, "c": 3})
+    client.init_product("q", {"d": 4})
+    client.acquire_appid("q")
+    assert "live" not in caplog.text, "nothing was in use"
+    for _ in range(2):
+        client.acquire_appid("p")
+    client.release_appid(client.acquire_appid("p").appid, "p")
+    with turned_client(any_service) as other:
+        if known:
+            other.health_check()
+        assert other.init_product("p", {"a": 1}) is True
+    (warning,) = [one for one in caplog.records if one.name == "appid_manager_client"]
+    assert warning.levelname == "WARNING"
+    assert "product p" in warning.getMessage() and "2 live leases" in warning.getMessage()
+
+
+def test_an_init_that_keeps_state_ends_nothing_where_the_service_can(
+    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client.init_product("p", {"a": 1}, keep_state=True)
+    client.acquire_appid("p")
+    with turned_client(any_service) as other:
+        other.init_product("p", {"a": 1}, keep_state=True)
+    if any_service.is_legacy:
+        assert "1 live lease: " in caplog.text and "can't keep" in caplog.text
+    else:
+        assert "live lease" not in caplog.text
+        assert any_service.in_use("p") == ["a"]
+
+
+def test_an_init_is_done_even_if_the_look_before_it_failed(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.faults.queue("status", Fault.INTERNAL_ERROR)
+    assert client.init_product("p", {"a": 1}) is True
+    assert client.get_status("p")["total"] == 1
+
+
+def test_a_status_of_an_unknown_product_is_an_error_where_the_service_knows(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1})
+    if any_service.is_legacy:
+        assert client.get_status("typo")["total"] == 0
+    else:
+        with pytest.raises(ProductNotFound) as caught:
+            client.get_status("typo")
+        assert caught.value.product_name == "typo"
+        assert "init_product" in str(caught.value)
+    assert client.get_status()["total"] == 1
+
+
+def test_a_status_of_no_products_at_all_is_no_error(client: AppIdClient) -> None:
+    assert client.get_status()["total"] == 0
+
+
 # Releasing
 
 

@@ -25,7 +25,9 @@ ORDER = {
         " default decorator __init__ server testing cli integrations"
     ),
     "runtime": "forks coroutines time executor worker signals",
-    "wire": "models answers responses failures deadlines connections transport clock retry api",
+    "wire": (
+        "models answers responses failures deadlines connections transport clock retry api products"
+    ),
     "journal": "lockedfile record journal reaping",
     "lease": (
         "claim held options ledger heartbeat giveback"

@@ -207,7 +207,11 @@ def _initialised(done: Initialised) -> dict[str, Any]:
         "productName": done.product,
         "removed_count": done.removed,
         "added_count": done.added,
-        "message": f"product {done.product!r}: {done.added} AppIDs added, {done.removed} removed",
+        "ended": done.ended,
+        "message": (
+            f"product {done.product!r}: {done.added} AppIDs added, {done.removed} removed, "
+            f"{done.ended} live leases ended"
+        ),
     }
 
 

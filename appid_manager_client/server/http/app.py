@@ -6,6 +6,7 @@ Decides nothing about AppIDs: that is the store's.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -15,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from ..log import describe_failure, logger
-from ..operations import Operation, Sweep
+from ..operations import Initialised, Operation, Sweep
 from ..store.batching import Batcher
 from ..store.store import Store
 from . import answers, requests
@@ -84,7 +85,18 @@ class _Calls:
 
     async def init(self, call: Call) -> Reply:
         # In a thread: a large body takes long to parse, and other requests are waiting.
-        return await self._carry_out(await asyncio.to_thread(requests.parse_init, call.body))
+        operation = await asyncio.to_thread(requests.parse_init, call.body)
+        outcome = await self._batcher.submit(operation)
+        if isinstance(outcome, Initialised):
+            logger.log(
+                logging.WARNING if outcome.ended else logging.INFO,
+                "init of product %s: %d AppIDs added, %d removed, %d live leases ended",
+                outcome.product,
+                outcome.added,
+                outcome.removed,
+                outcome.ended,
+            )
+        return answers.outcome(outcome)
 
     async def heartbeat(self, call: Call) -> Reply:
         return await self._carry_out(requests.parse_heartbeat(call.body, self._store.clock()))

@@ -40,16 +40,16 @@ def _replace(transaction: Transaction, operation: Init) -> Initialised:
     execute = transaction.connection.execute
     of_product = appids.c.product == operation.product
     now = transaction.now
-    execute(
+    ended = execute(
         update(leases)
         .where(
             leases.c.stop.is_(None), leases.c.appid.in_(select(appids.c.appid).where(of_product))
         )
         .values(stop=case((leases.c.start > now, leases.c.start), else_=now), ended="reset")
-    )
+    ).rowcount
     removed = execute(delete(appids).where(of_product)).rowcount
     _add(transaction, operation, list(operation.appids))
-    return Initialised(operation.product, removed, len(operation.appids))
+    return Initialised(operation.product, removed, len(operation.appids), ended)
 
 
 _UPDATE_APPID = (

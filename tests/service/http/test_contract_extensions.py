@@ -253,6 +253,25 @@ def test_keepState_takes_back_an_appid_that_was_to_go(api):
     assert len(api.status("stt")["appids"]) == 2
 
 
+def test_an_init_says_how_many_live_leases_it_ended(api, caplog):
+    caplog.set_level("INFO", "appid_manager_client.server")
+    api.init("stt", {"a": 1, "b": 2, "c": 3})
+    api.init("tts", {"other": 1})
+    api.acquire("tts")
+    api.acquire("stt", ttl=60)
+    api.acquire("stt")
+    api.release("stt", appid=api.acquire("stt")[1]["appid"])
+    assert api.init("stt", {"a": 1, "b": 2}, keepState=True)[1]["ended"] == 0
+    caplog.clear()
+    assert api.init("stt", {"a": 1})[1]["ended"] == 2
+    assert api.init("stt", {"a": 1})[1]["ended"] == 0
+    levels = [(one.levelname, one.getMessage()) for one in caplog.records]
+    assert levels == [
+        ("WARNING", "init of product stt: 1 AppIDs added, 2 removed, 2 live leases ended"),
+        ("INFO", "init of product stt: 1 AppIDs added, 1 removed, 0 live leases ended"),
+    ]
+
+
 def test_an_appid_of_another_product_is_a_conflict_and_nothing_changes(api):
     api.init("stt", {"a": 1})
     api.init("tts", {"b": 1})
