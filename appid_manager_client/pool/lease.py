@@ -41,7 +41,6 @@ class PooledLease(Lease, Ticket):
         self._lender = lender
         self.timeout = timeout
         self.min_remaining = min_remaining
-        self.not_before = 0.0
         self.state = _NEW
         self.slot = None
 

@@ -94,20 +94,14 @@ class Lender:
 
     def renew(self, ticket: Ticket, hour_end: float, timeout: float | None) -> None:
         """Take the slot of `ticket` back, and lend it one of an hour after `hour_end`."""
-        try:
-            now, deadline = self.begin_renewal(ticket, hour_end, timeout)
-            self._wait(ThreadWaiter(ticket, now, deadline))
-        finally:
-            ticket.not_before = 0.0
+        now, deadline = self.begin_renewal(ticket, hour_end, timeout)
+        self._wait(ThreadWaiter(ticket, now, deadline, not_before=hour_end))
 
     async def renew_async(self, ticket: Ticket, hour_end: float, timeout: float | None) -> None:
         """`renew()` for coroutines: the wait holds no thread."""
         require_asyncio()
-        try:
-            now, deadline = self.begin_renewal(ticket, hour_end, timeout)
-            await self._wait_async(LoopWaiter(ticket, now, deadline))
-        finally:
-            ticket.not_before = 0.0
+        now, deadline = self.begin_renewal(ticket, hour_end, timeout)
+        await self._wait_async(LoopWaiter(ticket, now, deadline, not_before=hour_end))
 
     def take_back(self, ticket: Ticket, failed: bool) -> bool:
         """Take back the slot that `ticket` holds. Returns whether it held one. Never waits."""
@@ -148,7 +142,6 @@ class Lender:
         else:
             to_the_turn = max(0.0, self.keeper.api.clock.seconds_until(hour_end))
             deadline = self.deadline(ticket, now + to_the_turn)
-        ticket.not_before = hour_end
         return now, deadline
 
     def enqueue(self, waiter: Waiter) -> bool:
@@ -164,7 +157,7 @@ class Lender:
         now = self._monotonic()
         plan = self.plan
         with plan.lock:
-            if overdue and plan.slots.take(waiter.ticket, now):
+            if overdue and not waiter.not_before and plan.slots.take(waiter.ticket, now):
                 return True
             plan.enqueue(waiter, now)
         if plan.slots.needs_decision or not self._worker.running:

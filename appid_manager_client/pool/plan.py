@@ -20,7 +20,7 @@ from .demand import Demand
 from .hour import HourWindow
 from .model import AcquireResult, Figures, PoolOptions, PoolStats, Slot, SlotState, Ticket
 from .queue import Refusals, Waiter, WaitingQueue
-from .slots import Slots, suits
+from .slots import Slots
 
 _CLOCK_STALE = 30.0
 _SHORTEST_PAUSE = 0.001
@@ -266,7 +266,7 @@ class PoolPlan:
         hour = self.hour
         if hour.hour_end is None:
             return None
-        if now >= hour.closes_at or not suits(waiter.ticket, hour.hour_end, hour.ends_at, now):
+        if now >= hour.closes_at or not waiter.accepts(hour.hour_end, hour.ends_at, now):
             return hour.hour_end
         if self.demand.exhausted_until is not None and self._nothing_comes(now):
             return self.demand.exhausted_until

@@ -22,18 +22,35 @@ from .model import Ticket
 class Waiter:
     """One caller that waits.
 
-    `served` and `error` are guarded by the plan's lock. One of them is set, once.
+    Attributes:
+        ticket: gets the slot.
+        since: when the wait began, on the monotonic clock.
+        deadline: when it ends; `None`: never.
+        not_before: only an hour that begins at this time or later will do, in seconds since the
+            Unix epoch on the service's clock; 0: any hour.
+        number: the waiter's place in the queue; 0 before it is queued.
+        served, error: one of them is set, once. Guarded by the plan's lock.
     """
 
-    __slots__ = ("ticket", "number", "since", "deadline", "served", "error")
+    __slots__ = ("ticket", "since", "deadline", "not_before", "number", "served", "error")
 
-    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
+    def __init__(
+        self, ticket: Ticket, since: float, deadline: float | None, not_before: float = 0.0
+    ) -> None:
         self.ticket = ticket
         self.since = since
         self.deadline = deadline
+        self.not_before = not_before
         self.number = 0
         self.served = False
         self.error: BaseException | None = None
+
+    def accepts(self, hour_end: float, ends_at: float, now: float) -> bool:
+        """Whether the waiter can be served in the hour that ends at `hour_end`.
+
+        The hour certainly lasts until `ends_at` on the monotonic clock.
+        """
+        return now + self.ticket.min_remaining <= ends_at and hour_end > self.not_before
 
     @property
     def done(self) -> bool:
@@ -53,8 +70,10 @@ class ThreadWaiter(Waiter):
 
     __slots__ = ("_gate",)
 
-    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
-        super().__init__(ticket, since, deadline)
+    def __init__(
+        self, ticket: Ticket, since: float, deadline: float | None, not_before: float = 0.0
+    ) -> None:
+        super().__init__(ticket, since, deadline, not_before)
         self._gate = threading.Lock()
         self._gate.acquire()
 
@@ -72,8 +91,10 @@ class LoopWaiter(Waiter):
 
     __slots__ = ("future", "_loop")
 
-    def __init__(self, ticket: Ticket, since: float, deadline: float | None) -> None:
-        super().__init__(ticket, since, deadline)
+    def __init__(
+        self, ticket: Ticket, since: float, deadline: float | None, not_before: float = 0.0
+    ) -> None:
+        super().__init__(ticket, since, deadline, not_before)
         require_asyncio()
         self._loop = asyncio.get_running_loop()
         self.future: asyncio.Future[None] = self._loop.create_future()
@@ -122,7 +143,7 @@ class WaitingQueue:
         self.arrivals += 1
         waiter.number = self.arrivals
         self.waiting[waiter.number] = waiter
-        if waiter.ticket.min_remaining or waiter.ticket.not_before:
+        if waiter.ticket.min_remaining or waiter.not_before:
             self.constrained[waiter.number] = waiter
 
     def first(self) -> Waiter:

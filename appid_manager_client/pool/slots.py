@@ -81,8 +81,6 @@ class Slots:
         slot = idle[-1]
         if now >= slot.closes_at or now + ticket.min_remaining > slot.ends_at:
             return False
-        if slot.hour_end <= ticket.not_before:
-            return False
         if slot.beat_within is not None and now > slot.claim.heard_at + slot.beat_within:
             return False
         # From here on nothing is called, so that no signal's exception can come in between
@@ -143,10 +141,10 @@ class Slots:
             self.needs_decision = True
 
     def _next_for(self, slot: Slot, now: float) -> Waiter | None:
-        """The first waiter whom `slot` suits. Those before it are deferred to the next hour."""
+        """The first waiter who accepts `slot`. Those before it are deferred to the next hour."""
         while self._queue.waiting:
             waiter = self._queue.first()
-            if suits(waiter.ticket, slot.hour_end, slot.ends_at, now):
+            if waiter.accepts(slot.hour_end, slot.ends_at, now):
                 return waiter
             self._queue.defer(waiter)
             self.needs_decision = True
@@ -277,7 +275,7 @@ class Slots:
         if hour.hour_end is None:
             return
         for waiter in tuple(self._queue.constrained.values()):
-            if not suits(waiter.ticket, hour.hour_end, hour.ends_at, now):
+            if not waiter.accepts(hour.hour_end, hour.ends_at, now):
                 self._queue.defer(waiter)
 
     def refresh(self, now: float) -> None:
@@ -305,11 +303,3 @@ class Slots:
         return sum(
             slot.state in (_IDLE, _CHECKED_OUT) and now < slot.closes_at for slot in self._all
         )
-
-
-def suits(ticket: Ticket, hour_end: float, ends_at: float, now: float) -> bool:
-    """Whether a ticket can be served in the hour that ends at `hour_end`.
-
-    The hour certainly lasts until `ends_at` on the monotonic clock.
-    """
-    return now + ticket.min_remaining <= ends_at and hour_end > ticket.not_before

@@ -246,4 +246,4 @@ def _claim(lease: PooledLease) -> Claim:
 def _suits(lease: PooledLease, other: Caller, now: float) -> bool:
     """Whether `other` could have had what `lease` got."""
     enough = now + other.lease.min_remaining < lease.hour_end - UNCERTAIN
-    return enough and lease.hour_end > other.lease.not_before
+    return enough and lease.hour_end > other.not_before

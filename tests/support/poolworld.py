@@ -173,7 +173,7 @@ class World(Executor):
             self.after(max(0.01, pause or 0.0), self._keep)
 
     def close(self, timeout: float = 0.0) -> None:
-        pass
+        """There are no threads to end."""
 
     # --- pools and their callers
 
@@ -267,11 +267,13 @@ class Caller(Waiter):
         renewing: bool = False,
     ) -> None:
         if renewing:
-            now, deadline = lender.begin_renewal(lease, lease.hour_end, None)
+            not_before = lease.hour_end
+            now, deadline = lender.begin_renewal(lease, not_before, None)
         else:
+            not_before = 0.0
             now = world.time.now
             deadline = lender.deadline(lease, now)
-        super().__init__(lease, now, deadline)
+        super().__init__(lease, now, deadline, not_before)
         self.lease = lease
         self.world = world
         self.at: float | None = None
@@ -291,7 +293,6 @@ class Caller(Waiter):
 
     def notify(self) -> bool:
         self.at = self.world.time.now
-        self.lease.not_before = 0.0
         if self.served:
             self.world.served.append(self)
         self._then(self)
