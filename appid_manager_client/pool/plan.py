@@ -1,8 +1,8 @@
 """What a pool does next, and what it does at the turn of the hour: all of its decisions.
 
-A state machine without I/O, threads or callbacks. It is told what happened (a checkout, an answer
-of the service) and what time it is. It decides who is served, what is released, and what is
-acquired. `lender.py` and `calls.py` carry that out; a simulation does so in turned time.
+A state machine without I/O, threads or callbacks. Its input is what happened (a checkout, an
+answer of the service) and the time. It decides which waiter is served, what is released, and what
+is acquired. `lender.py` and `calls.py` carry that out; a simulation does so in turned time.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ class PoolPlan:
         self._figures = Figures()
         self.slots = Slots(self._options, self.hour, self.queue, self._figures, self._system)
         self._decision = Decision()
-        self._renew_to = 0
-        self._learnt_for: float | None = None
-        self._read_for: float | None = None
-        self._judged: tuple[object, int] = (None, 0)
+        self._renew_to = 0  # how many AppIDs to hold in place of those of the hour before
+        self._learnt_for: float | None = None  # the hour in which the hours were asked for
+        self._read_for: float | None = None  # the hour before whose turn the time was asked for
+        self._judged: tuple[object, int] = (None, 0)  # see _fail_hopeless
 
     def after_fork_in_child(self) -> None:
         """Start with an empty pool: slots, waiters and the lock's holder are the parent's."""
@@ -104,7 +104,7 @@ class PoolPlan:
             LeaseInUse: its lease holds, or waits for, an AppID already.
             PoolClosed: the pool was closed.
             PoolTimeout: it doesn't want to wait.
-            ValueError: it needs more than an hour of its hour.
+            ValueError: no hour is long enough for its `min_remaining`.
         """
         ticket = waiter.ticket
         if ticket.state in (LeaseState.HELD, LeaseState.ACQUIRING):

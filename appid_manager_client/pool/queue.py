@@ -147,7 +147,7 @@ class WaitingQueue:
             self.constrained[waiter.number] = waiter
 
     def first(self) -> Waiter:
-        """The waiter who is next."""
+        """The waiter that is next."""
         return next(iter(self.waiting.values()))
 
     def defer(self, waiter: Waiter) -> None:

@@ -1,4 +1,4 @@
-"""The AppIDs that a pool holds, who has each of them, and which waiter gets the next.
+"""The AppIDs that a pool holds, which lease has each of them, and which waiter gets the next.
 
 A part of the pool's plan: no I/O, and guarded by the plan's lock.
 """
@@ -270,7 +270,7 @@ class Slots:
         self._queue.readmit()
 
     def defer_unsuited(self, now: float) -> None:
-        """Defer the waiters whom this hour can't serve any more: nothing is acquired for them."""
+        """Defer the waiters that this hour can't serve: nothing is acquired for them in it."""
         hour = self._hour
         if hour.hour_end is None:
             return
