@@ -276,7 +276,6 @@ class Caller(Waiter):
         super().__init__(lease, now, deadline, not_before)
         self.lease = lease
         self.world = world
-        self.at: float | None = None
         self._lender = lender
         self._then = then
         try:
@@ -292,7 +291,6 @@ class Caller(Waiter):
             world.at(self.deadline, self._out_of_time)
 
     def notify(self) -> bool:
-        self.at = self.world.time.now
         if self.served:
             self.world.served.append(self)
         self._then(self)
