@@ -243,7 +243,8 @@ class AppIdClient:
                 the lease waits for the next hour. Less than an hour.
             ttl: seconds (1 to 3600) after which a service with the extensions ends the lease if
                 this process is gone; heartbeats keep it alive. `None`: it lasts until released.
-            holder: who holds it, for people who read the status; at most 200 characters.
+            holder: who holds it, for people who read the status; at most 200 characters. `None`:
+                `user@host:pid program` of this process.
             on_lost: called with the lease, on another thread, when it turns out to be lost.
 
         Raises:

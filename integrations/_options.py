@@ -16,7 +16,8 @@ from appid_manager_client import AppIdClient, Lease
 from appid_manager_client.checks import check_name
 from appid_manager_client.decorator import injection
 from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, Injection
-from appid_manager_client.lease.options import DEFAULT_TTL, MAX_HOLDER, LeaseOptions, WaitOptions
+from appid_manager_client.lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
+from appid_manager_client.runtime.identity import MAX_HOLDER, default_holder
 
 from ._journal import journaled_default_client
 
@@ -90,7 +91,7 @@ class TaskOptions:
             timeout=self.timeout if self.on_exhausted == "wait" else PATIENCE,
             min_remaining=self.min_remaining,
             ttl=self.ttl,
-            holder=holder[:MAX_HOLDER],
+            holder=f"{holder} {default_holder()}"[:MAX_HOLDER],
         )
 
 

@@ -210,7 +210,7 @@ def _lease_for(
     if outer is not None and outer.held:  # a body that calls `super().run()`
         yield outer
         return
-    lease = options.lease(args, kwargs, f"{task.name}[{request.id}] {request.hostname or ''}")
+    lease = options.lease(args, kwargs, f"{task.name}[{request.id}]")
     try:
         try:
             lease.acquire()

@@ -177,7 +177,7 @@ def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
 
 def _mark(request: pytest.FixtureRequest) -> AppIdMark:
     from appid_manager_client.decorator.decorator import ClientLeaseOptions
-    from appid_manager_client.lease.options import MAX_HOLDER
+    from appid_manager_client.runtime.identity import MAX_HOLDER
 
     marker = request.node.get_closest_marker("appid")
     if marker is None:

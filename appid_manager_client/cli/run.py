@@ -11,7 +11,7 @@ import threading
 
 from ..client import AppIdClient
 from ..lease.held import Lease
-from ..lease.options import MAX_HOLDER
+from ..runtime.identity import MAX_HOLDER
 from ..runtime.signals import EXIT_BASE
 from .connection import open_client
 from .countdown import Countdown

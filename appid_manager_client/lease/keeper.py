@@ -19,6 +19,7 @@ from ..errors import AppIdManagerError, ClientClosed, ProtocolError, TransportEr
 from ..events import EventHook, EventKind
 from ..runtime import forks
 from ..runtime.executor import Executor
+from ..runtime.identity import default_holder
 from ..runtime.time import SystemTime
 from ..runtime.worker import Worker
 from ..wire.api import ServiceApi
@@ -104,6 +105,8 @@ class LeaseKeeper:
     def register(self, claim: Claim, *, journaled: bool = True) -> None:
         """Take charge of `claim`. Its record is in the journal before anything is sent."""
         exits.watch_this_process()
+        if claim.holder is None:
+            claim.holder = default_holder()
         if journaled:
             claim.record = self._open_record(claim)
         with self._lock:

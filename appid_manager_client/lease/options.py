@@ -6,14 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..checks import check_name, check_seconds
+from ..runtime.identity import MAX_HOLDER
 from ..wire.clock import HOUR
 from .held import Lease
 
 DEFAULT_TTL = 60.0
 """Seconds without a heartbeat after which an extended service ends a lease by itself."""
-
-MAX_HOLDER = 200
-"""The most characters of the text about a holder (wire contract, "Extensions")."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from appid_manager_client import (
     LeaseNotHeld,
     NoAppIdAvailable,
 )
+from appid_manager_client.runtime.identity import default_holder
 from tests.support.faults import Fault
 from tests.support.interrupts import Interrupt, Interrupter
 from tests.support.machine import HastyTime, TurnedSystem
@@ -67,6 +68,16 @@ def test_a_lease_tells_what_it_holds(any_service: AnyService, client: AppIdClien
     assert lease.appid == "a", "for logs"
     with pytest.raises(LeaseLost, match="it was given back"):
         lease.check()
+
+
+def test_whoever_names_no_holder_is_named_by_the_process(
+    any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.init("p", {"a": 1, "b": 2, "c": 3})
+    with client.lease("p"), client.pool("p") as pool, pool.lease():
+        client.acquire_appid("p")
+    holders = [call.body["holder"] for call in any_service.calls_of("acquire")]
+    assert holders == [default_holder()] * 3
 
 
 def test_a_lease_that_was_not_acquired_holds_nothing(client: AppIdClient) -> None:

@@ -24,7 +24,7 @@ ORDER = {
         "_version _lazy text errors events checks runtime config wire lease journal pool client"
         " default decorator __init__ server testing cli integrations"
     ),
-    "runtime": "forks coroutines time executor worker signals",
+    "runtime": "forks coroutines time identity executor worker signals",
     "wire": (
         "models answers responses failures deadlines connections transport clock retry api products"
     ),

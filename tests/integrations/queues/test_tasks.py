@@ -21,6 +21,7 @@ from appid_manager_client import (
     NoAppIdAvailable,
     ProductNotFound,
 )
+from appid_manager_client.runtime.identity import default_holder
 from appid_manager_client.testing import LocalService
 
 from .scenes import appids_in_use
@@ -48,6 +49,19 @@ def test_a_direct_call_holds_a_lease(make: Make, service: LocalService, product:
 
     assert transcribe("a.wav") == ("a.wav", f"{product}-0", [f"{product}-0"])
     assert not appids_in_use(service, product)
+
+
+@pytest.mark.usefixtures("client")
+def test_the_holder_is_the_task_and_then_the_process(
+    make: Make, service: LocalService, product: str
+) -> None:
+    @make(product)
+    def transcribe() -> None: ...
+
+    transcribe()
+    holder = service.history(product)[0]["holder"]
+    assert holder.partition("[")[0].partition(" ")[0].endswith("transcribe")
+    assert holder.endswith(f" {default_holder()}")
 
 
 @pytest.mark.parametrize("on_exhausted", ["reschedule", "fail"])
