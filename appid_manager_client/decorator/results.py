@@ -110,8 +110,8 @@ def _has_work_left(result: Any) -> bool:
 @functools.lru_cache(maxsize=256)
 def _may_work_later(kind: type) -> bool:
     """Return whether instances of a type can have work left; a framework's response may."""
-    if kind in FINISHED or kind in _OVER_DATA or kind.__module__ == "_io":
-        return False
+    if kind in FINISHED or kind in _OVER_DATA or kind.__module__ in ("_io", "unittest.mock"):
+        return False  # a file needs no AppID to be read, and a mock has every attribute
     # Responses of Starlette can be called, and those of Django say whether they stream.
     return any(hasattr(kind, name) for name in (*_WORKS_LATER, "__call__", "streaming"))
 

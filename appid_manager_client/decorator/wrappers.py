@@ -93,7 +93,7 @@ class _Function(FunctionWrapper):
         return type(self)(wrapped.__get__(instance, owner), self._self_wrapper)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # What functools.wraps sets on a function is meant for the function: it goes on being called.
+        # functools.wraps says so what the function stands for; it is called as before.
         if name == "__wrapped__":
             setattr(self.__wrapped__, name, value)
         else:
