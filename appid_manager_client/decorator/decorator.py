@@ -17,6 +17,7 @@ from ..default import get_default_client
 from ..lease.held import Lease
 from ..lease.options import LeaseOptions, WaitOptions
 from . import injection, wrappers
+from .bare import is_written_bare
 from .injection import DEFAULT_PARAMETER, INJECTED
 
 __all__ = ["INJECTED", "uses_appid"]
@@ -132,6 +133,10 @@ def uses_appid(
             has not run then.
     """
     explicit = inject is not _UNSET_INJECT
+    if not explicit and not options and client is None and pool is None:
+        frame = inspect.currentframe()
+        if is_written_bare(product, frame and frame.f_back):
+            raise TypeError("@uses_appid takes the product first: @uses_appid('stt_billing')")
     if inject is not None and not isinstance(inject, str):
         raise TypeError(
             f"inject must be the name of a parameter, or None to inject nothing, not {inject!r}"

@@ -34,7 +34,7 @@ ORDER = {
         " reports exits keeper waiting steps acquirer unmanaged lease"
     ),
     "pool": "model hour demand queue slots plan calls lender lease pool",
-    "decorator": "injection results copies wrappers decorator",
+    "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (
         "tables transaction sqlite endings requests acquire release heartbeat init pruning"

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 
-from appid_manager_client import AppIdClient, uses_appid
+from appid_manager_client import INJECTED, AppIdClient, uses_appid
 
 from .fakepool import shared_pool
 
@@ -71,7 +71,8 @@ async def awaited(): ...
         ("", {}, ValueError, "product is required"),
         ("   ", {}, ValueError, "product is required"),
         (3, {}, TypeError, "product must be a str, not int"),
-        (awaited, {}, TypeError, "plain function"),
+        (awaited, {}, TypeError, "takes the product first"),
+        (awaited, {"timeout": 1}, TypeError, "plain function"),
         *(
             (
                 "stt",
@@ -95,13 +96,172 @@ def test_an_argument_that_cant_be_used(product, options, error, message):
         uses_appid(product, **options)
 
 
-@pytest.mark.parametrize("called", ["with an argument", "without"])
-def test_the_decorator_without_parentheses(called):
+def above_a_function():
     @uses_appid
-    def job(*args): ...
+    def job(minutes):
+        return minutes
 
-    with pytest.raises(TypeError, match=r"takes the product first: @uses_appid\('stt_billing'\)"):
-        job(3) if called == "with an argument" else job()
+
+def above_a_function_that_wants_the_lease():
+    @uses_appid
+    def job(minutes, lease=INJECTED): ...
+
+
+def above_a_coroutine():
+    @uses_appid
+    async def job(): ...
+
+
+def above_a_generator():
+    @uses_appid
+    def job():
+        yield
+
+
+def above_a_method():
+    class Job:
+        @uses_appid
+        def run(self): ...
+
+
+def above_a_class_method():
+    class Job:
+        @uses_appid
+        @classmethod
+        def run(cls): ...
+
+
+def above_a_static_method():
+    class Job:
+        @uses_appid
+        @staticmethod
+        def run(): ...
+
+
+def above_a_property():
+    class Job:
+        @uses_appid
+        @property
+        def run(self): ...
+
+
+def above_a_class():
+    @uses_appid
+    class Job: ...
+
+
+def between_other_decorators():
+    def logged(function):
+        @functools.wraps(function)
+        def inner():
+            return function()
+
+        return inner
+
+    @logged
+    @uses_appid
+    @logged
+    def job(): ...
+
+
+def above_itself():
+    @uses_appid
+    @uses_appid("stt")
+    def job(): ...
+
+
+def above_a_name_that_was_there_before():
+    def job(): ...
+
+    job()
+
+    @uses_appid  # noqa: F811
+    def job(): ...  # noqa: F811
+
+
+def at_the_top_of_a_module():
+    exec("@uses_appid\ndef job(): ...", {"uses_appid": uses_appid})
+
+
+def called_with_a_function_that_wants_the_lease():
+    uses_appid(bill_injected)
+
+
+def bill_injected(minutes, *, lease=INJECTED): ...
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        above_a_function,
+        above_a_function_that_wants_the_lease,
+        above_a_coroutine,
+        above_a_generator,
+        above_a_method,
+        above_a_class_method,
+        above_a_static_method,
+        above_a_property,
+        above_a_class,
+        between_other_decorators,
+        above_itself,
+        above_a_name_that_was_there_before,
+        at_the_top_of_a_module,
+        called_with_a_function_that_wants_the_lease,
+    ],
+)
+def test_the_decorator_without_its_product_is_refused_where_it_is_written(written):
+    with pytest.raises(TypeError, match=r"takes the product first: @uses_appid\('stt_billing'\)$"):
+        written()
+
+
+def product_of(*args):
+    return "stt"
+
+
+class Products:
+    def of(self, *args):
+        return "stt"
+
+    def __call__(self, *args):
+        return "stt"
+
+
+def named(name):
+    def product(*args):
+        return name
+
+    return product
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        product_of,
+        lambda *args: "stt",
+        named("stt"),
+        Products().of,
+        Products(),
+        functools.partial(product_of),
+        functools.cache(product_of),
+        str,
+        Products,
+    ],
+)
+def test_a_function_that_says_the_product_is_none_that_is_decorated(product):
+    assert uses_appid(product)(lambda: None).__name__ == "<lambda>"
+
+
+def test_a_product_function_may_be_defined_beside_its_use():
+    def product(*args):
+        return "stt"
+
+    @uses_appid(product)
+    def job(): ...
+
+    program = "def product(): return 'stt'"
+    names = {"uses_appid": uses_appid}
+    exec(compile(program, "<stdin>", "exec"), names)  # each line of a session is line 1
+    exec(compile("job = uses_appid(product)(print)", "<stdin>", "exec"), names)
 
 
 class Job: ...
