@@ -109,6 +109,11 @@ class Lease(ABC):
 
     @property
     @abstractmethod
+    def _known_hour_end(self) -> float | None:
+        """`hour_end`, as far as it is known without asking the service."""
+
+    @property
+    @abstractmethod
     def _service(self) -> tuple[str, ServerClock]:
         """The base URL of the service, and its clock."""
 
@@ -138,6 +143,21 @@ class Lease(ABC):
         return self._grant.start_time
 
     @property
+    def lease_id(self) -> str | None:
+        """The service's id of the grant; `None` from a field service, which gives no ids."""
+        return self._grant.lease_id
+
+    @property
+    def holder(self) -> str | None:
+        """Who holds it, as the service was told, for people; `None` if nobody was named.
+
+        A field service doesn't keep it.
+        """
+        self._grant  # raises for a lease that was never acquired, as the other facts of a grant do
+        claim = self._held_claim
+        return None if claim is None else claim.holder
+
+    @property
     def remaining(self) -> float:
         """Seconds that are certainly left of its hour on the service's clock; 0 after the hour.
 
@@ -153,6 +173,38 @@ class Lease(ABC):
     def released(self) -> bool:
         """Whether it was given back, or its release goes on in the background."""
         return self._lease_state in (LeaseState.RELEASING, LeaseState.RELEASED)
+
+    def as_dict(self) -> dict[str, str | int | None]:
+        """Return what is known of it, ready for JSON: for logs, and for the answer of a web view.
+
+            {"product_name": "stt_billing", "appid": "appid1", "vid": "vid1",
+             "start_time": 1767225600000, "hour_end_ms": 1767229200000,
+             "lease_id": "...", "holder": "...", "state": "held"}
+
+        Both times are milliseconds since the Unix epoch on the service's clock, as `start_time` is
+        everywhere. What isn't known is `None`; nothing is sent to find it out. `state` is one of
+        `new`, `acquiring`, `held`, `releasing`, `released` and `lost`.
+        """
+        lost = self.lost  # looks whether it is overdue: before the state is read
+        claim = self._held_claim
+        grant = None if claim is None else claim.grant
+        hour_end = None if grant is None else self._known_hour_end
+        return {
+            "product_name": self.product_name,
+            "appid": None if grant is None else grant.appid,
+            "vid": None if grant is None else grant.vid,
+            "start_time": None if grant is None else grant.start_time,
+            "hour_end_ms": None if hour_end is None else round(hour_end * 1000),
+            "lease_id": None if grant is None else grant.lease_id,
+            "holder": None if claim is None else claim.holder,
+            "state": (LeaseState.LOST if lost else self._lease_state).value,
+        }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(
+            "a lease can't be pickled or copied: it belongs to the process that acquired it; "
+            "lease an AppID in the other process, or pass lease.as_dict()"
+        )
 
     def check(self) -> None:
         """Make sure that the AppID may still be used, without asking the service.

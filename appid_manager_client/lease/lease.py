@@ -100,6 +100,10 @@ class ClientLease(Lease):
         return self._claim
 
     @property
+    def _known_hour_end(self) -> float | None:
+        return self._keeper.api.hour_end_of(self._grant)
+
+    @property
     def _service(self) -> tuple[str, ServerClock]:
         return self._keeper.api.base_url, self._keeper.api.clock
 

@@ -89,6 +89,10 @@ class PooledLease(Lease, Ticket):
         return None if slot is None else slot.claim
 
     @property
+    def _known_hour_end(self) -> float | None:
+        return self.hour_end
+
+    @property
     def _service(self) -> tuple[str, ServerClock]:
         api = self._lender.keeper.api
         return api.base_url, api.clock
