@@ -1,4 +1,4 @@
-"""The built wheel: what is in it, what it needs, and that it works where nothing more is installed."""
+"""The built wheel: what is in it, what it needs, and that it works where nothing more is there."""
 
 from __future__ import annotations
 
