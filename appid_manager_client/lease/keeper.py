@@ -198,7 +198,8 @@ class LeaseKeeper:
         try:
             outcome = giveback.give_back(self.api, claim, first=first)
         except AppIdManagerError as failed:
-            error = failed
+            # A log that keeps the error must not keep the frames, and with them a lease, alive.
+            error = failed.with_traceback(None)
             if giveback.is_pointless(self.api, claim, failed):
                 outcome = Outcome.NOTHING
         finally:

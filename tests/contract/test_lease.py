@@ -205,6 +205,9 @@ def test_a_release_that_can_t_be_delivered_is_deferred_and_masks_nothing(
     wait_until(lambda: not any_service.in_use(), what="the deferred release is delivered")
     wait_until(lambda: not client.pending_releases)
     assert "release of AppID a (product p) failed; retrying in the background" in caplog.text
+    # A handler that keeps its records must not keep frames, and what they refer to.
+    kept = [argument for record in caplog.records for argument in record.args or ()]
+    assert not any(getattr(argument, "__traceback__", None) for argument in kept)
 
 
 def test_what_is_owed_while_the_service_is_down_is_shown_and_delivered_when_it_is_back(
