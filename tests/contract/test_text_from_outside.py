@@ -1,4 +1,4 @@
-"""Names that hold newlines and control characters: no log line and no message acts on a terminal."""
+"""Names with newlines and control characters: no log line and no message acts on a terminal."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The README followed word for word: nothing waits, and two who follow it don't disturb each other.
 
-`test_snippets.py` runs each snippet by itself; here they run as a new user pastes them, in one hour.
+`test_snippets.py` runs each snippet by itself; here they run as a new user pastes them.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class FieldService(FaultyService):
         self.clock.advance(seconds)
 
     def advance_to_next_hour(self, offset: float = 0.0) -> None:
-        """Turn the clock to `offset` seconds after the end of this hour (before it, if negative)."""
+        """Turn the clock to `offset` seconds after the end of this hour (before it if negative)."""
         self.clock.set_time(self.hour_end() + offset)
 
     def set_time(self, seconds: float) -> None:

@@ -24,7 +24,7 @@ def bill(minutes: int, *, lease: Lease = INJECTED) -> str:
     return f"{minutes} on {lease.appid}"
 
 
-original.owner = "billing"
+vars(original)["owner"] = "billing"
 
 
 def test_it_can_be_wrapped(pool):
