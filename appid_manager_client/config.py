@@ -117,10 +117,20 @@ def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _pick(name: str, argument: Any, variable: str, env: Mapping[str, str]) -> tuple[Any, str]:
-    """A value and the name of its argument or variable; an empty variable counts as unset."""
+    """A value and the name of its argument or variable; an empty variable counts as unset.
+
+    Raises:
+        ConfigurationError: the variable of the URL is empty. It would stand for the built-in
+            address, which nobody means who sets the variable.
+    """
     if argument is not None:
         return argument, name
-    return env.get(variable) or None, variable
+    value = env.get(variable)
+    if variable == URL_VARIABLE and value == "":
+        raise unusable(
+            variable, "is empty: set it to the service, such as http://localhost:5000, or unset it"
+        )
+    return value or None, variable
 
 
 def check_url(url: object, source: str = "base_url") -> str:

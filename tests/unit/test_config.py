@@ -61,9 +61,18 @@ def test_an_argument_is_not_spoilt_by_a_bad_variable_that_it_overrides() -> None
 
 def test_an_empty_variable_counts_as_unset() -> None:
     environ = dict.fromkeys(
-        [f"APPID_MANAGER_{name}" for name in ("URL", "TIMEOUT", "TOKEN", "JOURNAL")], ""
+        [f"APPID_MANAGER_{name}" for name in ("TIMEOUT", "TOKEN", "JOURNAL")], ""
     )
     assert Settings.resolve(environ=environ) == Settings.resolve(environ={})
+
+
+def test_an_empty_url_variable_is_refused_where_it_would_be_used() -> None:
+    environ = {"APPID_MANAGER_URL": ""}
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.resolve(environ=environ)
+    assert_names(caught.value, "APPID_MANAGER_URL")
+    assert "is empty" in str(caught.value)
+    assert Settings.resolve(URL, environ=environ).base_url == URL
 
 
 def test_a_journal_can_be_turned_off_where_the_environment_turns_it_on() -> None:
