@@ -121,6 +121,8 @@ class AppIdClient:
         *,
         timeout: float | None = None,
         force: bool = False,
+        ttl: float | None = None,
+        holder: str | None = None,
     ) -> Acquisition:
         """Acquire an available AppID; it is in use until `release_appid`.
 
@@ -136,6 +138,9 @@ class AppIdClient:
                 one try, no waiting. When nothing can be free before it ends, the error comes at
                 once, and says when.
             force: take an AppID although it was used in this hour.
+            ttl: seconds (1 to 3600) after which a service with the extensions takes the AppID
+                back if it was not released: nothing extends it. `None`: never.
+            holder: who holds it, for people who read the status; at most 200 characters.
 
         Returns:
             `(appid, vid, start_time, product_name)`.
@@ -147,7 +152,8 @@ class AppIdClient:
             TransportError, ProtocolError: no usable answer.
         """
         check_name(product_name, "product_name")
-        options = WaitOptions(max_retries, retry_interval, timeout, force)
+        wait = WaitOptions(max_retries, retry_interval, timeout, force)
+        options = LeaseOptions(wait, ttl, holder)
         return self._unmanaged.acquire(product_name, options)
 
     def release_appid(self, appid: str, product_name: str) -> bool:

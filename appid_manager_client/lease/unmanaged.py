@@ -20,7 +20,7 @@ from .acquirer import Acquirer
 from .claim import Claim
 from .giveback import RepeatedRelease
 from .keeper import LeaseKeeper
-from .options import WaitOptions
+from .options import LeaseOptions
 
 
 class UnmanagedAppIds:
@@ -40,14 +40,16 @@ class UnmanagedAppIds:
         """Make the lock anew: another thread of the parent may have held it."""
         self._lock = threading.Lock()
 
-    def acquire(self, product_name: str, options: WaitOptions) -> Acquisition:
+    def acquire(self, product_name: str, options: LeaseOptions) -> Acquisition:
         """Acquire an AppID; see `AppIdClient.acquire_appid`."""
 
         def open_claim() -> Claim:
-            return self._keeper.open(product_name, journaled=False)
+            return self._keeper.open(
+                product_name, ttl=options.ttl, holder=options.holder, journaled=False
+            )
 
         shielded = signals_strike_here()
-        claim = self._acquirer.acquire(product_name, options, open_claim, shielded=shielded)
+        claim = self._acquirer.acquire(product_name, options.wait, open_claim, shielded=shielded)
         grant = claim.grant
         assert grant is not None
         with self._lock:

@@ -24,9 +24,14 @@ def default_holder() -> str:
     pid, holder = _of_process
     if pid != os.getpid():  # the first call, or a forked child
         pid = os.getpid()
-        holder = printable(f"{_user()}@{socket.gethostname()}:{pid} {_program()}")[:MAX_HOLDER]
+        holder = holder_running(_program())
         _of_process = pid, holder
     return holder
+
+
+def holder_running(program: str) -> str:
+    """The same, for a process that holds an AppID for another program."""
+    return printable(f"{_user()}@{socket.gethostname()}:{os.getpid()} {program}")[:MAX_HOLDER]
 
 
 def _user() -> str:
