@@ -5,12 +5,41 @@ docs/cli.md has a reference that is written from this (`python -m tests.cli.refe
 
 from __future__ import annotations
 
+import argparse
+
 from .._version import __version__
-from ..config import DEFAULT_BASE_URL, DEFAULT_TIMEOUT
-from ..lease.options import DEFAULT_TTL
+from ..config import DEFAULT_TIMEOUT
 from .exits import MEANINGS
 from .output import PROGRAM
-from .parser import CommandLine, count, positive_seconds, seconds
+from .parser import (
+    CommandLine,
+    Parser,
+    Show,
+    count,
+    holder,
+    page_size,
+    positive_seconds,
+    seconds,
+    ttl,
+)
+
+RUN_TTL = 600.0
+"""The `ttl` of a run, in seconds. An outage of a minute must not end the command. An AppID comes
+back only when the hour turns, so that a long `ttl` costs little."""
+
+DEFAULT_DATABASE = "appids.db"
+
+# What completion scripts offer for an argument, in the words of shtab's documentation.
+_FILES = {
+    "bash": "_shtab_compgen_files",
+    "zsh": "_files",
+    "fish": "(__fish_complete_path (commandline -ct))",
+}
+_DIRECTORIES = {
+    "bash": "_shtab_compgen_dirs",
+    "zsh": "_files -/",
+    "fish": "(__fish_complete_directories)",
+}
 
 
 def command_line() -> CommandLine:
@@ -19,27 +48,30 @@ def command_line() -> CommandLine:
     _add_global_options(line)
     line.add_command("health", "Show whether the service is healthy, and what its clock says.")
     _add_status(line)
+    line.add_command("products", "Show the products: how many AppIDs each has, and who waits.")
+    _add_why(line)
+    _add_history(line)
     _add_init(line)
     _add_acquire(line)
     _add_release(line)
     _add_run(line)
     _add_reap(line)
     _add_serve(line)
+    _add_backup(line)
     line.add_command("demo", "Demonstrate leases on a service of its own, in about 20 seconds.")
+    _add_completion(line)
+    _add_help(line)
     return line
 
 
 def _epilog() -> str:
     width = max(len(code) for code, _ in MEANINGS)
     lines = [f"  {code.ljust(width)}  {meaning}" for code, meaning in MEANINGS]
-    return "\n".join(["exit codes:", *lines, "", "global options stand before the command."])
+    return "\n".join(["exit codes:", *lines])
 
 
 def _add_global_options(line: CommandLine) -> None:
-    line.add_global(
-        "--url",
-        help=f"the URL of the service (default: APPID_MANAGER_URL, else {DEFAULT_BASE_URL})",
-    )
+    line.add_global("--url", help="the URL of the service (default: APPID_MANAGER_URL)")
     line.add_global(
         "--token",
         help="the token; better set APPID_MANAGER_TOKEN, because ps shows arguments to everybody",
@@ -55,42 +87,99 @@ def _add_global_options(line: CommandLine) -> None:
     line.add_global(
         "-v",
         "--verbose",
+        dest="verbose",
         action="count",
         default=0,
         help="log events to stderr; given twice: log every detail",
     )
-    line.add_global("--version", action="version", version=f"{PROGRAM} {__version__}")
+    line.add_global(
+        "--version",
+        action=Show,
+        text=f"{PROGRAM} {__version__}",
+        help="show the program's version and exit",
+    )
+
+
+def _add_product(command: Parser) -> None:
+    command.add_argument("product", metavar="PRODUCT")
+
+
+def _completing(action: argparse.Action, offered: dict[str, str]) -> None:
+    """Have completion scripts offer files or directories for an argument."""
+    setattr(action, "complete", offered)  # noqa: B010 - argparse declares no such attribute
 
 
 def _add_status(line: CommandLine) -> None:
     status = line.add_command("status", "Show the AppIDs and their holders.")
-    status.add_argument("--product", help="show only the AppIDs of this product")
+    status.add_argument(
+        "product", metavar="[PRODUCT]", nargs="?", help="show only the AppIDs of this product"
+    )
+    status.add_argument(
+        "--product", dest="product_option", metavar="PRODUCT", help="the same, as an option"
+    )
     status.add_argument(
         "--watch",
         type=positive_seconds,
         nargs="?",
         const=2.0,
         metavar="S",
-        help="repeat every S seconds (default: 2) until Ctrl-C",
+        help="repeat every S seconds (default: 2) until Ctrl-C; write --watch=S or put the "
+        "product first",
+    )
+
+
+def _add_why(line: CommandLine) -> None:
+    _add_product(
+        line.add_command(
+            "why",
+            "Say why no AppID of a product is free: who has which since when, and when the next\n"
+            "one can be free.",
+        )
+    )
+
+
+def _add_history(line: CommandLine) -> None:
+    history = line.add_command(
+        "history",
+        "Show who had which AppID when, the newest first. Field services keep no history.",
+    )
+    history.add_argument(
+        "product", metavar="[PRODUCT]", nargs="?", help="show only the leases of this product"
+    )
+    history.add_argument("--appid", metavar="APPID", help="show only the leases of this AppID")
+    history.add_argument(
+        "--limit",
+        type=page_size,
+        default=100,
+        metavar="N",
+        help="show the last N leases, 1 to 10000 (default: 100)",
     )
 
 
 def _add_init(line: CommandLine) -> None:
     init = line.add_command(
         "init",
-        "Set a product's AppIDs. Forgets which AppIDs are in use, unless --keep-state is given.",
+        "Set a product's AppIDs. Keeps which of them are in use and which were used in this hour.",
     )
-    init.add_argument("product", metavar="PRODUCT")
-    init.add_argument(
+    _add_product(init)
+    file = init.add_argument(
         "file",
         metavar="FILE",
         help="a JSON object {appid: vid}, each vid a string or an integer; - for stdin",
     )
-    init.add_argument(
+    _completing(file, _FILES)
+    state = init.add_mutually_exclusive_group()
+    state.add_argument(
+        "--reset",
+        action="store_true",
+        help="forget which AppIDs are in use and which were used in this hour: "
+        "ends all leases of the product",
+    )
+    state.add_argument(
         "--keep-state",
         action="store_true",
-        help="keep which AppIDs are in use and which were used in this hour; "
-        "an error if the service can't",
+        help="refuse a field service in any case: it can't keep that state. Without this option "
+        "it is refused only while AppIDs of the product are in use",
     )
 
 
@@ -99,8 +188,9 @@ def _add_acquire(line: CommandLine) -> None:
         "acquire",
         "Acquire an AppID; wait if none is free. It stays in use until 'release'.",
         epilog="Prints the AppID and its vid, separated by a tab.",
+        without=["--timeout"],
     )
-    acquire.add_argument("product", metavar="PRODUCT")
+    _add_product(acquire)
     waiting = acquire.add_mutually_exclusive_group()
     waiting.add_argument(
         "--timeout",
@@ -125,15 +215,38 @@ def _add_acquire(line: CommandLine) -> None:
         help="seconds between two tries (default: 60)",
     )
     acquire.add_argument(
+        "--force",
+        action="store_true",
+        help="take an AppID although it was used in this hour; never one that is in use",
+    )
+    acquire.add_argument(
+        "--ttl",
+        type=ttl,
+        metavar="S",
+        help="have the service take the AppID back after S seconds, 1 to 3600, if it was not "
+        "released; an error if the service can't (default: never)",
+    )
+    _add_holder(acquire, "user, host, process id and program")
+    acquire.add_argument(
         "--shell",
         action="store_true",
         help="print assignments (APPID=... and others) for a shell's eval",
     )
 
 
+def _add_holder(command: Parser, default: str) -> None:
+    command.add_argument(
+        "--holder",
+        type=holder,
+        metavar="T",
+        help="who holds the AppID, for people who read the status, at most 200 characters "
+        f"(default: {default})",
+    )
+
+
 def _add_release(line: CommandLine) -> None:
     release = line.add_command("release", "Give an AppID back.")
-    release.add_argument("product", metavar="PRODUCT")
+    _add_product(release)
     release.add_argument("appid", metavar="APPID")
 
 
@@ -146,8 +259,9 @@ def _add_run(line: CommandLine) -> None:
         epilog="Exits as the command does: 128+n for signal n, 127 if there is no such command,\n"
         "126 if it can't be executed. The AppID is given back when the last process of the\n"
         "command's process group has ended.",
+        without=["--timeout"],
     )
-    run.add_argument("product", metavar="PRODUCT")
+    _add_product(run)
     run.add_argument(
         "--timeout",
         type=seconds,
@@ -163,26 +277,21 @@ def _add_run(line: CommandLine) -> None:
         help="start only if at least S seconds are left of the hour; "
         "otherwise wait for the next hour (default: 0)",
     )
-    run.add_argument(
-        "--holder",
-        metavar="T",
-        help="who holds the AppID, for people who read the status "
-        "(default: host, process id and command)",
-    )
+    _add_holder(run, "user, host, process id and the command's name")
     run.add_argument(
         "--ttl",
-        type=seconds,
-        default=DEFAULT_TTL,
+        type=ttl,
+        default=RUN_TTL,
         metavar="S",
-        help="how long the service keeps the lease of a run that was killed or stopped: "
-        "1 to 3600 seconds (default: 60)",
+        help="how long the service keeps the lease of a run that was killed, stopped or cut off: "
+        f"1 to 3600 seconds (default: {RUN_TTL:g})",
     )
     run.add_argument(
         "--on-lost",
-        choices=("warn", "terminate"),
-        default="warn",
-        help="what to do if the AppID is lost while the command runs: warn, or end the command "
-        "with SIGTERM and, ten seconds later, SIGKILL (default: warn)",
+        choices=("terminate", "warn"),
+        default="terminate",
+        help="what to do if the AppID is lost while the command runs: end the command with "
+        "SIGTERM and, ten seconds later, SIGKILL, or only warn (default: terminate)",
     )
 
 
@@ -191,11 +300,19 @@ def _add_reap(line: CommandLine) -> None:
         "reap",
         "Give back the AppIDs of killed processes of this host. The journal names them.",
     )
-    reap.add_argument(
+    journal = reap.add_argument(
         "--journal",
         metavar="DIR",
         help="the journal's directory "
         "(default: APPID_MANAGER_JOURNAL, else the user's state directory)",
+    )
+    _completing(journal, _DIRECTORIES)
+    reap.add_argument(
+        "--every",
+        type=positive_seconds,
+        metavar="SECONDS",
+        help="repeat every SECONDS until Ctrl-C or SIGTERM; "
+        "goes on while the service can't be reached",
     )
 
 
@@ -211,12 +328,7 @@ def _add_serve(line: CommandLine) -> None:
     serve.add_argument(
         "--port", type=count, default=5000, help="the TCP port (default: 5000); 0 takes a free one"
     )
-    serve.add_argument(
-        "--database",
-        default="sqlite:///appids.db",
-        metavar="URL",
-        help="the SQLite file with the service's state (default: sqlite:///appids.db)",
-    )
+    _add_database(serve, "the SQLite file with the service's state")
     serve.add_argument(
         "--timezone",
         default="UTC",
@@ -234,3 +346,46 @@ def _add_serve(line: CommandLine) -> None:
         action="store_true",
         help="allow calls from other machines without a token",
     )
+
+
+def _add_database(command: Parser, what: str) -> None:
+    database = command.add_argument(
+        "--database",
+        default=DEFAULT_DATABASE,
+        metavar="FILE",
+        help=f"{what}, as a path or as a URL (default: {DEFAULT_DATABASE}, "
+        f"which is sqlite:///{DEFAULT_DATABASE})",
+    )
+    _completing(database, _FILES)
+
+
+def _add_backup(line: CommandLine) -> None:
+    backup = line.add_command(
+        "backup",
+        "Copy the database of a service on this machine, as it is at one moment. The service may\n"
+        "be running.",
+    )
+    file = backup.add_argument(
+        "file", metavar="FILE", help="the copy; a file that exists is not overwritten"
+    )
+    _completing(file, _FILES)
+    _add_database(backup, "the SQLite file of the service")
+
+
+def _add_completion(line: CommandLine) -> None:
+    completion = line.add_command(
+        "completion",
+        "Print a script that completes commands and options (needs the extra 'completion').",
+        epilog='bash: eval "$(appid-manager completion bash)"\n'
+        "zsh:  appid-manager completion zsh > ~/.zfunc/_appid-manager\n"
+        "fish: appid-manager completion fish > ~/.config/fish/completions/appid-manager.fish",
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def _add_help(line: CommandLine) -> None:
+    shown = line.add_command("help", "Show the help of a command, or of the program.")
+    shown.add_argument("topic", metavar="[COMMAND]", nargs="?")

@@ -1,20 +1,31 @@
-"""The client, or the service's calls without one, as global options and environment ask for it."""
+"""The client, or the service's calls without one, as global options and environment ask for it.
+
+A command never goes to the built-in address: whoever named no service is told how to.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import TypeVar
 
 from ..client import AppIdClient
-from ..config import Settings
+from ..config import URL_VARIABLE, Settings
 from ..events import EventHook
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
 from ..wire.clock import ServerClock
+from ..wire.retry import LONGEST_BACKOFF, retry
 from ..wire.transport import Transport
+from .exits import UsageError
+from .output import PROGRAM
+
+T = TypeVar("T")
 
 
 def open_client(arguments: argparse.Namespace, on_event: EventHook | None = None) -> AppIdClient:
     """A client, to be used as a context manager."""
+    _settings(arguments)
     return AppIdClient(
         arguments.url, arguments.timeout, auth_token=arguments.token, on_event=on_event
     )
@@ -22,6 +33,28 @@ def open_client(arguments: argparse.Namespace, on_event: EventHook | None = None
 
 def open_api(arguments: argparse.Namespace) -> ServiceApi:
     """The calls of the service, for facts that a client doesn't show: its clock and extensions."""
-    settings = Settings.resolve(arguments.url, arguments.timeout, arguments.token)
+    settings = _settings(arguments)
     system = SystemTime()
     return ServiceApi(Transport(settings, system), ServerClock(system))
+
+
+def ask(call: Callable[[], T]) -> T:
+    """Make a call that changes nothing; a failure that may pass is tried again, three times."""
+    return retry(SystemTime(), lambda attempt: call(), longest=LONGEST_BACKOFF)
+
+
+def require_extensions(api: ServiceApi, option: str, why: str) -> None:
+    """Refuse an option that a field service can't serve, before anything else is sent to it."""
+    ask(api.health)
+    if not api.extended:
+        raise UsageError(f"{option}: {api.base_url} is a field service, which {why}")
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    settings = Settings.resolve(arguments.url, arguments.timeout, arguments.token)
+    if settings.default_url:
+        raise UsageError(
+            f"no service is named: pass --url, set {URL_VARIABLE}, or start one with "
+            f"'{PROGRAM} serve' and use its URL"
+        )
+    return settings

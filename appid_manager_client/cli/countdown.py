@@ -1,4 +1,8 @@
-"""One line on a terminal that says what an acquire waits for, and counts the seconds down."""
+"""Says on stderr what an acquire waits for: a line that counts down, or a line now and then.
+
+On a terminal the seconds count down in one line, which is cleared in the end. Elsewhere a line
+comes when a wait begins, when its reason or end changes, and once a minute (later every ten).
+"""
 
 from __future__ import annotations
 
@@ -12,23 +16,29 @@ from typing import TextIO
 from ..events import Event, EventKind
 from ..runtime.time import SystemTime
 from ..runtime.worker import Worker
-from .output import format_duration, format_time, printable
+from ..text import printable
+from .output import format_duration, format_time, write_error, write_error_json
 
 _STOP_WITHIN = 2.0
 """Seconds that `stop` waits for a terminal that takes no output (Ctrl-S)."""
 
+_MINUTE = 60.0
+
 
 class Countdown:
-    """Shows on stderr what a client waits for and how long. Without a terminal it does nothing.
+    """Shows on stderr what a client waits for and how long.
 
     Pass it to a client as `on_event`, and leave its `with` block before writing anything else to
     the terminal.
+
+    Args:
+        as_json: where stderr is no terminal, write JSON objects.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_json: bool = False, system: SystemTime | None = None) -> None:
         self._stream = sys.stderr
-        self._system = SystemTime()
-        self._enabled = _is_terminal(self._stream)
+        self._system = system or SystemTime()
+        self._lines = None if _is_terminal(self._stream) else Lines(self._system, as_json=as_json)
         self._worker: Worker[None] = Worker("appid-countdown", self._draw, self._system)
         self._shown = False  # used by the worker's thread, and by `stop` after that has ended
         self._lock = threading.Lock()
@@ -50,8 +60,6 @@ class Countdown:
 
     def __call__(self, event: Event) -> None:
         """Note the begin or the end of a wait. Called on the client's threads."""
-        if not self._enabled:
-            return
         with self._lock:
             if event.kind is EventKind.WAITING and not self._stopped:
                 self._waiting = event
@@ -73,25 +81,66 @@ class Countdown:
             self._draw(None)
 
     def _draw(self, _: None) -> float | None:
-        """Write the line as it is now, or clear it. Returns the seconds until it changes."""
+        """Write what is due now, or clear it. Returns the seconds until more is due."""
         with self._lock:
             waiting, until = self._waiting, self._until
+        left = until - self._system.monotonic()
+        if self._lines is not None:
+            return None if waiting is None else self._lines.write(waiting, left)
         if waiting is not None:
-            self._write(_line(waiting, until - self._system.monotonic()))
+            self._redraw(describe(waiting, left))
         elif self._shown:
-            self._write("")
+            self._redraw("")
         self._shown = waiting is not None
         return None if waiting is None else 1.0
 
-    def _write(self, line: str) -> None:
+    def _redraw(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):
             columns = os.get_terminal_size(self._stream.fileno()).columns or 80
             self._stream.write(f"\r{line[: columns - 1]}\x1b[K")
             self._stream.flush()
 
 
-def _line(event: Event, left: float) -> str:
-    """What matters most comes first: a narrow terminal cuts off the rest."""
+class Lines:
+    """Writes what an acquire waits for as lines: at the start, at a change, and now and then."""
+
+    def __init__(self, system: SystemTime, *, as_json: bool = False) -> None:
+        self._system = system
+        self._as_json = as_json
+        self._said: tuple[object, ...] | None = None
+        self._began = 0.0
+        self._next = 0.0
+
+    def write(self, waiting: Event, left: float) -> float:
+        """Write a line if one is due. Returns the seconds until the next one is."""
+        now = self._system.monotonic()
+        end = None if waiting.available_at is None else round(waiting.available_at)
+        what = (waiting.product_name, waiting.reason, end)
+        if self._said is None:
+            self._began = now
+        if what != self._said or now >= self._next:
+            self._said = what
+            minutes = 1 if now - self._began < 10 * _MINUTE else 10
+            self._next = now + minutes * _MINUTE
+            self._write(waiting, left)
+        return self._next - now
+
+    def _write(self, waiting: Event, left: float) -> None:
+        if not self._as_json:
+            write_error(describe(waiting, left))
+            return
+        facts: dict[str, object] = {
+            "waiting": waiting.product_name,
+            "reason": waiting.reason,
+            "seconds": max(0, round(left)),
+        }
+        if waiting.available_at is not None:
+            facts["availableAt"] = round(waiting.available_at * 1000)
+        write_error_json(facts)
+
+
+def describe(event: Event, left: float) -> str:
+    """What a wait is for. What matters most comes first: a narrow terminal cuts off the rest."""
     if event.available_at is None:
         when = f"next try in {format_duration(left)}"
     else:

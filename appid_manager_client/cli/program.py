@@ -1,64 +1,56 @@
 """From the arguments of `appid-manager` to its exit code: finds a command, runs it, reports errors.
 
-Each command stands in a module of its own or in `commands.py`.
+Each command is a function in one of the modules beside this, which is imported when it is run:
+`--help` loads no client, and only `serve` and `demo` need the extra `server`.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from ..errors import AppIdManagerError
 from ..runtime.signals import EXIT_BASE, release_on_termination
-from ..text import get_logger
-from . import commands
+from ..text import get_logger, printable
 from .arguments import command_line
 from .errors import report
-from .exits import UsageError, code_for
-from .output import PROGRAM
-from .status import status
+from .exits import ExitCode, UsageError, code_for
+from .output import (
+    PROGRAM,
+    OutputError,
+    discard_output,
+    write_error,
+    write_line,
+)
 
 logger = get_logger()
 
 _INTERRUPTED = EXIT_BASE + 2
 _BROKEN_PIPE = EXIT_BASE + 13
 
-
-def _run(arguments: argparse.Namespace) -> int:
-    from .run import run
-
-    return run(arguments)
-
-
-def _serve(arguments: argparse.Namespace) -> int:
-    from .serve import serve
-
-    return serve(arguments)
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from .demo import demo
-
-    return demo(arguments)
-
-
-# Three are imported only when they are used: `run` needs a POSIX system, `serve` and `demo` need
-# the extra `server`.
-COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
-    "health": commands.health,
-    "status": status,
-    "init": commands.init,
-    "acquire": commands.acquire,
-    "release": commands.release,
-    "run": _run,
-    "reap": commands.reap,
-    "serve": _serve,
-    "demo": _demo,
+COMMANDS: dict[str, tuple[str, str]] = {
+    "health": ("health", "health"),
+    "status": ("status", "status"),
+    "products": ("products", "products"),
+    "why": ("why", "why"),
+    "history": ("history", "history"),
+    "init": ("init", "init"),
+    "acquire": ("acquire", "acquire"),
+    "release": ("acquire", "release"),
+    "run": ("run", "run"),
+    "reap": ("reap", "reap"),
+    "serve": ("serve", "serve"),
+    "backup": ("backup", "backup"),
+    "demo": ("demo", "demo"),
+    "completion": ("completion", "completion"),
+    "help": ("help", "show_help"),
 }
+"""For each command, the module and the function that carry it out."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,29 +61,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         release_on_termination()
-    arguments = command_line().parse(sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:]
+    try:
+        line = command_line()
+        if not argv:
+            write_line(line.format_help().rstrip())
+            return ExitCode.OK
+        arguments = line.parse(argv)
+    except BrokenPipeError:
+        discard_output()
+        return _BROKEN_PIPE
+    except OutputError as error:
+        discard_output()
+        write_error(error)
+        return ExitCode.FAILURE
     with _logging(arguments.verbose):
-        try:
-            return COMMANDS[arguments.command](arguments)
-        except KeyboardInterrupt:
-            return _INTERRUPTED
-        except BrokenPipeError:
-            _discard_output()
-            return _BROKEN_PIPE
-        except (AppIdManagerError, UsageError, ValueError, TypeError, OSError) as error:
-            failure: Exception = error
-        except Exception as error:
-            logger.debug("an unexpected error", exc_info=True)
-            failure = RuntimeError(f"unexpected {type(error).__name__}: {error}")
-        code = code_for(failure)
-        report(failure, code, as_json=arguments.json)
-        return code
+        return _run(arguments)
 
 
-def _discard_output() -> None:
-    """Send stdout to nowhere: nobody reads it any more, and its last flush must not fail."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        return _command(arguments.command)(arguments)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        discard_output()
+        return _BROKEN_PIPE
+    except (AppIdManagerError, UsageError, ValueError, TypeError, OSError) as error:
+        failure: Exception = error
+    except Exception as error:
+        logger.debug("an unexpected error", exc_info=True)
+        failure = RuntimeError(f"unexpected {type(error).__name__}: {error}")
+    if isinstance(failure, OutputError):
+        discard_output()
+    code = code_for(failure)
+    report(failure, code, as_json=arguments.json)
+    return code
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    module, function = COMMANDS[name]
+    command: Callable[[argparse.Namespace], int] = getattr(
+        importlib.import_module(f".{module}", __package__), function
+    )
+    return command
+
+
+class _Formatter(logging.Formatter):
+    """Escapes what a terminal would act on in tracebacks, as the loggers do in messages."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - as logging has it
+        return "\n".join(printable(line) for line in super().formatException(ei).split("\n"))
 
 
 @contextlib.contextmanager
@@ -99,7 +119,7 @@ def _logging(verbose: int) -> Iterator[None]:
     """Write the library's log to stderr: warnings; with `-v` events; with `-vv` every detail."""
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    handler.setFormatter(_Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(levels[min(verbose, 2)])

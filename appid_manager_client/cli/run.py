@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import socket
 import sys
 import threading
 
+from ..checks import check_name
 from ..client import AppIdClient
 from ..lease.held import Lease
-from ..runtime.identity import MAX_HOLDER
+from ..runtime.identity import holder_running
 from ..runtime.signals import EXIT_BASE
+from ..text import printable
 from .connection import open_client
 from .countdown import Countdown
-from .group import CannotStart, ProcessGroup, find_program
+from .group import NOT_EXECUTABLE, CannotStart, ProcessGroup, find_program
 from .output import write_error
 from .relay import Relay, Signalled
 from .terminal import Terminal
@@ -29,12 +30,14 @@ _REPORT_AFTER = 1.0
 
 def run(arguments: argparse.Namespace) -> int:
     """Acquire an AppID, run the command, give the AppID back. Returns the command's exit code."""
+    check_name(arguments.product, "PRODUCT")
     command = arguments.argv
     with Relay() as relay:
         try:
             relay.interrupt_wait()
             program = find_program(command[0], os.environ)
-            with Countdown() as countdown, open_client(arguments, countdown) as client:
+            shown = Countdown(as_json=arguments.json)
+            with shown as countdown, open_client(arguments, countdown) as client:
                 running = _Run(client, arguments, program)
                 code = running.under_lease(relay, countdown)
         except CannotStart as error:
@@ -84,7 +87,7 @@ class _Run:
             timeout=arguments.wait_timeout,
             min_remaining=arguments.min_remaining,
             ttl=arguments.ttl,
-            holder=arguments.holder or default_holder(self._name),
+            holder=arguments.holder or holder_running(self._name),
             on_lost=self._on_lost,
         )
         with lease:
@@ -100,12 +103,21 @@ class _Run:
                     terminal.close()
 
     def _supervise(self, lease: Lease, relay: Relay, terminal: Terminal | None) -> int:
-        environment = {
-            **os.environ,
+        variables = {
             "APPID": lease.appid,
             "APPID_VID": str(lease.vid),
             "APPID_START_TIME": str(lease.start_time),
             "APPID_PRODUCT": lease.product_name,
+        }
+        if any("\0" in value for value in variables.values()):
+            raise CannotStart(f"{lease.appid!r}: a variable can't hold a NUL", NOT_EXECUTABLE)
+        # In UTF-8, also where the locale has fewer letters.
+        in_utf8 = {
+            name: value.encode("utf-8", "surrogatepass") for name, value in variables.items()
+        }
+        environment = {
+            **os.environ,
+            **{name: os.fsdecode(value) for name, value in in_utf8.items()},
         }
         group = ProcessGroup.start(self._program, self._command, environment, terminal)
         self._group = group
@@ -117,7 +129,7 @@ class _Run:
         def report_the_rest() -> None:
             write_error(
                 f"{self._name} has ended, but processes that it started have not; "
-                f"{lease.appid} is given back when they have"
+                f"{printable(lease.appid)} is given back when they have"
             )
 
         group.wait_for_rest(_REPORT_AFTER, report_the_rest)
@@ -126,12 +138,12 @@ class _Run:
     def _on_lost(self, lease: Lease) -> None:
         """Called on another thread when the AppID was lost."""
         action = (
-            f"terminating {self._name}"
+            f"terminating {self._name} (--on-lost=warn would let it go on)"
             if self._arguments.on_lost == "terminate"
-            else f"{self._name} goes on and may share it with others "
-            "(--on-lost=terminate would end it)"
+            else f"{self._name} goes on and may share it with others"
         )
-        write_error(f"warning: {lease.appid} of {lease.product_name} was lost; {action}")
+        what = f"{printable(lease.appid)} of {printable(lease.product_name)}"
+        write_error(f"warning: {what} was lost; {action}")
         if self._group is not None:
             self._terminate_if_asked(self._group)
 
@@ -143,9 +155,3 @@ class _Run:
         self._killer.start()
         group.send(signal.SIGTERM)
         group.send(signal.SIGCONT)  # a stopped process could not end
-
-
-def default_holder(name: str) -> str:
-    """Host, process id and command name. Arguments are left out: they may hold secrets."""
-    holder = f"{socket.gethostname()} {os.getpid()} {name}"
-    return holder.encode("utf-8", "replace").decode()[:MAX_HOLDER]

@@ -9,6 +9,8 @@ import signal
 from ..config import TOKEN_VARIABLE
 from ..errors import ConfigurationError
 from ..server.settings import ServiceSettings
+from ..text import printable
+from .database import database_url
 from .exits import ExitCode, UsageError
 from .output import write_json, write_line
 
@@ -24,9 +26,8 @@ def serve(arguments: argparse.Namespace) -> int:
             write_json({"url": url})
         else:
             access = "no token" if settings.auth_token is None else "token required"
-            write_line(
-                f"serving AppIDs at {url} ({access}, {settings.database_file}); Ctrl-C stops it"
-            )
+            file = printable(settings.database_file)
+            write_line(f"serving AppIDs at {url} ({access}, {file}); Ctrl-C stops it")
 
     _stop_on_hangup()
     run_service(settings, announce)
@@ -39,7 +40,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         return ServiceSettings(
             host=arguments.host,
             port=arguments.port,
-            database=arguments.database,
+            database=database_url(arguments.database),
             auth_token=token or None,
             timezone=arguments.timezone,
             hour_seconds=arguments.hour_seconds,

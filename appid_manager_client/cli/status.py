@@ -6,43 +6,72 @@ import argparse
 import sys
 import threading
 import time
-from typing import Any, NoReturn
+from typing import NoReturn
 
+from ..checks import check_name
 from ..client import AppIdClient
-from ..errors import ProductNotFound, ProtocolError, TransportError
+from ..errors import TransportError
+from ..text import printable
 from .connection import open_client
-from .exits import ExitCode
-from .output import format_table, format_time, printable, write_error, write_json, write_line
+from .entries import (
+    FREE,
+    IN_USE,
+    UNUSABLE,
+    USED,
+    Entry,
+    by_product,
+    entries_of,
+    seconds_of,
+    state_of,
+)
+from .exits import ExitCode, UsageError
+from .output import format_table, format_time, write_error, write_json, write_line
 
-_STATES = {"available": "free", "released": "free", "in_use": "in use"}
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
-
-Entry = dict[str, Any]
 
 
 def status(arguments: argparse.Namespace) -> int:
     """Show the AppIDs, once or, with `--watch`, until Ctrl-C."""
+    product = _product(arguments)
     with open_client(arguments) as client:
         if arguments.watch is not None:
-            _watch(client, arguments)
-        _show(client, arguments)
+            _watch(client, arguments, product)
+        _show(client, arguments, product)
     return ExitCode.OK
 
 
-def _watch(client: AppIdClient, arguments: argparse.Namespace) -> NoReturn:
+def _product(arguments: argparse.Namespace) -> str | None:
+    """The product that is asked for, as an argument or as an option."""
+    product: str | None = arguments.product
+    option: str | None = arguments.product_option
+    if None not in (product, option) and product != option:
+        raise UsageError(f"PRODUCT and --product name two products: {product!r} and {option!r}")
+    product = option if product is None else product
+    if product is not None:
+        check_name(product, "PRODUCT")
+    return product
+
+
+def _watch(client: AppIdClient, arguments: argparse.Namespace, product: str | None) -> NoReturn:
     on_terminal = sys.stdout is not None and sys.stdout.isatty()
     pause = threading.Event()  # nobody sets it
     while True:
         try:
-            _show(client, arguments, clear=on_terminal)
+            _show(client, arguments, product, clear=on_terminal)
         except TransportError as error:
             write_error(error)
         pause.wait(arguments.watch)
 
 
-def _show(client: AppIdClient, arguments: argparse.Namespace, *, clear: bool = False) -> None:
-    body = client.get_status(arguments.product)
-    entries = _entries(body, client.base_url, arguments.product)
+def _show(
+    client: AppIdClient,
+    arguments: argparse.Namespace,
+    product: str | None,
+    *,
+    clear: bool = False,
+) -> None:
+    body = client.get_status(product)
+    entries = entries_of(body, client.base_url, product)
     if arguments.json:
         write_json(body)
         return
@@ -52,33 +81,18 @@ def _show(client: AppIdClient, arguments: argparse.Namespace, *, clear: bool = F
     write_line(text)
 
 
-def _entries(body: dict[str, Any], service: str, product: str | None) -> list[Entry]:
-    entries = body.get("appids")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ProtocolError(f"{service} sent a status without a list of AppIDs", service=service)
-    if product is not None and not entries:
-        raise ProductNotFound(
-            f"{service} knows no product {product!r}: check the name, or run init first",
-            service=service,
-            product_name=product,
-        )
-    return entries
-
-
 def _text(entries: list[Entry]) -> str:
     if not entries:
         return "no AppIDs: no product was initialised yet"
-    products: dict[str, list[Entry]] = {}
-    for entry in entries:
-        products.setdefault(str(entry.get("productName")), []).append(entry)
+    products = by_product(entries)
     return "\n\n".join(_product_text(name, those) for name, those in products.items())
 
 
 def _product_text(product: str, entries: list[Entry]) -> str:
-    states = [_state(entry) for entry in entries]
-    counts = ", ".join(
-        f"{states.count(state)} {state}" for state in ("free", "in use", "used this hour")
-    )
+    states = [state_of(entry) for entry in entries]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in (FREE, IN_USE, USED))
+    if UNUSABLE in states:
+        counts += f", {states.count(UNUSABLE)} {UNUSABLE}"
     headings = ["APPID", "VID", "STATE", "ACQUIRED", "RELEASED"]
     rows = [
         [
@@ -97,12 +111,5 @@ def _product_text(product: str, entries: list[Entry]) -> str:
     return f"{printable(product)}: {len(entries)} AppIDs, {counts}\n{format_table(headings, rows)}"
 
 
-def _state(entry: Entry) -> str:
-    if entry.get("is_available") is True:
-        return "free"
-    return _STATES.get(str(entry.get("status")), "used this hour")
-
-
 def _time(entry: Entry, name: str) -> str:
-    value = entry.get(name)
-    return format_time(value / 1000 if isinstance(value, (int, float)) else None)
+    return format_time(seconds_of(entry, name))

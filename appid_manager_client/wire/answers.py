@@ -98,6 +98,20 @@ class AnswerReader:
         appids = tuple(self._entry(answer, entry) for entry in answer.body["appids"])
         return ProductStatus(*counts, appids)
 
+    def list_body(
+        self,
+        answer: Answer,
+        name: str,
+        product_name: str | None = None,
+        appid: str | None = None,
+    ) -> dict[str, Any]:
+        """Check that a body holds a list of objects under `name`, and return that body."""
+        self._expect_ok(answer, product_name, appid)
+        entries = answer.body.get(name)
+        if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+            raise self._malformed(answer, name)
+        return answer.body
+
     def health(self, answer: Answer) -> Health:
         """Read the answer of `/health`."""
         self._expect_ok(answer)

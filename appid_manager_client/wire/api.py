@@ -190,6 +190,25 @@ class ServiceApi:
         return self._transport.call("GET", "/api/appid/status", query=query)
 
     @_without_frames
+    def history_body(
+        self, product_name: str | None = None, appid: str | None = None, *, limit: int = 100
+    ) -> dict[str, Any]:
+        """Who had which AppID when (extension), as the service sent it."""
+        query = {"limit": str(limit)}
+        if product_name is not None:
+            query["productName"] = product_name
+        if appid is not None:
+            query["appid"] = appid
+        answer = self._transport.call("GET", "/api/appid/history", query=query)
+        return self._reader.list_body(answer, "leases", product_name, appid)
+
+    @_without_frames
+    def products_body(self) -> dict[str, Any]:
+        """All products and their counts (extension), as the service sent them."""
+        answer = self._transport.call("GET", "/api/appid/products")
+        return self._reader.list_body(answer, "products")
+
+    @_without_frames
     def health(self) -> Health:
         """Ask whether the service is healthy, and what time it is there. Sent without a token.
 

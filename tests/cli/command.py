@@ -18,6 +18,9 @@ from tests.support.waiting import PATIENCE
 
 TOKEN = "s3cret-token-of-the-tests"
 
+NO_URL = "no URL"
+"""Passed as `url`: the variable is not set."""
+
 
 @dataclass(frozen=True)
 class Ran:
@@ -36,7 +39,9 @@ class Cli:
         self._capsys = capsys
 
     def __call__(self, *arguments: str, token: str | None = TOKEN, url: str | None = None) -> Ran:
-        os.environ["APPID_MANAGER_URL"] = url or self._service.url
+        os.environ["APPID_MANAGER_URL"] = self._service.url if url is None else url
+        if url == NO_URL:
+            del os.environ["APPID_MANAGER_URL"]
         os.environ.pop("APPID_MANAGER_TOKEN", None)
         if token is not None:
             os.environ["APPID_MANAGER_TOKEN"] = token

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from appid_manager_client.cli.arguments import command_line
 from appid_manager_client.cli.exits import MEANINGS
+from appid_manager_client.cli.parser import CommandLine
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 BEGIN = "<!-- The rest is written by: python -m tests.cli.reference -->\n"
@@ -18,30 +19,40 @@ WIDTH = 100
 def reference() -> str:
     """The commands, their arguments and the exit codes, as Markdown."""
     line = command_line()
-    parts = ["## Global options", _arguments(line), "## Commands"]
+    parts = ["## Global options", _arguments(_actions(line)), "## Commands"]
     for name, command in line.commands.items():
+        own = [action for action in _actions(command) if not _is_global(action, line)]
         texts = [_fill(text) for text in (command.description, command.epilog) if text]
-        parts += [f"### {name}", f"    {_usage(command)}", *texts, _arguments(command)]
+        parts += [f"### {name}", f"    {_usage(command, own)}", *texts, _arguments(own)]
     parts += ["## Exit codes", _list(MEANINGS)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _actions(parser: argparse.ArgumentParser) -> list[argparse.Action]:
     # argparse shows them nowhere else.
-    return [action for action in parser._actions if action.dest not in ("help", "command")]
+    return [
+        action
+        for action in parser._actions
+        if action.dest != "command" and "-h" not in action.option_strings
+    ]
 
 
-def _usage(command: argparse.ArgumentParser) -> str:
+def _is_global(action: argparse.Action, line: CommandLine) -> bool:
+    if not set(action.option_strings) & line.global_options:
+        return False
+    return action.help in {known.help for known in _actions(line)}
+
+
+def _usage(command: argparse.ArgumentParser, actions: Sequence[argparse.Action]) -> str:
     if command.usage is not None:
         return command.usage
-    actions = _actions(command)
     optional = " [options]" if any(action.option_strings for action in actions) else ""
     names = [str(action.metavar) for action in actions if not action.option_strings]
     return " ".join([command.prog + optional, *names])
 
 
-def _arguments(parser: argparse.ArgumentParser) -> str:
-    return _list((_name(action), action.help) for action in _actions(parser) if action.help)
+def _arguments(actions: Iterable[argparse.Action]) -> str:
+    return _list((_name(action), action.help) for action in actions if action.help)
 
 
 def _name(action: argparse.Action) -> str:

@@ -61,10 +61,11 @@ class OwnTerminal(Screen):
 class Shell(Screen):
     """An interactive shell with job control, on a terminal of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *command: str) -> None:
+        program, *options = command or ("/bin/bash", "--norc", "--noprofile", "-i")
         self.pid, master = pty.fork()
         if self.pid == 0:
-            os.execve("/bin/bash", ["bash", "--norc", "--noprofile", "-i"], _environment())
+            os.execve(program, [program, *options], _environment())
         super().__init__(master)
 
     def type(self, text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from appid_manager_client.runtime.identity import default_holder
 from appid_manager_client.testing import LocalService
 from tests.cli.command import Cli
 from tests.support.field import FieldService
@@ -61,6 +62,50 @@ def test_acquire_for_a_shell_quotes_what_it_assigns(cli: Cli, tmp_path: Path) ->
     assert lines[:2] == ["APPID='it'\"'\"'s; rm'", "APPID_VID='v $x'"]
 
 
+def test_the_holder_is_user_host_process_and_program_by_default(
+    cli: Cli, product: str, shared_service: LocalService
+) -> None:
+    cli("acquire", product)
+    assert shared_service.history(product)[0]["holder"] == default_holder()
+
+
+def test_a_holder_is_shown_to_others(cli: Cli, product: str, shared_service: LocalService) -> None:
+    assert cli("acquire", product, "--holder", "h" * 200).code == 0
+    assert shared_service.history(product)[0]["holder"] == "h" * 200
+
+
+def test_an_appid_with_a_ttl_is_taken_back_after_it(
+    cli: Cli, product: str, shared_service: LocalService
+) -> None:
+    assert cli("acquire", product, "--ttl", "90").code == 0
+    shared_service.clock.advance(89)
+    assert "1 in use" in cli("status", product).out
+    shared_service.clock.advance(2)
+    assert "0 in use" in cli("status", product).out
+    assert shared_service.history(product)[0]["ended"] == "expired"
+
+
+def test_a_ttl_is_refused_for_a_service_that_would_ignore_it(cli: Cli) -> None:
+    with FieldService() as service:
+        ran = cli("acquire", "p", "--ttl", "60", url=service.url)
+        assert [call.path for call in service.calls] == ["/health"]
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"appid-manager: --ttl: {service.url} is a field service, "
+        "which never takes an AppID back by itself\n"
+    )
+
+
+def test_by_force_an_appid_is_taken_that_was_used_in_this_hour(
+    cli: Cli, product: str, shared_service: LocalService
+) -> None:
+    for _ in range(2):
+        appid = cli("acquire", product).out.split("\t")[0]
+        cli("release", product, appid)
+    assert cli("acquire", product, "--no-wait").code == 3
+    assert cli("acquire", product, "--no-wait", "--force").out == f"{product}-1\tv1\n"
+
+
 @pytest.mark.parametrize("how", [("--no-wait",), ("--timeout", "0"), ("--timeout", "5")])
 def test_an_acquire_that_gets_nothing_in_time_exits_with_3(
     cli: Cli, product: str, how: tuple[str, ...]
@@ -108,9 +153,9 @@ def test_status_shows_each_appid_and_its_state(cli: Cli, product: str) -> None:
     cli("acquire", product)
     lines = cli("status", "--product", product).out.splitlines()
     assert lines[0] == f"{product}: 2 AppIDs, 1 free, 1 in use, 0 used this hour"
-    assert lines[1].split() == ["APPID", "VID", "STATE", "ACQUIRED", "RELEASED"]
+    assert lines[1].split() == ["APPID", "VID", "STATE", "ACQUIRED", "RELEASED", "HOLDER"]
     assert lines[2].split()[:4] == [f"{product}-1", "v1", "in", "use"]
-    assert lines[3].split() == [f"{product}-2", "2", "free", "-", "-"]
+    assert lines[3].split() == [f"{product}-2", "2", "free", "-", "-", "-"]
 
 
 def test_status_as_json_is_what_the_service_sent(
@@ -133,5 +178,5 @@ def test_control_characters_of_a_service_do_not_reach_the_terminal(
     file.write_text(json.dumps({"evil\x1b[2J": "v\r"}))
     cli("init", "evil", str(file))
     ran = cli("status", "--product", "evil")
-    assert "evil\ufffd[2J" in ran.out
+    assert "evil\\x1b[2J" in ran.out
     assert "\x1b" not in ran.out and "\r" not in ran.out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import signal
 import sys
 from pathlib import Path
@@ -100,10 +101,19 @@ def test_a_token_given_as_an_option_does_not_reach_the_command(spawn: Spawn) -> 
     assert "top-s3cret" not in ran.out + ran.err
 
 
-def test_the_holder_is_host_process_and_command_by_default(run: Run, service: LocalService) -> None:
+def test_the_holder_is_user_host_process_and_command_by_default(
+    run: Run, service: LocalService
+) -> None:
     ran = run("true")
     ran.end()
-    assert service.history("p")[0]["holder"] == f"{os.uname().nodename} {ran.pid} sh"
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    assert service.history("p")[0]["holder"] == f"{user}@{os.uname().nodename}:{ran.pid} sh"
+
+
+def test_a_lease_outlives_ten_minutes_of_outage_by_default(run: Run, service: LocalService) -> None:
+    run("true").end()
+    (lease,) = service.history("p")
+    assert lease["expiresAt"] - lease["starttime"] == 600_000
 
 
 def test_a_holder_can_be_given(run: Run, service: LocalService) -> None:
@@ -160,6 +170,7 @@ def test_a_signal_ends_the_wait_for_an_appid(spawn: Spawn, name: str) -> None:
         service.model.acquire({"productName": "p"})
         waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "run", "p", "--", "true")
         wait_until(lambda: service.calls_of("status"), what="the acquire was told to wait")
+        assert "waiting for p: next chance in " in waiting.error_line()
         waiting.send(number)
         assert waiting.end() == Ran(128 + number, "", "")
 
@@ -188,8 +199,8 @@ def lose_the_lease(service: LocalService) -> None:
         client.init_product("p", {"a1": "v1"})
 
 
-def test_a_lost_lease_is_reported_and_the_command_goes_on(run: Run, service: LocalService) -> None:
-    ran = run(f"trap 'exit 5' USR1; echo ready; {LOOP}", "--ttl", "1")
+def test_with_on_lost_warn_the_command_goes_on(run: Run, service: LocalService) -> None:
+    ran = run(f"trap 'exit 5' USR1; echo ready; {LOOP}", "--ttl", "1", "--on-lost", "warn")
     assert ran.line() == "ready"
     lose_the_lease(service)
     assert "warning: a1 of p was lost; sh goes on" in ran.error_line() + ran.error_line()
@@ -197,8 +208,8 @@ def test_a_lost_lease_is_reported_and_the_command_goes_on(run: Run, service: Loc
     assert ran.code() == 5
 
 
-def test_a_lost_lease_can_terminate_the_command(run: Run, service: LocalService) -> None:
-    ran = run(f"echo ready; {LOOP}", "--ttl", "1", "--on-lost", "terminate")
+def test_a_lost_lease_terminates_the_command(run: Run, service: LocalService) -> None:
+    ran = run(f"echo ready; {LOOP}", "--ttl", "1")
     assert ran.line() == "ready"
     lose_the_lease(service)
     ended = ran.end()
@@ -212,7 +223,7 @@ def test_a_command_that_ignores_its_termination_is_killed(run: Run, service: Loc
     )
     ran = run(
         f"trap '' TERM; echo ready; {LOOP}",
-        *("--ttl", "1", "--on-lost", "terminate"),
+        *("--ttl", "1"),
         program=(sys.executable, "-c", program),
     )
     assert ran.line() == "ready"

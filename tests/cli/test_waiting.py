@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from appid_manager_client import AppIdClient
+from appid_manager_client.cli.countdown import Lines
+from appid_manager_client.events import Event, EventKind
+from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.testing import LocalService
 from tests.cli.command import Ran, Spawn, endings
 from tests.cli.terminal import OwnTerminal
@@ -33,12 +37,13 @@ def terminal() -> Iterator[OwnTerminal]:
         yield terminal
 
 
-def test_ctrl_c_while_waiting_exits_with_130_and_writes_nothing(spawn: Spawn) -> None:
+def test_ctrl_c_while_waiting_exits_with_130_and_writes_no_more(spawn: Spawn) -> None:
     with FieldService() as service:
         service.init("p", {"a1": 1})
         service.model.acquire({"productName": "p"})
         waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "acquire", "p")
         wait_until(lambda: service.calls_of("status"), what="the acquire was told to wait")
+        assert "waiting for p: next chance in " in waiting.error_line()
         waiting.send(signal.SIGINT)
         assert waiting.end() == Ran(130, "", "")
 
@@ -55,10 +60,72 @@ def test_an_acquire_whose_answer_comes_after_ctrl_c_is_given_back(spawn: Spawn) 
         assert service.in_use() == []
 
 
-def test_a_wait_writes_nothing_where_stderr_is_no_terminal(
+def test_a_wait_is_one_line_where_stderr_is_no_terminal(
     spawn: Spawn, exhausted: LocalService
 ) -> None:
-    assert spawn("--url", exhausted.url, "acquire", "p").end() == Ran(0, "a1\tv1\n", "")
+    ran = spawn("--url", exhausted.url, "acquire", "p").end()
+    assert (ran.code, ran.out) == (0, "a1\tv1\n")
+    assert re.fullmatch(
+        r"appid-manager: waiting for p: next chance in 0:0\d, at \d\d:\d\d:\d\d "
+        r"\(every AppID is used up for this hour\)\n",
+        ran.err,
+    )
+
+
+def test_a_wait_is_one_json_object_where_json_is_asked_for(
+    spawn: Spawn, exhausted: LocalService
+) -> None:
+    end = exhausted.hour.end
+    ran = spawn("--url", exhausted.url, "acquire", "p", "--json").end()
+    said = json.loads(ran.err)
+    assert (said["waiting"], said["availableAt"]) == ("p", end)
+    assert said["reason"] == "every AppID is used up for this hour"
+
+
+def test_a_run_that_waits_says_so_too(spawn: Spawn, exhausted: LocalService) -> None:
+    ran = spawn("--url", exhausted.url, "run", "p", "--", "echo", "done").end()
+    assert (ran.code, ran.out) == (0, "done\n")
+    assert "waiting for p: next chance in" in ran.err and ran.err.count("\n") == 1
+
+
+def test_lines_come_once_a_minute_and_after_ten_minutes_every_ten(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    system = ManualTime()
+    lines, said = Lines(system), []
+    for second in range(0, 3600, 5):
+        system.now = float(second)
+        lines.write(waiting(), 1.0)
+        if capsys.readouterr().err:
+            said.append(second)
+    assert said == [*range(0, 601, 60), 1200, 1800, 2400, 3000]
+
+
+def test_a_line_comes_when_the_reason_or_the_time_changes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = Lines(ManualTime())
+    for event in (waiting(), waiting(), waiting("down", None), waiting(), waiting(at=9000.0)):
+        lines.write(event, 1.0)
+    assert capsys.readouterr().err.count("waiting for p") == 4
+
+
+def test_text_from_outside_is_escaped_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Lines(ManualTime()).write(waiting("down\x1b[2J\x9b"), 1.0)
+    assert "down\\x1b[2J\\x9b" in capsys.readouterr().err
+
+
+def waiting(reason: str = "in use", at: float | None = 5000.0) -> Event:
+    return Event(EventKind.WAITING, "http://service", "p", None, 1.0, reason, at)
+
+
+class ManualTime(SystemTime):
+    """A monotonic clock that the test sets."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
 def test_a_wait_on_a_terminal_counts_down_in_a_line_that_is_cleared(

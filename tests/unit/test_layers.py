@@ -22,7 +22,7 @@ ROOT = "appid_manager_client"
 ORDER = {
     "": (
         "_version _lazy text errors events checks runtime config wire lease journal pool client"
-        " default decorator __init__ server testing cli integrations"
+        " default decorator __init__ server testing cli __main__ integrations"
     ),
     "runtime": "forks coroutines time identity executor worker signals",
     "wire": (
@@ -44,8 +44,9 @@ ORDER = {
         "answers authentication requests endpoints h11_protocol httptools_protocol app"
     ),
     "cli": (
-        "exits output errors parser arguments countdown connection appids_file commands status"
-        " serve terminal group relay run demo program __main__"
+        "exits output errors parser arguments help completion countdown connection entries"
+        " health status products why history appids_file init acquire reap database serve backup"
+        " terminal group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq pytest _pytest_entry",
 }
@@ -244,7 +245,9 @@ def test_no_import_goes_in_a_circle() -> None:
 
 
 def test_no_chain_of_imports_is_long() -> None:
-    chain = longest_chain(packages())
+    # Without `python -m appid_manager_client`, which only starts what is below it.
+    graph = {name: targets for name, targets in packages().items() if name != "__main__"}
+    chain = longest_chain(graph)
     assert len(chain) <= LONGEST_CHAIN, " -> ".join(chain)
 
 
