@@ -29,21 +29,21 @@ CARRIED = (WAITS, SINCE)
 """What the headers of a Celery task, and the meta of an RQ job, say about its waits so far."""
 
 
-def hop(error: NoAppIdInTime) -> float:
+def hop_seconds(error: NoAppIdInTime) -> float:
     """Returns the seconds until a rescheduled task tries again. Jitter is included."""
     seconds = _UNKNOWN_HOP if error.retry_after is None else error.retry_after
     return min(seconds, LONGEST_HOP) + SystemTime().uniform(0.0, _JITTER)
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
-    """One wait of a rescheduled task.
+class Hop:
+    """One wait of a rescheduled task outside of its worker, until its next try.
 
     Attributes:
         seconds: how long it takes.
         next_try: when it ends, in seconds since the Unix epoch.
-        since: when the first wait began.
-        count: how many waits there were, this one included.
+        since: when the first wait began, in seconds since the Unix epoch.
+        count: how many hops there were, this one included.
     """
 
     seconds: float
@@ -59,8 +59,8 @@ class Wait:
         timeout: float | None,
         *,
         whole_seconds: bool = False,
-    ) -> Wait:
-        """The wait that follows an acquire in vain.
+    ) -> Hop:
+        """The hop that follows an acquire which got nothing.
 
         Args:
             error: what the acquire raised.
@@ -69,21 +69,21 @@ class Wait:
             whole_seconds: the queue counts whole seconds, and takes 0 for "at once".
 
         Raises:
-            NoAppIdInTime: `error` itself, where the wait would end after the timeout.
+            NoAppIdInTime: `error` itself, where the hop would end after the timeout.
         """
-        seconds = hop(error)
+        seconds = hop_seconds(error)
         if whole_seconds:
             seconds = max(1, math.ceil(seconds))
         now = time.time()
-        wait = cls(
+        hop = cls(
             seconds=seconds,
             next_try=now + seconds,
             since=float(carried.get(SINCE) or now - error.waited),
             count=int(carried.get(WAITS, 0)) + 1,
         )
-        if timeout is not None and wait.next_try > wait.since + timeout:
+        if timeout is not None and hop.next_try > hop.since + timeout:
             raise error
-        return wait
+        return hop
 
     def carry(self) -> dict[str, Any]:
         """Returns what the task carries along; see `CARRIED`."""

@@ -28,7 +28,7 @@ from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, warn_without_journal
 from ._options import Product, TaskOptions, injection_into, takes
-from ._rescheduling import CARRIED, Wait
+from ._rescheduling import CARRIED, Hop
 from ._sweeper import Sweeper
 
 try:
@@ -239,30 +239,30 @@ def _reschedule(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailable) 
     """
     request = task.request
     headers = dict(request.headers or {})
-    wait = Wait.after(error, headers, options.timeout)
+    hop = Hop.after(error, headers, options.timeout)
     ignored = vars(request).get("ignore_result")  # what the caller said, if anything
     ignored = task.ignore_result if ignored is None else ignored
     again = task.signature_from_request(
         request,
         retries=request.retries,
-        countdown=wait.seconds,
-        headers=headers | wait.carry(),
+        countdown=hop.seconds,
+        headers=headers | hop.carry(),
         ignore_result=ignored,  # Celery 5.5 forgets it
     )
     logger.info(
         "waits for an AppID of %s, runs again in %.1f s (wait %d): %s",
         error.product_name,
-        wait.seconds,
-        wait.count,
+        hop.seconds,
+        hop.count,
         error,
     )
     if not ignored:
         meta = {
             "product": error.product_name,
             "available_at": error.available_at,
-            "next_try": wait.next_try,
-            "waiting_since": wait.since,
-            "waits": wait.count,
+            "next_try": hop.next_try,
+            "waiting_since": hop.since,
+            "waits": hop.count,
         }
         # Before the message is sent: it must not overwrite the next run's state.
         task.update_state(state=WAITING_FOR_APPID, meta=meta)

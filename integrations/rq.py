@@ -21,7 +21,7 @@ from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, export_journal, sweep, warn_without_journal
 from ._options import TaskOptions, injection_into, takes
-from ._rescheduling import SINCE, WAITS, Wait
+from ._rescheduling import SINCE, WAITS, Hop
 
 try:
     from rq import Retry, get_current_job
@@ -143,21 +143,21 @@ def _reschedule(job: Job, options: TaskOptions, error: NoAppIdAvailable) -> Retr
     Raises:
         NoAppIdAvailable: `error`, where the wait would end after the job's `timeout=`.
     """
-    wait = Wait.after(error, job.meta, options.timeout, whole_seconds=True)
-    job.meta |= wait.carry()
+    hop = Hop.after(error, job.meta, options.timeout, whole_seconds=True)
+    job.meta |= hop.carry()
     job.meta[META] = {
         "state": "waiting",
         "product": error.product_name,
         "available_at": error.available_at,
-        "next_try": wait.next_try,
+        "next_try": hop.next_try,
     }
     job.save_meta()  # type: ignore[no-untyped-call]
     logger.info(
         "job %s waits for an AppID of %s, runs again in %d s (wait %d): %s",
         job.id,
         error.product_name,
-        wait.seconds,
-        wait.count,
+        hop.seconds,
+        hop.count,
         error,
     )
     if not job.connection.exists(RQScheduler.get_locking_key(job.origin)):
@@ -167,7 +167,7 @@ def _reschedule(job: Job, options: TaskOptions, error: NoAppIdAvailable) -> Retr
             job.origin,
             job.id,
         )
-    return Retry(max=_UNLIMITED, interval=int(wait.seconds))
+    return Retry(max=_UNLIMITED, interval=int(hop.seconds))
 
 
 def _raise_maximum(result: Any, job: Job | None) -> Any:

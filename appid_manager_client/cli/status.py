@@ -83,7 +83,7 @@ def _show(
 
 def _text(entries: list[Entry]) -> str:
     if not entries:
-        return "no AppIDs: no product was initialised yet"
+        return "no AppIDs: no product was initialized yet"
     products = by_product(entries)
     return "\n\n".join(_product_text(name, those) for name, those in products.items())
 

@@ -2,7 +2,7 @@
 
 Owns the directory and the files in it; the files of a killed holder name what has to be released.
 `record.py` has the format of a file, `lockedfile.py` its lock. Nothing here talks to a service:
-whether an abandoned AppID is still held, and its release, are for the caller.
+whether an orphaned AppID is still held, and its release, are for the caller.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Journal:
             raise self._unusable(f"can't be written: {error.strerror}") from error
         raise self._unusable("loses its files as soon as they are written")
 
-    def abandoned(self, service: str | None = None) -> Iterator[AbandonedEntry]:
+    def orphaned(self, service: str | None = None) -> Iterator[OrphanedEntry]:
         """Iterate over the entries of dead holders: of one service (its base URL), or of all.
 
         Each entry is locked while the body of the loop works on it, so that only one of many
@@ -127,7 +127,7 @@ class Journal:
         Files of living holders and of other services are left alone. An unreadable file is renamed,
         with a warning.
 
-            for entry in journal.abandoned(client.base_url):
+            for entry in journal.orphaned(client.base_url):
                 ...  # ask the service, release
                 entry.done()
         """
@@ -142,7 +142,7 @@ class Journal:
                 try:
                     record = self._lock_and_read(file, service)
                     if record is not None:
-                        yield AbandonedEntry(file, record)
+                        yield OrphanedEntry(file, record)
                 finally:
                     file.close()
 
@@ -225,7 +225,7 @@ class Journal:
         return file
 
     def _lock_and_read(self, file: LockedFile, service: str | None) -> JournalRecord | None:
-        """Lock an abandoned file of this service, and return its record.
+        """Lock an orphaned file of this service, and return its record.
 
         `None` means that its holder lives, or that the file is gone, unreadable, or of another
         service.
@@ -330,7 +330,7 @@ class JournalEntry:
         self._file.close()
 
 
-class AbandonedEntry:
+class OrphanedEntry:
     """The file of a dead holder, locked by this process. `record` is what it says."""
 
     __slots__ = ("_file", "record")
@@ -340,7 +340,7 @@ class AbandonedEntry:
         self.record = record
 
     def __repr__(self) -> str:
-        return f"AbandonedEntry({self.record!r})"
+        return f"OrphanedEntry({self.record!r})"
 
     def done(self) -> None:
         """Remove the file: the lease was released, or was not held any more."""

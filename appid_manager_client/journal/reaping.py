@@ -43,7 +43,7 @@ class Reaped:
 def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
     """Release what dead processes held at the service of `api`. See `AppIdClient.reap`."""
     reaped = []
-    for entry in journal.abandoned(api.base_url):
+    for entry in journal.orphaned(api.base_url):
         record = entry.record
         what = f"AppID {record.appid}" if record.appid else "the grant of an unanswered acquire"
         try:

@@ -80,7 +80,7 @@ class AcquireSteps:
                     yield self._pause(plan.after_error(error))
                     continue
                 except InvalidRequest as error:
-                    if error.code != "request_ended" or plan.exhausted:
+                    if error.code != "request_ended" or plan.out_of_tries:
                         raise
                     # An answer was lost, and the lease that it brought has ended since.
                     keeper.give_up(claim)

@@ -16,7 +16,7 @@ from ..wire.models import Wait
 from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, backoff, describe
 from .options import WaitOptions
 
-BOUNDARY_JITTER = 0.05
+TURN_JITTER = 0.05
 _LEAST_RETRY_AFTER = 0.5
 _LAST_TRY_MARGIN = 0.5
 
@@ -59,7 +59,7 @@ class AcquirePlan:
         return max(0.0, self._started + self.options.timeout - self._system.monotonic())
 
     @property
-    def exhausted(self) -> bool:
+    def out_of_tries(self) -> bool:
         """Whether no try is left."""
         return self._tries > self.options.max_retries
 
@@ -102,8 +102,8 @@ class AcquirePlan:
         self._failures = 0
         available_at = self._available_at(wait)
         what = "is used up for this hour" if wait.reason == "no_available" else "is in use"
-        if self.exhausted:
-            raise self._exhausted(f"every AppID {what}", available_at)
+        if self.out_of_tries:
+            raise self._no_appid(f"every AppID {what}", available_at)
         if available_at is not None:
             boundary = self._pause_until(available_at, f"every AppID {what}")
             return max(MIN_PAUSE, min(self.options.retry_interval, boundary))
@@ -112,7 +112,7 @@ class AcquirePlan:
             pause = min(pause, max(_LEAST_RETRY_AFTER, min(wait.retry_after, MAX_RETRY_AFTER)))
         shortened = self._before_deadline(max(MIN_PAUSE, pause))
         if shortened is None:
-            raise self._exhausted(f"every AppID {what}", available_at)
+            raise self._no_appid(f"every AppID {what}", available_at)
         self.reason, self.available_at = f"every AppID {what}", None
         return shortened
 
@@ -124,7 +124,7 @@ class AcquirePlan:
         """
         self._failures += 1
         pause: float | None = None
-        if error.retryable and not self.exhausted:
+        if error.retryable and not self.out_of_tries:
             pause = backoff(self._system, self._failures, self.options.retry_interval)
             if error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, MAX_RETRY_AFTER))
@@ -136,7 +136,7 @@ class AcquirePlan:
 
     def out_of_time(self) -> NoAppIdAvailable:
         """The error for a deadline that came while a try was on the wire."""
-        return self._exhausted("the service has not answered yet", None)
+        return self._no_appid("the service has not answered yet", None)
 
     @property
     def waited(self) -> float:
@@ -159,11 +159,11 @@ class AcquirePlan:
         """
         pause = self._clock.seconds_until(moment)
         left = self._left()
-        jitter = BOUNDARY_JITTER
+        jitter = TURN_JITTER
         if left is not None:
             # A try that has no time for its answer would only burn what it gets.
             if max(pause, MIN_PAUSE) > left - MIN_PAUSE:
-                raise self._exhausted(why, moment)
+                raise self._no_appid(why, moment)
             jitter = min(jitter, (left - pause) / 2)
         self.reason, self.available_at = why, moment
         return max(MIN_PAUSE, pause + self._system.uniform(0, jitter))
@@ -181,7 +181,7 @@ class AcquirePlan:
             return None
         return self._started + self.options.timeout - self._system.monotonic()
 
-    def _exhausted(self, why: str, available_at: float | None) -> NoAppIdAvailable:
+    def _no_appid(self, why: str, available_at: float | None) -> NoAppIdAvailable:
         tries = "1 try" if self._tries == 1 else f"{self._tries} tries"
         message = (
             f"no AppID of product {self._product_name!r} at {self._service}: {why}; "

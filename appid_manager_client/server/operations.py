@@ -120,7 +120,7 @@ class Released:
 
 
 @dataclass(slots=True)
-class Initialised:
+class Initialized:
     """How many AppIDs an init removed and added, and how many live leases it ended."""
 
     product: str
@@ -156,7 +156,7 @@ class Refused:
     field: str | None = None
 
 
-Outcome: TypeAlias = Granted | Exhausted | Released | Initialised | Extended | Swept | Refused
+Outcome: TypeAlias = Granted | Exhausted | Released | Initialized | Extended | Swept | Refused
 
 
 # Queries and records

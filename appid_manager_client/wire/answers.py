@@ -67,7 +67,7 @@ class AnswerReader:
         self._service = service
         self._hide = hide
 
-    def acquired(self, answer: Answer, product_name: str) -> Grant | Wait:
+    def read_acquire(self, answer: Answer, product_name: str) -> Grant | Wait:
         """Read the answer to an acquire."""
         if answer.status == 200:
             return self._grant(answer, product_name)
@@ -75,30 +75,30 @@ class AnswerReader:
             return self._wait(answer)
         raise self._refusal(answer, product_name)
 
-    def released(self, answer: Answer, product_name: str, appid: str | None) -> Release:
+    def read_release(self, answer: Answer, product_name: str, appid: str | None) -> Release:
         """Read the answer to a release. `appid` is `None` where only a request was named."""
         self._expect_success(answer, product_name, appid)
         stop_time = self._optional_integer(answer, "stoptime")
         released = answer.body.get("appid", appid)
         return Release(released if isinstance(released, str) else None, stop_time)
 
-    def initialized(self, answer: Answer, product_name: str) -> int | None:
+    def read_init(self, answer: Answer, product_name: str) -> int | None:
         """Read the answer to an init: how many live leases it ended, if the service says so."""
         self._expect_success(answer, product_name)
         return self._optional_integer(answer, "ended")
 
-    def status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
+    def read_status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
         """Check the counts of a status, and return its body."""
         self._counts(answer, product_name)
         return answer.body
 
-    def status(self, answer: Answer, product_name: str | None) -> ProductStatus:
+    def read_status(self, answer: Answer, product_name: str | None) -> ProductStatus:
         """Read a status with all its entries."""
         counts = self._counts(answer, product_name)
         appids = tuple(self._entry(answer, entry) for entry in answer.body["appids"])
         return ProductStatus(*counts, appids)
 
-    def list_body(
+    def read_list_body(
         self,
         answer: Answer,
         name: str,
@@ -112,7 +112,7 @@ class AnswerReader:
             raise self._malformed(answer, name)
         return answer.body
 
-    def health(self, answer: Answer) -> Health:
+    def read_health(self, answer: Answer) -> Health:
         """Read the answer of `/health`."""
         self._expect_ok(answer)
         if answer.body.get("status") != "healthy":
@@ -125,7 +125,7 @@ class AnswerReader:
             extended,
         )
 
-    def heartbeats(self, answer: Answer) -> Heartbeats:
+    def read_heartbeat(self, answer: Answer) -> Heartbeats:
         """Read the answer to a heartbeat."""
         self._expect_ok(answer)
         renewed, lost = answer.body.get("renewed"), answer.body.get("lost")

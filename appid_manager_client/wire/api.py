@@ -114,7 +114,7 @@ class ServiceApi:
         if holder is not None:
             body["holder"] = holder
         answer = self._transport.call("POST", "/api/appid/acquire", body=body)
-        outcome = self._reader.acquired(answer, product_name)
+        outcome = self._reader.read_acquire(answer, product_name)
         if isinstance(outcome, Wait):
             self.extended = outcome.server_time_ms is not None
         else:
@@ -135,7 +135,7 @@ class ServiceApi:
         if lease_id is not None:
             body["leaseId"] = lease_id
         answer = self._transport.call("POST", "/api/appid/release", body=body)
-        released = self._reader.released(answer, product_name, appid)
+        released = self._reader.read_release(answer, product_name, appid)
         if released.stop_time is not None:
             self.clock.observe(released.stop_time, answer.sent, answer.received)
         return released
@@ -149,7 +149,7 @@ class ServiceApi:
         body = {"requestId": request_id, "productName": product_name}
         answer = self._transport.call("POST", "/api/appid/release", body=body)
         # Its stop time says nothing of the present time: the lease may have ended long ago.
-        return self._reader.released(answer, product_name, None)
+        return self._reader.read_release(answer, product_name, None)
 
     @_without_frames
     def init(
@@ -165,7 +165,7 @@ class ServiceApi:
             body["keepState"] = True
         with self._resets.noted(product_name):
             answer = self._transport.call("POST", "/api/appid/init", body=body)
-        ended = self._reader.initialized(answer, product_name)
+        ended = self._reader.read_init(answer, product_name)
         if ended is not None:
             self.extended = True
         return ended
@@ -173,12 +173,12 @@ class ServiceApi:
     @_without_frames
     def status_body(self, product_name: str | None = None) -> dict[str, Any]:
         """The status as the service sent it."""
-        return self._reader.status_body(self._ask_status(product_name), product_name)
+        return self._reader.read_status_body(self._ask_status(product_name), product_name)
 
     @_without_frames
     def status(self, product_name: str | None = None) -> ProductStatus:
         """The status, typed."""
-        found = self._reader.status(self._ask_status(product_name), product_name)
+        found = self._reader.read_status(self._ask_status(product_name), product_name)
         if found.appids and not self.extended:
             # The only place where a field service says when its hours turn.
             start = found.appids[0].current_hour_ms
@@ -200,13 +200,13 @@ class ServiceApi:
         if appid is not None:
             query["appid"] = appid
         answer = self._transport.call("GET", "/api/appid/history", query=query)
-        return self._reader.list_body(answer, "leases", product_name, appid)
+        return self._reader.read_list_body(answer, "leases", product_name, appid)
 
     @_without_frames
     def products_body(self) -> dict[str, Any]:
         """All products and their counts (extension), as the service sent them."""
         answer = self._transport.call("GET", "/api/appid/products")
-        return self._reader.list_body(answer, "products")
+        return self._reader.read_list_body(answer, "products")
 
     @_without_frames
     def health(self) -> Health:
@@ -216,7 +216,7 @@ class ServiceApi:
             ProtocolError: it answers, but does not say that it is healthy.
         """
         answer = self._transport.call("GET", "/health", authenticated=False)
-        health = self._reader.health(answer)
+        health = self._reader.read_health(answer)
         self.extended = health.extended
         self.clock.observe(health.server_time_ms, answer.sent, answer.received)
         if health.hour_end_ms is not None:
@@ -228,7 +228,7 @@ class ServiceApi:
         """Extend each of these leases by its own `ttl` (extension)."""
         body = {"leaseIds": list(lease_ids)}
         answer = self._transport.call("POST", "/api/appid/heartbeat", body=body)
-        return self._reader.heartbeats(answer)
+        return self._reader.read_heartbeat(answer)
 
     # --- what several calls tell together
 

@@ -89,7 +89,7 @@ def reaper(journal: Journal) -> None:
     threading.Thread(target=listen, daemon=True).start()
     say("sweeping")
     while not ended.is_set():
-        for entry in journal.abandoned(SERVICE):
+        for entry in journal.orphaned(SERVICE):
             say("got", entry.record.request_id, entry.record.appid)
             entry.done()
         ended.wait(0.002)
@@ -121,7 +121,7 @@ def fork_storm(journal: Journal, forks: str) -> None:
     """
     end = threading.Event()
     for number in range(3):
-        hold(journal, f"abandoned-{number}").leave()
+        hold(journal, f"orphaned-{number}").leave()
 
     def churn() -> None:
         while not end.is_set():
@@ -129,7 +129,7 @@ def fork_storm(journal: Journal, forks: str) -> None:
 
     def sweep() -> None:
         while not end.is_set():
-            for _ in journal.abandoned():
+            for _ in journal.orphaned():
                 pass
 
     threads = [threading.Thread(target=work) for work in (churn, churn, churn, sweep)]

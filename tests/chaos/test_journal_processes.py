@@ -61,10 +61,10 @@ def kill(child: subprocess.Popen[str]) -> None:
 
 
 def records(journal: Journal) -> list[JournalRecord]:
-    return [entry.record for entry in journal.abandoned()]
+    return [entry.record for entry in journal.orphaned()]
 
 
-def test_what_a_killed_holder_held_is_abandoned_and_not_a_moment_before(journal: Journal) -> None:
+def test_what_a_killed_holder_held_is_orphaned_and_not_a_moment_before(journal: Journal) -> None:
     with process("holder", journal, 3) as holder:
         assert hears(holder) == ["holding", "3"]
         assert records(journal) == []
@@ -92,10 +92,10 @@ def test_a_kill_at_any_moment_leaves_only_what_can_be_read(
             kill(churner)
             for leftover in journal.directory.glob("*.new"):
                 os.utime(leftover, (1, 1))  # a sweep leaves fresh ones alone
-            found = {entry.record.request_id: entry for entry in journal.abandoned()}
+            found = {entry.record.request_id: entry for entry in journal.orphaned()}
             assert f"{churner.pid}-kept" in found
             assert len(found) <= 2
-            for entry in journal.abandoned():
+            for entry in journal.orphaned():
                 entry.done()
             assert os.listdir(journal.directory) == []
     assert caplog.text == ""

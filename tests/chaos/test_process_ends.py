@@ -152,7 +152,7 @@ def test_an_acquire_on_its_way_when_its_process_died_is_given_up_by_its_request_
 from appid_manager_client.wire.answers import AnswerReader
 def die(self, answer, product_name):
     os.kill(os.getpid(), signal.SIGKILL)
-AnswerReader.acquired = die
+AnswerReader.read_acquire = die
 client.lease("p", ttl=None).acquire()
 """
         with _program(text, service, tmp_path / "journal") as program:

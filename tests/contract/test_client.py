@@ -227,7 +227,7 @@ def test_what_an_init_of_this_client_forgot_is_not_released_blindly(
     assert client.acquire_appid("p").appid == "a"
 
 
-def test_a_lease_over_which_its_product_was_initialised_is_not_released_blindly(
+def test_a_lease_over_which_its_product_was_initialized_is_not_released_blindly(
     any_service: AnyService, client: AppIdClient
 ) -> None:
     any_service.init("p", {"a": 1})

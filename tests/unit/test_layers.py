@@ -37,7 +37,7 @@ ORDER = {
     "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (
-        "tables transaction sqlite endings requests acquire release heartbeat init pruning"
+        "tables transaction sqlite endings request_ids acquire release heartbeat init pruning"
         " status history store batching"
     ),
     "server.http": (

@@ -17,7 +17,7 @@ from ..operations import (
     Exhausted,
     Extended,
     Granted,
-    Initialised,
+    Initialized,
     LeaseRecord,
     Outcome,
     Refused,
@@ -74,8 +74,8 @@ def outcome(result: Outcome) -> Reply:
             return _reply(_exhausted(result), 202)
         case Released():
             return _reply(_released(result))
-        case Initialised():
-            return _reply(_initialised(result))
+        case Initialized():
+            return _reply(_initialized(result))
         case Extended():
             return _reply({"renewed": result.expires, "lost": result.lost})
         case Refused():
@@ -201,7 +201,7 @@ def _released(released: Released) -> dict[str, Any]:
     }
 
 
-def _initialised(done: Initialised) -> dict[str, Any]:
+def _initialized(done: Initialized) -> dict[str, Any]:
     return {
         "success": True,
         "productName": done.product,

@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from ..log import describe_failure, logger
-from ..operations import Initialised, Operation, Sweep
+from ..operations import Initialized, Operation, Sweep
 from ..store.batching import Batcher
 from ..store.store import Store
 from . import answers, requests
@@ -87,7 +87,7 @@ class _Calls:
         # In a thread: a large body takes long to parse, and other requests are waiting.
         operation = await asyncio.to_thread(requests.parse_init, call.body)
         outcome = await self._batcher.submit(operation)
-        if isinstance(outcome, Initialised):
+        if isinstance(outcome, Initialized):
             logger.log(
                 logging.WARNING if outcome.ended else logging.INFO,
                 "init of product %s: %d AppIDs added, %d removed, %d live leases ended",

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from ..operations import Acquire, Exhausted, Granted, Operation, Outcome, Refused
-from .requests import find_requests
+from .request_ids import find_requests
 from .tables import appids, decode_vid, leases
 from .transaction import Transaction
 
@@ -169,7 +169,7 @@ def _why_nothing(transaction: Transaction, product: str, force: bool) -> Outcome
     if execute(_ANY_APPID, {"of_product": product}).first() is None:
         return Refused(
             "product_not_found",
-            f"no product {product!r} was ever initialised here: check its name, or initialise it",
+            f"no product {product!r} was ever initialized here: check its name, or initialize it",
         )
     not_held = execute(_ANY_NOT_HELD, {"of_product": product}).first() is not None
     # An AppID that is released in this hour is used until the hour ends; only force can have it

@@ -6,12 +6,12 @@ from typing import Any
 
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
-from ..operations import Init, Initialised, Outcome, Refused
+from ..operations import Init, Initialized, Outcome, Refused
 from .tables import NEVER, appids, encode_vid, leases
 from .transaction import Transaction, chunks
 
 
-def initialise(transaction: Transaction, operation: Init) -> Outcome:
+def initialize(transaction: Transaction, operation: Init) -> Outcome:
     """Carry out `operation`, wholly or not at all."""
     conflict = _conflict(transaction, operation)
     if conflict is not None:
@@ -36,7 +36,7 @@ def _conflict(transaction: Transaction, operation: Init) -> Refused | None:
     return None
 
 
-def _replace(transaction: Transaction, operation: Init) -> Initialised:
+def _replace(transaction: Transaction, operation: Init) -> Initialized:
     execute = transaction.connection.execute
     of_product = appids.c.product == operation.product
     now = transaction.now
@@ -49,7 +49,7 @@ def _replace(transaction: Transaction, operation: Init) -> Initialised:
     ).rowcount
     removed = execute(delete(appids).where(of_product)).rowcount
     _add(transaction, operation, list(operation.appids))
-    return Initialised(operation.product, removed, len(operation.appids), ended)
+    return Initialized(operation.product, removed, len(operation.appids), ended)
 
 
 _UPDATE_APPID = (
@@ -59,7 +59,7 @@ _UPDATE_APPID = (
 )
 
 
-def _update(transaction: Transaction, operation: Init) -> Initialised:
+def _update(transaction: Transaction, operation: Init) -> Initialized:
     execute = transaction.connection.execute
     query = select(appids).where(appids.c.product == operation.product).with_for_update()
     present = {row.appid: row for row in execute(query)}
@@ -84,7 +84,7 @@ def _update(transaction: Transaction, operation: Init) -> Initialised:
     new = [name for name in operation.appids if name not in present]
     _add(transaction, operation, new)
     removed = sum(not row.retired for row in gone)
-    return Initialised(operation.product, removed, len(new) + taken_back)
+    return Initialized(operation.product, removed, len(new) + taken_back)
 
 
 def _add(transaction: Transaction, operation: Init, names: list[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import delete, select, update
 
-from .requests import REQUEST_MEMORY_MS
+from .request_ids import REQUEST_MEMORY_MS
 from .tables import leases
 from .transaction import Transaction
 

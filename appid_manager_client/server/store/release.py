@@ -8,7 +8,7 @@ from sqlalchemy import and_, bindparam, insert, select
 
 from ..operations import Abandon, Operation, Outcome, Refused, Release, Released
 from .endings import Ending, end_leases
-from .requests import find_requests
+from .request_ids import find_requests
 from .tables import NEVER, appids, leases
 from .transaction import Transaction, chunks
 

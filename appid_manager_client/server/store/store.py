@@ -33,7 +33,7 @@ from .acquire import acquire
 from .endings import expire, grant_grace
 from .heartbeat import extend
 from .history import read_history
-from .init import initialise
+from .init import initialize
 from .pruning import prune
 from .release import release
 from .sqlite import open_engines
@@ -156,7 +156,7 @@ class Store:
             release(transaction, releases, outcomes)
         for operation in operations:
             if isinstance(operation, Init):
-                outcomes[operation] = initialise(transaction, operation)
+                outcomes[operation] = initialize(transaction, operation)
             elif isinstance(operation, Sweep):
                 if operation.prune:
                     prune(transaction, self._history_ms)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from appid_manager_client.integrations._rescheduling import LONGEST_HOP, hop
+from appid_manager_client.integrations._rescheduling import LONGEST_HOP, hop_seconds
 from kombu.transport import redis as kombu_redis
 
 from appid_manager_client import NoAppIdAvailable
@@ -26,7 +26,7 @@ def exhausted(retry_after: float | None) -> NoAppIdAvailable:
 def test_a_hop_ends_at_the_turn_or_after_five_minutes(
     retry_after: float | None, seconds: float
 ) -> None:
-    hops = [hop(exhausted(retry_after)) for _ in range(200)]
+    hops = [hop_seconds(exhausted(retry_after)) for _ in range(200)]
     assert seconds <= min(hops)
     assert max(hops) <= seconds + JITTER
     assert len(set(hops)) > 1  # tasks that were turned away together don't come back in one instant

@@ -29,13 +29,13 @@ def open_entry(
     )
 
 
-def abandon(journal: Journal, request_id: str = "request-1", service: str = SERVICE) -> None:
+def orphan(journal: Journal, request_id: str = "request-1", service: str = SERVICE) -> None:
     """Leave an entry as a killed holder does."""
     open_entry(journal, request_id, service).leave()
 
 
 def records(journal: Journal, service: str | None = None) -> list[JournalRecord]:
-    return [entry.record for entry in journal.abandoned(service)]
+    return [entry.record for entry in journal.orphaned(service)]
 
 
 def names(journal: Journal, suffix: str = "") -> list[str]:

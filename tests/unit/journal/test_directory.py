@@ -14,7 +14,7 @@ from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.journal import journal as journal_module
 from appid_manager_client.journal.journal import Journal, default_directory
 
-from .files import abandon, files_no_longer_than, names
+from .files import files_no_longer_than, names, orphan
 
 
 def test_missing_directories_are_made_for_this_user_alone(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_relative_directory_stays_where_it_was_when_the_process_moves(
     monkeypatch.chdir(tmp_path)
     journal = Journal("journal")
     monkeypatch.chdir("/")
-    abandon(journal)
+    orphan(journal)
     assert len(names(Journal(tmp_path / "journal"))) == 1
 
 

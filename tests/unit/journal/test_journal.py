@@ -20,13 +20,13 @@ from appid_manager_client.journal.record import JournalRecord
 from .files import (
     GRANT,
     SERVICE,
-    abandon,
     before_each_lock,
     files_no_longer_than,
     locked,
     names,
     only_file,
     open_entry,
+    orphan,
     records,
 )
 
@@ -38,7 +38,7 @@ def test_an_entry_is_one_private_locked_file_from_the_start(journal: Journal) ->
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(BlockingIOError), locked(path):
         pass
-    assert records(journal) == []  # nor is it abandoned for its own process
+    assert records(journal) == []  # nor is it orphaned for its own process
     entry.close()
 
 
@@ -71,7 +71,7 @@ def test_an_entry_that_was_left_says_everything_that_a_reaper_needs(journal: Jou
 
 
 def test_an_acquire_that_was_never_answered_leaves_its_request(journal: Journal) -> None:
-    abandon(journal)
+    orphan(journal)
     (record,) = records(journal)
     assert (record.request_id, record.appid, record.start_time) == ("request-1", None, None)
 
@@ -95,7 +95,7 @@ def test_a_file_that_somebody_removed_is_closed_all_the_same(journal: Journal) -
 
 def test_a_directory_that_somebody_removed_is_made_again(journal: Journal) -> None:
     journal.directory.rmdir()
-    abandon(journal)
+    orphan(journal)
     assert len(records(journal)) == 1
     assert stat.S_IMODE(journal.directory.stat().st_mode) == 0o700
 
@@ -119,7 +119,7 @@ def test_no_descriptor_is_left_open(journal: Journal) -> None:
     before = os.listdir("/proc/self/fd")
     for end in (JournalEntry.close, JournalEntry.leave):
         end(open_entry(journal))
-    for entry in journal.abandoned():
+    for entry in journal.orphaned():
         entry.done()
     (journal.directory / "00.lease").write_bytes(b"garbage")
     records(journal)
@@ -188,5 +188,5 @@ def test_a_journal_and_its_entries_say_where_they_are(journal: Journal) -> None:
     assert repr(journal) == f"Journal({str(journal.directory)!r})"
     assert repr(entry) == f"JournalEntry({str(only_file(journal))!r})"
     entry.leave()
-    for abandoned in journal.abandoned():
-        assert "request-1" in repr(abandoned)
+    for orphaned in journal.orphaned():
+        assert "request-1" in repr(orphaned)

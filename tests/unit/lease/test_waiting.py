@@ -18,7 +18,7 @@ from appid_manager_client.errors import (
     ServiceUnavailable,
 )
 from appid_manager_client.lease.options import WaitOptions
-from appid_manager_client.lease.waiting import BOUNDARY_JITTER, AcquirePlan
+from appid_manager_client.lease.waiting import TURN_JITTER, AcquirePlan
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.models import Wait
 from appid_manager_client.wire.retry import (
@@ -116,7 +116,7 @@ def test_a_wait_ends_just_after_the_turn_on_the_service_s_clock_and_never_before
     late = there.service_time() - there.turn
     assert late >= -2e-6, "woke before the turn"
     # Two drifts of 100 ppm over the wait: what the clock may have drifted, and what it was granted.
-    assert late <= BOUNDARY_JITTER + UNCERTAIN + 2 * 150e-6 * pause + 1e-5
+    assert late <= TURN_JITTER + UNCERTAIN + 2 * 150e-6 * pause + 1e-5
 
 
 @given(into=into_an_hour, minute=minutes, drift=drifts, interval=st.floats(1, 120))

@@ -67,7 +67,8 @@ def test_a_field_of_the_wrong_shape_is_named(
     assert isinstance(error, ProtocolError) and error.status == status
     assert repr(field) in str(error)
     # What an unreadable answer may have granted is given up, once.
-    assert asked in ([asked[0]], [asked[0], "/api/appid/release"])
+    after = asked[asked.index(f"/api/appid/{call}") + 1 :]
+    assert after in ([], ["/api/appid/release"])
 
 
 @pytest.mark.parametrize(
@@ -82,13 +83,13 @@ def test_a_field_of_the_wrong_shape_is_named(
 def test_an_answer_to_a_heartbeat_is_checked_too(body: dict[str, Any], field: str) -> None:
     reader = AnswerReader("http://service", str)
     with pytest.raises(ProtocolError, match=repr(field)):
-        reader.heartbeats(Answer(200, body, 1.0, 2.0))
+        reader.read_heartbeat(Answer(200, body, 1.0, 2.0))
 
 
 def test_what_a_wrong_field_held_is_shown_without_the_token_and_cut() -> None:
     reader = AnswerReader("http://service", lambda text: text.replace("secret", "***"))
     with pytest.raises(ProtocolError) as caught:
-        reader.health(Answer(200, {"status": "secret" * 100}, 1.0, 2.0))
+        reader.read_health(Answer(200, {"status": "secret" * 100}, 1.0, 2.0))
     assert "'******" in str(caught.value) and "secret" not in str(caught.value)
     assert len(str(caught.value)) < 200
 
@@ -102,7 +103,7 @@ def test_a_field_that_is_nested_deeply_is_shown_by_its_kind(shape: type) -> None
     for status, field in ((200, "appid"), (202, "error"), (202, "message"), (400, "message")):
         body = {"error": "waiting", "retry_after": 60, "message": "", field: deep}
         try:
-            outcome = reader.acquired(Answer(status, body, 0.0, 0.0), "p")
+            outcome = reader.read_acquire(Answer(status, body, 0.0, 0.0), "p")
         except AppIdManagerError as error:
             said = str(error)
         else:

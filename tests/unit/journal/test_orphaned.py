@@ -16,42 +16,42 @@ from .files import (
     GRANT,
     OTHER_SERVICE,
     SERVICE,
-    abandon,
     before_each_lock,
     locked,
     names,
     only_file,
     open_entry,
+    orphan,
     records,
 )
 
 
 def test_an_entry_that_is_done_is_gone_and_others_stay(journal: Journal) -> None:
     for number in range(3):
-        abandon(journal, f"request-{number}")
-    for entry in journal.abandoned():
+        orphan(journal, f"request-{number}")
+    for entry in journal.orphaned():
         if entry.record.request_id == "request-1":
             entry.done()
     assert {record.request_id for record in records(journal)} == {"request-0", "request-2"}
 
 
 def test_an_entry_is_locked_while_a_reaper_works_on_it(journal: Journal) -> None:
-    abandon(journal)
-    for _ in journal.abandoned():
+    orphan(journal)
+    for _ in journal.orphaned():
         assert records(Journal(journal.directory)) == []
     assert len(records(journal)) == 1
 
 
 def test_a_reaper_that_breaks_off_leaves_the_entry_to_others(journal: Journal) -> None:
-    abandon(journal)
+    orphan(journal)
     with pytest.raises(ZeroDivisionError):
-        for _ in journal.abandoned():
+        for _ in journal.orphaned():
             raise ZeroDivisionError
     assert len(records(journal)) == 1
 
 
 def test_files_of_other_services_are_neither_handed_out_nor_touched(journal: Journal) -> None:
-    abandon(journal, service=OTHER_SERVICE)
+    orphan(journal, service=OTHER_SERVICE)
     before = only_file(journal).stat()
     with locked(only_file(journal)):
         assert records(journal, SERVICE) == []
@@ -102,7 +102,7 @@ def test_an_unreadable_file_is_renamed_with_a_warning_and_the_sweep_goes_on(
     journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
     (journal.directory / "00.lease").write_bytes(b"garbage")
-    abandon(journal)
+    orphan(journal)
     assert len(records(journal)) == 1
     assert "00.lease can't be read" in caplog.text
     assert names(journal, ".unreadable") == ["00.unreadable"]
@@ -116,7 +116,7 @@ def test_a_file_that_no_parser_can_take_keeps_no_reaper_from_its_work(
 ) -> None:
     text = b"[" * 60_000
     (journal.directory / "00.lease").write_bytes(b"%s %08x\n" % (text, zlib.crc32(text)))
-    abandon(journal)
+    orphan(journal)
     assert len(records(journal, SERVICE)) == 1
     assert "00.lease can't be read" in caplog.text
     assert names(journal, ".unreadable") == ["00.unreadable"]
@@ -146,7 +146,7 @@ def test_links_pipes_and_directories_are_skipped_and_stay(
     journal: Journal, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     target = tmp_path / "target"
-    abandon(journal)
+    orphan(journal)
     only_file(journal).rename(target)
     (journal.directory / "a.lease").symlink_to(target)
     os.mkfifo(journal.directory / "b.lease")
@@ -161,7 +161,7 @@ def test_links_pipes_and_directories_are_skipped_and_stay(
 def test_a_file_of_another_user_is_skipped(
     journal: Journal, caplog: pytest.LogCaptureFixture
 ) -> None:
-    abandon(journal)
+    orphan(journal)
     os.chown(only_file(journal), 12345, 12345)
     assert records(journal) == []
     assert "isn't a plain file of this user" in caplog.text
