@@ -14,6 +14,7 @@ from .checks import check_appids, check_name, check_seconds
 from .config import URL_VARIABLE, Settings, hidden
 from .errors import AppIdManagerError, unusable
 from .events import EventHook
+from .fieldcalls import explains_field_calls
 from .journal.journal import Journal, default_directory
 from .journal.reaping import Reaped, reap
 from .lease.acquirer import Acquirer
@@ -40,6 +41,7 @@ from .wire.transport import Transport
 logger = get_logger()
 
 
+@explains_field_calls
 class AppIdClient:
     """A client of one AppID service. Safe for many threads, and across `fork`.
 

@@ -21,8 +21,8 @@ ROOT = "appid_manager_client"
 
 ORDER = {
     "": (
-        "_version _lazy text errors events checks runtime config wire lease journal pool client"
-        " default decorator __init__ server testing cli __main__ integrations"
+        "_version _lazy text errors events checks fieldcalls runtime config wire lease journal pool"
+        " client default decorator __init__ server testing cli __main__ integrations"
     ),
     "runtime": "forks coroutines time identity executor worker signals",
     "wire": (
