@@ -21,7 +21,7 @@ from appid_manager_client.testing import LocalService
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-RUN_BY_TESTS_OF_THEIR_SUBJECT = {"service.md", "cli.md"}
+RUN_BY_TESTS_OF_THEIR_SUBJECT = {"service.md", "cli.md", "recipes.md"}
 _SNIPPET = re.compile(
     r"(<!-- not run: [^>]+ -->\n)?^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE
 )

@@ -105,5 +105,6 @@ def test_a_subclass_may_keep_a_product() -> None:
             super().__init__(base_url, auth_token=auth_token)
             self.product_name = product_name
 
-    with Mine(URL, "secret", product_name="p") as client:
-        assert client.product_name == "p"
+    client = Mine(URL, "secret", product_name="p")
+    assert client.product_name == "p"
+    client.close()
