@@ -12,7 +12,6 @@ programs that don't use it (pytest imports it at every start, for its plugin).
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from ._lazy import lazily
@@ -55,8 +54,6 @@ if TYPE_CHECKING:
     from .pool.pool import LeasePool
     from .runtime.signals import release_on_termination
     from .wire.models import Acquisition
-
-logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
 
 __all__ = [
     "Acquisition",

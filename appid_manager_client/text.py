@@ -12,6 +12,9 @@ import logging
 
 ROOT_LOGGER = "appid_manager_client"
 
+WAITING_LOGGER = f"{ROOT_LOGGER}.waiting"
+"""The logger of waits for an AppID: a program that shows its waits by itself can turn it off."""
+
 
 def printable(text: object) -> str:
     """Return `text` with every character escaped that isn't printable, as `repr` shows it.

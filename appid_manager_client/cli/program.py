@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import AppIdManagerError
 from ..runtime.signals import EXIT_BASE, release_on_termination
-from ..text import get_logger, printable
+from ..text import WAITING_LOGGER, get_logger, printable
 from .arguments import command_line
 from .errors import report
 from .exits import ExitCode, UsageError, code_for
@@ -120,6 +120,8 @@ def _logging(verbose: int) -> Iterator[None]:
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    if not verbose:
+        handler.addFilter(lambda record: record.name != WAITING_LOGGER)  # the countdown says it
     before = logger.level
     logger.addHandler(handler)
     logger.setLevel(levels[min(verbose, 2)])

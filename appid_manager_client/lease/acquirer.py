@@ -22,6 +22,7 @@ from .keeper import LeaseKeeper
 from .options import WaitOptions
 from .steps import AcquireSteps, Call, Pause, Steps
 from .waiting import AcquirePlan
+from .waitlog import LONG_WAIT
 
 T = TypeVar("T")
 
@@ -120,12 +121,16 @@ class Acquirer:
         self.check_open()
         if isinstance(step, Pause):
             return self._pause(step.seconds)
-        if step.patience is None and not shielded:
+        if step.patience is None and not shielded and self._keeper.api.timeout <= LONG_WAIT:
             result = step.work()
         else:
             future = self.executor.submit(step.work)
-            if not wait([future], step.patience).done:
-                raise step.late()
+            first, rest = _in_two(step.patience)
+            if not wait([future], first).done:
+                if rest != 0:
+                    step.slow()
+                if not wait([future], rest).done:
+                    raise step.late()
             result = future.result()
         # What came after the end was given back, or left, by the closing keeper: it isn't ours.
         self.check_open()
@@ -152,8 +157,12 @@ class Acquirer:
             return None
         future = asyncio.wrap_future(self.executor.submit(step.work))
         try:
-            if not (await asyncio.wait([future], timeout=step.patience))[0]:
-                raise step.late()
+            first, rest = _in_two(step.patience)
+            if not (await asyncio.wait([future], timeout=first))[0]:
+                if rest != 0:
+                    step.slow()
+                if not (await asyncio.wait([future], timeout=rest))[0]:
+                    raise step.late()
             self.check_open()
             return future.result()
         finally:
@@ -167,3 +176,11 @@ class Acquirer:
                 f"the client of {self._keeper.api.base_url} is closed",
                 service=self._keeper.api.base_url,
             )
+
+
+def _in_two(patience: float | None) -> tuple[float, float | None]:
+    """How long a call may take before it is called slow, and how long after that."""
+    if patience is None:
+        return LONG_WAIT, None
+    first = min(patience, LONG_WAIT)
+    return first, patience - first

@@ -23,7 +23,14 @@ class Reports:
         self._system = system
 
     def emit(self, kind: EventKind, claim: Claim, seconds: float | None = None) -> None:
-        """Tell the event hook."""
+        """Tell the event hook, and the log of a grant."""
+        if kind is EventKind.ACQUIRED:
+            logger.debug(
+                "acquired AppID %s (product %s) after %.3f s",
+                claim.appid,
+                claim.product_name,
+                seconds or 0.0,
+            )
         event = Event(kind, self._service, claim.product_name, claim.appid, seconds)
         events.emit(self._on_event, event)
 

@@ -14,23 +14,25 @@ from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
-from ..text import get_logger
 from ..wire.models import Grant, Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
 from .keeper import LeaseKeeper
 from .waiting import AcquirePlan
-
-logger = get_logger()
+from .waitlog import WaitLog
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Do `work`, which talks to the service. After `patience` seconds, raise `late()`."""
+    """Do `work`, which talks to the service. After `patience` seconds, raise `late()`.
+
+    If it takes more than `LONG_WAIT` seconds, call `slow()`.
+    """
 
     work: Callable[[], Any]
     patience: float | None
     late: Callable[[], AppIdManagerError]
+    slow: Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class AcquireSteps:
         self._product_name = product_name
         self._open_claim = open_claim
         self._on_event = on_event
+        self._log = WaitLog(product_name)
         self._checked = False
 
     def run(self) -> Steps:
@@ -143,7 +146,14 @@ class AcquireSteps:
             pass  # the plan goes by what the 202 said
 
     def _call(self, work: Callable[[], Any]) -> Call:
-        return Call(work, self._plan.patience, self._plan.out_of_time)
+        plan = self._plan
+
+        def slow() -> None:
+            self._log.no_end(
+                plan.waited, f"{self._api.base_url} has not answered yet", plan.patience
+            )
+
+        return Call(work, plan.patience, plan.out_of_time, slow)
 
     def _pause(self, seconds: float) -> Pause:
         plan, api = self._plan, self._api
@@ -161,5 +171,8 @@ class AcquireSteps:
                 until,
             ),
         )
-        logger.info("waiting %.1f s for an AppID of %s: %s", left, self._product_name, plan.reason)
+        if until is None:
+            self._log.next_try(plan.waited, left, plan.reason)
+        else:
+            self._log.until(plan.waited, left, plan.reason, until)
         return Pause(seconds)

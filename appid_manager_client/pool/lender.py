@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
+from ..lease.waitlog import LONG_WAIT, WaitLog
 from ..runtime import forks
 from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import Executor
@@ -29,6 +30,9 @@ LOOK_AGAIN = 5.0
 It looks again because it may not be notified: an interrupt may strike after it was served, or the
 worker may have died, or no thread was left to start it.
 """
+
+_SHORT_WAIT = 0.5
+"""A wait of so many seconds is not logged: most leases come back sooner."""
 
 _THREADS = 16
 
@@ -168,7 +172,8 @@ class Lender:
         try:
             if self.enqueue(waiter):
                 return
-            while not waiter.done and (left := self._left(waiter)) > 0:
+            log = WaitLog(self.product_name)
+            while not waiter.done and (left := self._left(waiter, log)) > 0:
                 waiter.wait(left)
                 self._ensure_worker()
             self.conclude(waiter)
@@ -180,7 +185,8 @@ class Lender:
         try:
             if self.enqueue(waiter):
                 return
-            while not waiter.done and (left := self._left(waiter)) > 0:
+            log = WaitLog(self.product_name)
+            while not waiter.done and (left := self._left(waiter, log)) > 0:
                 await asyncio.wait([waiter.future], timeout=left)
                 self._ensure_worker()
             self.conclude(waiter)
@@ -188,11 +194,34 @@ class Lender:
             self.stop_waiting(waiter)
             raise
 
-    def _left(self, waiter: Waiter) -> float:
-        """Seconds to sleep before the waiter looks again; not positive after its deadline."""
-        if waiter.deadline is None:
-            return LOOK_AGAIN
-        return min(LOOK_AGAIN, waiter.deadline - self._monotonic())
+    def _left(self, waiter: Waiter, log: WaitLog) -> float:
+        """Log what a waiter waits for, unless it has just begun.
+
+        Returns the seconds to sleep before it looks again; not positive after its deadline.
+        """
+        now = self._monotonic()
+        waited = now - waiter.since
+        left = None if waiter.deadline is None else waiter.deadline - now
+        if waited < _SHORT_WAIT:
+            pause = _SHORT_WAIT
+        else:
+            self._log_wait(waiter, log, now, left)
+            # To look exactly when the wait becomes a long one.
+            pause = LONG_WAIT - waited if 0 < LONG_WAIT - waited < LOOK_AGAIN else LOOK_AGAIN
+        return pause if left is None else min(pause, left)
+
+    def _log_wait(self, waiter: Waiter, log: WaitLog, now: float, left: float | None) -> None:
+        plan = self.plan
+        with plan.lock:
+            if waiter.done:
+                return
+            reason, available_at = plan.outlook.of(waiter, now)
+        waited = now - waiter.since
+        if available_at is None:
+            log.no_end(waited, reason, left)
+        else:
+            seconds = self.keeper.api.clock.seconds_until(available_at)
+            log.until(waited, seconds, reason, available_at)
 
     def _ensure_worker(self) -> None:
         if not self._worker.running and not self.plan.slots.closed:

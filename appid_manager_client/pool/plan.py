@@ -19,6 +19,7 @@ from ..wire.clock import ServerClock
 from .demand import Demand
 from .hour import HourWindow
 from .model import AcquireResult, Figures, PoolOptions, PoolStats, Slot, SlotState, Ticket
+from .outlook import Outlook
 from .queue import Refusals, Waiter, WaitingQueue
 from .slots import Slots
 
@@ -56,7 +57,7 @@ class PoolPlan:
     Attributes:
         lock: guards the plan, its parts, and the states of its tickets. Who calls a method of
             them holds it.
-        slots, queue, demand, hour: the parts.
+        slots, queue, demand, hour, outlook: the parts.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class PoolPlan:
         self.hour = HourWindow(self._clock, self._system, self._options.renew_margin)
         self._figures = Figures()
         self.slots = Slots(self._options, self.hour, self.queue, self._figures, self._system)
+        self.outlook = Outlook(self.hour, self.demand, self.slots)
         self._decision = Decision()
         self._renew_to = 0  # how many AppIDs to hold in place of those of the hour before
         self._learnt_for: float | None = None  # the hour in which the hours were asked for
@@ -141,7 +143,7 @@ class PoolPlan:
 
     def timed_out(self, waiter: Waiter, now: float) -> PoolTimeout:
         """The error for a waiter whose deadline passed."""
-        return self._timeout(waiter, now, self._nothing_before(waiter, now))
+        return self._timeout(waiter, now, self.outlook.nothing_before(waiter, now))
 
     # --- what the service answered
 
@@ -243,7 +245,7 @@ class PoolPlan:
         hour = self.hour
         if hour.hour_end is None or not len(self.queue):
             return
-        supply = self.demand.exhausted_until, self._nothing_comes(now)
+        supply = self.demand.exhausted_until, self.outlook.nothing_comes(now)
         situation = (hour.hour_end, now >= hour.closes_at, supply)
         last, arrivals = self._judged
         known = arrivals if last == situation else 0
@@ -252,28 +254,11 @@ class PoolPlan:
             if (error := self._too_long(waiter.ticket)) is not None:
                 self._fail(waiter, error)
                 continue
-            until = self._nothing_before(waiter, now)
+            until = self.outlook.nothing_before(waiter, now)
             if until is None or waiter.deadline is None:
                 continue
             if now + self._clock.seconds_until(until) > waiter.deadline:
                 self._fail(waiter, self._timeout(waiter, now, until))
-
-    def _nothing_before(self, waiter: Waiter, now: float) -> float | None:
-        """The time before which the waiter can't get an AppID; `None` if it can at any time.
-
-        In seconds since the Unix epoch on the service's clock.
-        """
-        hour = self.hour
-        if hour.hour_end is None:
-            return None
-        if now >= hour.closes_at or not waiter.accepts(hour.hour_end, hour.ends_at, now):
-            return hour.hour_end
-        if self.demand.exhausted_until is not None and self._nothing_comes(now):
-            return self.demand.exhausted_until
-        return None
-
-    def _nothing_comes(self, now: float) -> bool:
-        return not self.demand.in_flight and not self.slots.any_may_return(now)
 
     def _decide_acquires(self, now: float) -> None:
         """Acquire what is missing.

@@ -23,8 +23,9 @@ def test_a_wait_reports_its_reason_and_its_end_to_the_hook_and_the_log(
         assert waiting.reason == "every AppID is used up for this hour"
         assert waiting.available_at == service.hour.end / 1000
         assert waiting.seconds == pytest.approx((service.hour.end - service.now_ms) / 1000, abs=2)
-        message = f"waiting {waiting.seconds:.1f} s for an AppID of p: {waiting.reason}"
-        assert message in [record.getMessage() for record in caplog.records]
+        (message,) = [one.getMessage() for one in caplog.records if "waiting" in one.name]
+        assert message.startswith(f"waiting {waiting.seconds:.0f} s for an AppID of p, until ")
+        assert message.endswith(f" UTC: {waiting.reason}")
 
 
 def test_a_wait_after_a_failure_reports_what_failed_and_how_long_it_lasts() -> None:

@@ -31,9 +31,9 @@ ORDER = {
     "journal": "lockedfile record journal reaping",
     "lease": (
         "claim held options ledger heartbeat giveback"
-        " reports exits keeper waiting steps acquirer unmanaged lease"
+        " reports waitlog exits keeper waiting steps acquirer unmanaged lease"
     ),
-    "pool": "model hour demand queue slots plan calls lender lease pool",
+    "pool": "model hour demand queue slots outlook plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (
