@@ -18,9 +18,10 @@ from ..lease.keeper import LeaseKeeper
 from ..runtime.executor import Executor
 from ..text import get_logger
 from ..wire.models import Grant
+from .decision import Decision
 from .demand import DemandState
 from .model import AcquireResult, PoolOptions, Slot
-from .plan import Decision, PoolPlan
+from .plan import PoolPlan
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ class PoolCalls:
             else:
                 self._keeper.emit(EventKind.EXHAUSTED, claim, self._monotonic() - result.sent)
                 self._check_that_product_exists()
-                result.refusal = outcome
+                result.wait = outcome
         except Exception as error:
             result.error = error
         return result

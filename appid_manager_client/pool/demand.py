@@ -22,7 +22,8 @@ MOST_IN_FLIGHT = 8
 POLL = 60.0
 """Seconds between acquires for waiters in an exhausted hour: `init` may have added AppIDs."""
 
-LONGEST_BACKOFF = 10.0
+LONGEST_PAUSE = 10.0
+"""The longest pause between acquires while the service fails, in seconds."""
 
 
 class DemandState(NamedTuple):
@@ -37,13 +38,13 @@ class Demand:
 
     Attributes:
         in_flight: acquires that are on the wire.
-        asking_time: whether a call for the service's time or hours is on the wire.
+        time_call_in_flight: whether a call for the service's time or hours is on the wire.
         unanswered: claims whose acquires got no answer. The same request is sent again, so that
             a grant in the lost answer isn't lost.
         exhausted_until: the service has no AppID left before this time, in seconds since the
             Unix epoch on its clock; `None` if it may have some.
         failures: calls that failed in a row.
-        errors: calls that failed since the pool was made.
+        errors: calls that failed since the pool was made; releases are not counted.
         last_error: the error of the latest failed call; `None` after a success.
     """
 
@@ -54,7 +55,7 @@ class Demand:
         self._fill_from = -math.inf
         self._poll_at = -math.inf
         self.in_flight = 0
-        self.asking_time = False
+        self.time_call_in_flight = False
         self.unanswered: list[Claim] = []
         self.exhausted_until: float | None = None
         self.failures = 0
@@ -69,7 +70,7 @@ class Demand:
     @property
     def busy(self) -> bool:
         """Whether calls are on the wire, or acquires are unanswered."""
-        return bool(self.in_flight or self.asking_time or self.unanswered)
+        return bool(self.in_flight or self.time_call_in_flight or self.unanswered)
 
     @property
     def most_in_flight(self) -> int:
@@ -104,7 +105,7 @@ class Demand:
         self.failures += 1
         self.last_error = error
         if isinstance(error, TransportError) and error.retryable:
-            pause = backoff(self._system, self.failures, LONGEST_BACKOFF)
+            pause = backoff(self._system, self.failures, LONGEST_PAUSE)
             pause = max(pause, min(error.retry_after or 0.0, MAX_RETRY_AFTER))
             self._not_before = max(self._not_before, now + pause)
             return True

@@ -1,6 +1,6 @@
 """The hour window: when a pool stops before the turn of the service's hour, and starts after it.
 
-What the pool does at the turn is decided in `plan.py`. Times are on the monotonic clock of this
+What the pool does at the turn is decided in `turn.py`. Times are on the monotonic clock of this
 machine. They are computed from the service's clock at each refresh, because the clock learns.
 """
 

@@ -121,14 +121,14 @@ class Ticket:
 class AcquireResult:
     """How an acquire went.
 
-    It has `hour_end` after a grant, `refusal` after a 202, `error` after a failure, and none of
+    It has `hour_end` after a grant, `wait` after a 202, `error` after a failure, and none of
     them if it was not sent.
     """
 
     claim: Claim | None
     sent: float
     hour_end: float | None = None
-    refusal: Wait | None = None
+    wait: Wait | None = None
     error: Exception | None = None
 
 
@@ -167,7 +167,8 @@ class PoolStats:
         burned: AppID-hours that served nobody: acquired and never checked out, or held over the
             turn of the hour.
         lost: AppIDs that ended before they were given back.
-        errors: calls to the service that failed.
+        errors: acquires, and calls for the service's time, that failed. Releases that failed
+            are not counted: `AppIdClient.pending_releases` has them.
         last_error: the message of the latest of them; `None` if none failed since the last
             success.
         exhausted: whether the service has no more AppIDs in this hour.

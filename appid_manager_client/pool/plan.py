@@ -1,54 +1,32 @@
-"""What a pool does next, and what it does at the turn of the hour: all of its decisions.
+"""What a pool does next: all of its decisions. Those at the turn of the hour stand in `turn.py`.
 
 A state machine without I/O, threads or callbacks. Its input is what happened (a checkout, an
 answer of the service) and the time. It decides which waiter is served, what is released, and what
-is acquired. `lender.py` and `calls.py` carry that out; a simulation does so in turned time.
+is acquired. `lender.py` and `calls.py` carry that out; a simulation does so on a simulated clock.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 from ..errors import LeaseInUse, PoolTimeout
-from ..lease.claim import Claim, ClaimState
+from ..lease.claim import ClaimState
 from ..lease.held import LeaseState
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
+from .decision import Decision
 from .demand import Demand
 from .hour import HourWindow
-from .model import AcquireResult, Figures, PoolOptions, PoolStats, Slot, SlotState, Ticket
+from .model import AcquireResult, Figures, PoolOptions, PoolStats, SlotState, Ticket
 from .outlook import Outlook
 from .queue import Refusals, Waiter, WaitingQueue
 from .slots import Slots
+from .turn import HourTurn
 
-_CLOCK_STALE = 30.0
 _SHORTEST_PAUSE = 0.001
-
-
-@dataclass(slots=True)
-class Decision:
-    """What is to be done now, without the lock.
-
-    Attributes:
-        notify: waiters that have a lease or an error now.
-        release: slots to release to the service.
-        give_up: claims of unanswered acquires that nobody needs any more.
-        acquire: acquires to send. Each is the claim of an unanswered acquire to send again, or
-            `None` for a new one.
-        learn_hours: whether to ask for the service's time and hours.
-        read_clock: whether to ask for the service's time alone.
-        pause: seconds until the next decision is due, or `None` if none is scheduled.
-    """
-
-    notify: list[Waiter] = field(default_factory=list)
-    release: list[Slot] = field(default_factory=list)
-    give_up: list[Claim] = field(default_factory=list)
-    acquire: list[Claim | None] = field(default_factory=list)
-    learn_hours: bool = False
-    read_clock: bool = False
-    pause: float | None = None
+"""Seconds. The rounding of times must not make the worker run one round after another."""
 
 
 class PoolPlan:
@@ -57,7 +35,7 @@ class PoolPlan:
     Attributes:
         lock: guards the plan, its parts, and the states of its tickets. Who calls a method of
             them holds it.
-        slots, queue, demand, hour, outlook: the parts.
+        slots, queue, demand, hour, turn, outlook: the parts.
     """
 
     def __init__(
@@ -82,12 +60,20 @@ class PoolPlan:
         self.hour = HourWindow(self._clock, self._system, self._options.renew_margin)
         self._figures = Figures()
         self.slots = Slots(self._options, self.hour, self.queue, self._figures, self._system)
+        self.turn = HourTurn(
+            self._options,
+            self._clock,
+            self.hour,
+            self.queue,
+            self.slots,
+            self.demand,
+            self._figures,
+        )
         self.outlook = Outlook(self.hour, self.demand, self.slots)
         self._decision = Decision()
-        self._renew_to = 0  # how many AppIDs to hold in place of those of the hour before
-        self._learnt_for: float | None = None  # the hour in which the hours were asked for
-        self._read_for: float | None = None  # the hour before whose turn the time was asked for
-        self._judged: tuple[object, int] = (None, 0)  # see _fail_hopeless
+        # The latest situation in which waiters were judged, and the number of the last one of
+        # them; see _fail_hopeless.
+        self._judged: tuple[object, int] = (None, 0)
 
     def after_fork_in_child(self) -> None:
         """Start with an empty pool: slots, waiters and the lock's holder are the parent's."""
@@ -105,8 +91,8 @@ class PoolPlan:
         Raises:
             LeaseInUse: its lease holds, or waits for, an AppID already.
             PoolClosed: the pool was closed.
-            PoolTimeout: it doesn't want to wait.
-            ValueError: no hour is long enough for its `min_remaining`.
+            PoolTimeout: its deadline has passed.
+            ValueError: its `min_remaining` is as long as an hour of the service, or longer.
         """
         ticket = waiter.ticket
         if ticket.state in (LeaseState.HELD, LeaseState.ACQUIRING):
@@ -155,13 +141,13 @@ class PoolPlan:
         if result.hour_end is not None:
             self.demand.granted()
             self._figures.acquired += 1
-            self._figures.renewals += bool(self._renew_to)
+            self._figures.renewals += bool(self.turn.refill_to)
             # Otherwise it was lost, or the client was closed, before the answer got here.
             if claim is not None and claim.state is ClaimState.HELD:
                 self.slots.add(claim, result.hour_end, now)
             return
-        if result.refusal is not None and self.demand.exhausted(result.refusal, result.sent, now):
-            self._renew_to = 0
+        if result.wait is not None and self.demand.exhausted(result.wait, result.sent, now):
+            self.turn.refill_to = 0
         if error is not None and self._call_failed(error, now) and claim is not None:
             self.demand.unanswered.append(claim)
         elif claim is not None:
@@ -170,14 +156,14 @@ class PoolPlan:
     def time_call_ended(self, error: Exception | None, now: float) -> None:
         """A call for the service's time or hours has ended."""
         self.slots.needs_decision = True
-        self.demand.asking_time = False
+        self.demand.time_call_in_flight = False
         if error is None:
             self.demand.succeeded()
         else:
             self._call_failed(error, now)
 
     def _call_failed(self, error: Exception, now: float) -> bool:
-        """Fails all waiters if waiting can't help. Returns whether it can."""
+        """Fail all waiters if waiting can't help. Returns whether it can."""
         if self.demand.failed(error, now):
             return True
         for waiter in list(self.queue):
@@ -188,20 +174,14 @@ class PoolPlan:
 
     def decide(self, now: float) -> Decision:
         """Decide about everything that is due now."""
-        slots, hour = self.slots, self.hour
+        slots = self.slots
         slots.needs_decision = False
-        hour_end = hour.hour_end
-        turned = hour.refresh(now)
-        if turned:
-            self._turn(turned)
-        elif hour.hour_end != hour_end:
-            slots.hours_moved()
-        slots.defer_unsuited(now)
-        slots.refresh(now)
+        self.turn.advance(now)
         self._fail_hopeless(now)
         self._decide_acquires(now)
         self._decision.release = slots.begin_releases()
-        self._decide_clock_calls(now)
+        if not slots.closed:
+            self.turn.decide_time_calls(self._decision, now)
         decision, self._decision = self._decision, Decision()
         decision.notify += slots.served
         slots.served.clear()
@@ -215,11 +195,10 @@ class PoolPlan:
     def close(self) -> None:
         """Hand out no more leases.
 
-        All waiters get an error. Idle slots are released at the next decision, the others when
-        they are given back.
+        All waiters get an error. Idle slots are retired, and released at the next decision; the
+        others when they are given back.
         """
-        self.slots.closed = True
-        self.slots.needs_decision = True
+        self.slots.close()
         for waiter in list(self.queue):
             self._fail(waiter, self._refusals.closed())
 
@@ -228,14 +207,6 @@ class PoolPlan:
         """Whether calls are on the wire, or have to be sent for what is idle or unanswered."""
         releases = self.slots.count(SlotState.IDLE, SlotState.RETIRED, SlotState.RELEASING)
         return releases > 0 or self.demand.busy
-
-    def _turn(self, turned: int) -> None:
-        """The hour has turned: acquire again as many AppIDs as were checked out at once.
-
-        A pool that was idle for an hour acquires none.
-        """
-        self._renew_to = min(self.slots.new_hour(turned), self._options.max_size)
-        self.demand.exhausted_until = None
 
     def _fail_hopeless(self, now: float) -> None:
         """Fail the waiters for whom no AppID can come in time.
@@ -267,10 +238,12 @@ class PoolPlan:
         over the turn of the hour.
         """
         demand, decision = self.demand, self._decision
-        missing = 0 if self.slots.closed else self._missing(now)
+        missing = 0
+        if not self.slots.closed:
+            missing = max(len(self.queue.waiting), self.turn.count_to_refill(now))
         if self.hour.hour_end is None and not self.slots.closed:
-            if missing and not demand.asking_time and now >= self._acquire_at:
-                decision.learn_hours = demand.asking_time = True
+            if missing and not demand.time_call_in_flight and now >= self._acquire_at:
+                decision.learn_hours = demand.time_call_in_flight = True
         elif not missing or not self.may_acquire(now):
             decision.give_up += demand.unanswered
             demand.unanswered.clear()
@@ -281,32 +254,6 @@ class PoolPlan:
                 demand.in_flight += 1
                 decision.acquire.append(demand.unanswered.pop() if demand.unanswered else None)
 
-    def _decide_clock_calls(self, now: float) -> None:
-        """Ask for the hours once an hour if grants don't tell them, for the time before a turn."""
-        demand, hour = self.demand, self.hour
-        if self.slots.closed or hour.hour_end is None or demand.in_flight or demand.asking_time:
-            return
-        if now < hour.closes_at:
-            # Zones shift, some by half an hour, and an hour that was only computed may be wrong.
-            if len(self.slots) and self._learnt_for != hour.hour_end and not self._clock.hour_known:
-                self._learnt_for = hour.hour_end
-                self._decision.learn_hours = demand.asking_time = True
-        elif self._read_for != hour.hour_end and self._is_wanted:
-            if self._clock.age > _CLOCK_STALE and not self._decision.release:
-                self._read_for = hour.hour_end
-                self._decision.read_clock = demand.asking_time = True
-
-    def _missing(self, now: float) -> int:
-        """How many AppIDs to acquire, beyond those that are held for this hour."""
-        missing = len(self.queue.waiting)
-        standing = max(self._options.min_size, self._renew_to)
-        if standing and self.demand.may_fill(now):
-            usable = self.slots.count_usable(now)
-            if usable >= self._renew_to:
-                self._renew_to = 0
-            missing = max(missing, max(self._options.min_size, self._renew_to) - usable)
-        return missing
-
     @property
     def _room(self) -> int:
         return self._options.max_size - len(self.slots) - self.demand.in_flight
@@ -315,20 +262,15 @@ class PoolPlan:
     def _acquire_at(self) -> float:
         return max(self.hour.acquire_from, self.demand.acquire_at(len(self.queue) > 0))
 
-    @property
-    def _is_wanted(self) -> bool:
-        """Whether AppIDs are wanted, or were in this hour."""
-        return bool(len(self.queue) or self.slots.peak or self._renew_to or self._options.min_size)
-
     def _pause(self, now: float) -> float | None:
         """Seconds until something is due by itself."""
         demand, hour = self.demand, self.hour
-        if self.slots.closed or not (len(self.slots) or demand.unanswered or self._is_wanted):
+        if self.slots.closed or not (len(self.slots) or demand.unanswered or self.turn.is_awaited):
             return None
         due = []
         if hour.hour_end is not None:
             due.append(hour.closes_at if now < hour.closes_at else hour.opens_at)
-        if not (demand.asking_time or demand.in_flight) and self._room > 0:
+        if not (demand.time_call_in_flight or demand.in_flight) and self._room > 0:
             if hour.hour_end is None or now < hour.closes_at:
                 acquire_at = self._acquire_at
                 if acquire_at > now:

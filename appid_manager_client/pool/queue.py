@@ -114,7 +114,7 @@ class LoopWaiter(Waiter):
 class WaitingQueue:
     """The waiters, first come, first served. Guarded by the plan's lock.
 
-    A waiter that this hour can't serve (`min_remaining`, or `renew`) is deferred to the next
+    A waiter that this hour can't serve (`min_remaining`, or `renew`) is postponed to the next
     hour. Then it takes the place in the queue that its arrival gives it.
 
     Attributes:
@@ -127,16 +127,16 @@ class WaitingQueue:
         self.arrivals = 0
         self.waiting: OrderedDict[int, Waiter] = OrderedDict()
         self.constrained: dict[int, Waiter] = {}
-        self._deferred: OrderedDict[int, Waiter] = OrderedDict()
+        self._postponed: OrderedDict[int, Waiter] = OrderedDict()
 
     def __iter__(self) -> Iterator[Waiter]:
-        """All waiters, the deferred ones last."""
+        """All waiters, the postponed ones last."""
         yield from self.waiting.values()
-        yield from self._deferred.values()
+        yield from self._postponed.values()
 
     def __len__(self) -> int:
         """How many wait, for this hour or the next."""
-        return len(self.waiting) + len(self._deferred)
+        return len(self.waiting) + len(self._postponed)
 
     def add(self, waiter: Waiter) -> None:
         """Put a waiter at the end."""
@@ -150,10 +150,10 @@ class WaitingQueue:
         """The waiter that is next."""
         return next(iter(self.waiting.values()))
 
-    def defer(self, waiter: Waiter) -> None:
+    def postpone(self, waiter: Waiter) -> None:
         """Have a waiter wait for the next hour."""
         # An interrupt that strikes in between leaves the waiter queued.
-        self._deferred[waiter.number] = waiter
+        self._postponed[waiter.number] = waiter
         del self.waiting[waiter.number]
         self.constrained.pop(waiter.number, None)
 
@@ -161,15 +161,15 @@ class WaitingQueue:
         """Take a waiter out. Does nothing if the waiter is not queued."""
         self.waiting.pop(waiter.number, None)
         self.constrained.pop(waiter.number, None)
-        self._deferred.pop(waiter.number, None)
+        self._postponed.pop(waiter.number, None)
 
     def readmit(self) -> None:
-        """Put the deferred waiters back in their places: the hour is another one."""
-        if self._deferred:
-            everybody = sorted((*self.waiting.items(), *self._deferred.items()))
+        """Put the postponed waiters back in their places: the hour is another one."""
+        if self._postponed:
+            everybody = sorted((*self.waiting.items(), *self._postponed.items()))
             self.waiting = OrderedDict(everybody)
-            self.constrained.update(self._deferred)
-            self._deferred.clear()
+            self.constrained.update(self._postponed)
+            self._postponed.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,11 @@ class Slots:
     # --- checkouts
 
     def take(self, ticket: Ticket, now: float) -> bool:
-        """Lend an idle slot to `ticket`, if there is one and nobody waits."""
+        """Lend the slot that was given back last to `ticket`, if it is idle and nobody waits.
+
+        Returns whether it did. It tries no other slot, so that a checkout stays cheap: who gets
+        nothing here is queued, and then every slot is looked at.
+        """
         idle = self.idle
         if not idle or self._queue.waiting or ticket.state is _HELD:
             return False
@@ -141,12 +145,12 @@ class Slots:
             self.needs_decision = True
 
     def _next_for(self, slot: Slot, now: float) -> Waiter | None:
-        """The first waiter who accepts `slot`. Those before it are deferred to the next hour."""
+        """The first waiter who accepts `slot`. Those before it are postponed to the next hour."""
         while self._queue.waiting:
             waiter = self._queue.first()
             if waiter.accepts(slot.hour_end, slot.ends_at, now):
                 return waiter
-            self._queue.defer(waiter)
+            self._queue.postpone(waiter)
             self.needs_decision = True
         return None
 
@@ -238,57 +242,44 @@ class Slots:
 
     # --- the hour
 
-    def new_hour(self, turned: int) -> int:
-        """Count the slots that were held over the turn as burned.
-
-        Returns how many slots were checked out at once in the hour before; 0 if the last
-        `turned` hours were more than one.
-        """
-        end = self._hour.hour_end
-        assert end is not None
-        peak, self.peak = self.peak, 0
-        old = [slot for slot in self._all if slot.hour_end < end]
-        self._checked_out = sum(
-            slot.state is _CHECKED_OUT and slot.hour_end >= end for slot in self._all
-        )
-        self._undelivered = [
-            slot for slot in self._undelivered if slot.claim.state is not ClaimState.ENDED
-        ]
-        self._figures.burned += turned * (len(old) + len(self._undelivered))
-        self._queue.readmit()
-        return peak if turned == 1 else 0
-
-    def hours_moved(self) -> None:
-        """The service's hours end elsewhere than was thought: a zone shifted, or a clock was set.
-
-        This hour may be long enough now for waiters that were deferred.
-        """
-        for slot in self._all:
-            if slot.claim.grant is not None:
-                granted = slot.claim.grant.start_time / 1000
-                slot.hour_end = self._hour.end_of(granted, slot.hour_end)
-        self._queue.readmit()
-
-    def defer_unsuited(self, now: float) -> None:
-        """Defer the waiters that this hour can't serve: nothing is acquired for them in it."""
-        hour = self._hour
-        if hour.hour_end is None:
-            return
-        for waiter in tuple(self._queue.constrained.values()):
-            if not waiter.accepts(hour.hour_end, hour.ends_at, now):
-                self._queue.defer(waiter)
-
-    def refresh(self, now: float) -> None:
-        """Retire what must not be handed out any more, and offer what is idle to the waiters."""
-        for slot in self._all:
-            slot.closes_at, slot.ends_at = self._hour.bounds(now, slot.hour_end)
-            slot.stale = now >= slot.closes_at
+    def retire_or_offer_idle(self, now: float) -> None:
+        """Retire the idle slots that are stale, and offer the others to the waiters."""
         idle, self.idle = self.idle, []
         for slot in idle:
             if self.closed or slot.stale:
                 slot.state = _RETIRED
             else:
                 self._offer(slot, now)
+
+    def count_held_over(self, hour_end: float) -> int:
+        """How many AppIDs are in use in the hour that ends at `hour_end`, though of an earlier one.
+
+        They are those that the pool still holds, and those whose releases have not been delivered.
+        """
+        self._undelivered = [
+            slot for slot in self._undelivered if slot.claim.state is not ClaimState.ENDED
+        ]
+        return sum(slot.hour_end < hour_end for slot in self._all) + len(self._undelivered)
+
+    def begin_hour(self, hour_end: float) -> int:
+        """Count anew what is checked out at once, for the hour that ends at `hour_end`.
+
+        Returns the most that were checked out at once in the hour before.
+        """
+        peak, self.peak = self.peak, 0
+        self._checked_out = sum(
+            slot.state is _CHECKED_OUT and slot.hour_end >= hour_end for slot in self._all
+        )
+        return peak
+
+    def close(self) -> None:
+        """Hand out nothing any more: retire what is idle."""
+        self.closed = True
+        self.needs_decision = True
+        while self.idle:
+            # Retired first: after an interrupt in between, a second `close` goes on.
+            self.idle[-1].state = _RETIRED
+            del self.idle[-1]
 
     def any_may_return(self, now: float) -> bool:
         """Whether a slot is idle, or may be given back and used again in this hour."""

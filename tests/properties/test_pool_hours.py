@@ -1,4 +1,4 @@
-"""Ten thousand hours of a pool in turned time, without failures: what is burned is its own fault.
+"""Ten thousand hours of a pool on a simulated clock, without failures: what it burns is its fault.
 
 `test_pool_hours_with_faults.py` simulates ten thousand hours with failures.
 """

@@ -1,4 +1,4 @@
-"""An AppID service in memory, in turned time, and a wire to it with delays and faults.
+"""An AppID service in memory, on a simulated clock, and a wire to it with delays and faults.
 
 The service keeps the rule of the hour and has the calls of the wire contract that a pool makes. Of
 the package it knows nothing but the answer and the errors of a transport.
@@ -36,7 +36,7 @@ class TurnedTime(SystemTime):
         return self._chances.uniform(low, high)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
-        raise AssertionError("nothing waits in turned time")
+        raise AssertionError("nothing waits on a simulated clock")
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Many callers of a pool in turned time, hour after hour, and a proof that no AppID was wasted.
+"""Many callers of a pool on a simulated clock, and a proof that no AppID was wasted.
 
 The proof uses the service's own log, which has only grants and releases, as they came. The pool
 does not know it. Loads, delays, failures, outages, callers that give up, and jobs that outlast

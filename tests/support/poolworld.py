@@ -1,4 +1,4 @@
-"""A world for pools in turned time: a service in memory, and no threads.
+"""A world for pools on a simulated clock: a service in memory, and no threads.
 
 The pool, its keeper and the reading of answers are the real ones. A call takes time until it is
 begun, on the wire, and until its end is noticed. `run` carries events out in the order of time. It

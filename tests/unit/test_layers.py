@@ -33,7 +33,7 @@ ORDER = {
         "claim held options ledger heartbeat giveback"
         " reports waitlog exits keeper waiting steps acquirer unmanaged lease"
     ),
-    "pool": "model hour demand queue slots outlook plan calls lender lease pool",
+    "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (

@@ -1,4 +1,4 @@
-"""Worlds in turned time, with as much of their hour left as a test wants; clients of services."""
+"""Worlds on a simulated clock, with as much of the hour left as a test wants; clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool asks of the service, in turned time: how much, how often, what failures change."""
+"""What a pool asks of the service, on a simulated clock: how much, how often, after failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who gets which AppID of a pool, in turned time: checkouts, returns, losses, the pool's end."""
+"""Who gets which AppID of a pool, on a simulated clock: checkouts, returns, losses, the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a pool does before, at and after the turn of the hour, in turned time."""
+"""What a pool does before, at and after the turn of the hour, on a simulated clock."""
 
 from __future__ import annotations
 
