@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from .checks import check_appids, check_name, check_seconds
-from .config import URL_VARIABLE, Settings, hidden
+from .config import URL_VARIABLE, Settings
 from .errors import AppIdManagerError, unusable
 from .events import EventHook
 from .fieldcalls import explains_field_calls
@@ -30,6 +30,7 @@ from .pool.model import PoolOptions
 from .pool.pool import LeasePool
 from .runtime import forks
 from .runtime.time import SystemTime
+from .secret import hidden, hidden_url
 from .text import get_logger
 from .wire.api import ServiceApi
 from .wire.clock import ServerClock
@@ -78,7 +79,7 @@ class AppIdClient:
         on_event: EventHook | None = None,
         system: SystemTime | None = None,
     ) -> None:
-        auth_token = hidden(auth_token)
+        base_url, auth_token = hidden_url(base_url), hidden(auth_token)
         if on_event is not None and not callable(on_event):
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
         settings = Settings.resolve(base_url, timeout, auth_token, journal)

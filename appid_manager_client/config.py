@@ -10,11 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
 from .checks import is_token
 from .errors import unusable
+from .secret import Token, has_user_info, hidden, hidden_url
 
 DEFAULT_BASE_URL = "http://101.64.234.17:8888"
 """The documented default service. A token is never sent there."""
@@ -27,29 +28,8 @@ TIMEOUT_VARIABLE = "APPID_MANAGER_TIMEOUT"
 TOKEN_VARIABLE = "APPID_MANAGER_TOKEN"
 JOURNAL_VARIABLE = "APPID_MANAGER_JOURNAL"
 
-T = TypeVar("T")
-
 _TRUE_WORDS = frozenset({"1", "true", "yes", "on"})
 _FALSE_WORDS = frozenset({"0", "false", "no", "off"})
-
-
-class Token(str):
-    """A token that prints, formats and logs as stars. `encode()` returns the bytes to send."""
-
-    __slots__ = ()
-
-    def __new__(cls, secret: str) -> Token:
-        # `str(token)` is the stars, so wrapping a Token again would send those.
-        return secret if isinstance(secret, Token) else super().__new__(cls, secret)
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-    def __str__(self) -> str:
-        return "***"
-
-    def __format__(self, spec: str) -> str:
-        return format("***", spec)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +62,7 @@ class Settings:
             TypeError: an argument has a wrong type.
         """
         env = _own_variables(os.environ if environ is None else environ)
-        auth_token = hidden(auth_token)
+        base_url, auth_token = hidden_url(base_url), hidden(auth_token)
         url, url_source = _pick("base_url", base_url, URL_VARIABLE, env)
         seconds, seconds_source = _pick("timeout", timeout, TIMEOUT_VARIABLE, env)
         secret, secret_source = _pick("auth_token", auth_token, TOKEN_VARIABLE, env)
@@ -99,18 +79,12 @@ class Settings:
         )
 
 
-def hidden(secret: T) -> T | Token:
-    """Return text as a `Token`, and anything else as it is, for a later check to refuse.
-
-    Called before anything else: the locals of a traceback then hold no plain token.
-    """
-    return Token(secret) if isinstance(secret, str) else secret
-
-
 def _own_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables of this package, and no others: a traceback can show them all."""
     names = (URL_VARIABLE, TIMEOUT_VARIABLE, JOURNAL_VARIABLE)
     own = {name: environ[name] for name in names if name in environ}
+    if URL_VARIABLE in own:
+        own[URL_VARIABLE] = hidden_url(own[URL_VARIABLE])
     if TOKEN_VARIABLE in environ:
         own[TOKEN_VARIABLE] = Token(environ[TOKEN_VARIABLE])
     return own
@@ -140,9 +114,10 @@ def check_url(url: object, source: str = "base_url") -> str:
         ConfigurationError: it is not one; the message names `source`, and never shows a password.
         TypeError: it is not text.
     """
+    url = hidden_url(url)
     if not isinstance(url, str):
         raise TypeError(f"{source} must be a str, not {type(url).__name__}")
-    if "@" in url:
+    if has_user_info(url):
         # Before anything else: every other message shows the URL.
         raise unusable(
             source,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 
 import hypothesis
@@ -28,6 +29,8 @@ hypothesis.settings.load_profile("project")
 
 
 def pytest_configure() -> None:
+    # After the last test, clients that no service answers any more say what they left.
+    logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
     block_the_network()
     hear_all_signals()
 

@@ -6,15 +6,42 @@ password.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..checks import is_token
 from ..errors import unusable
+from ..secret import Token, hidden
+
+_SCHEMES = ("sqlite", "sqlite+pysqlite")
 
 
+ClassT = TypeVar("ClassT", bound=type)
+
+
+def _hides_secrets(cls: ClassT) -> ClassT:
+    """Have a class of settings hide its secrets before anything else.
+
+    The locals of a traceback, and `vars()`, then hold no plain token and no password.
+    """
+    init = cls.__init__  # type: ignore[misc]
+
+    @functools.wraps(init)
+    def hide_and_init(self: object, **options: Any) -> None:
+        for name, hide in (("auth_token", hidden), ("database", _hidden_database)):
+            if name in options:
+                options[name] = hide(options[name])
+        init(self, **options)
+
+    setattr(cls, "__init__", hide_and_init)
+    return cls
+
+
+@_hides_secrets
 @dataclass(frozen=True, kw_only=True)
 class ServiceSettings:
     """How the service runs.
@@ -24,7 +51,7 @@ class ServiceSettings:
         port: the TCP port; 0 takes a free one.
         database: an SQLAlchemy URL of an SQLite file, `sqlite:///relative.db` or
             `sqlite:////absolute.db`.
-        auth_token: the token that callers must send; `None` admits everybody. Not in the `repr`.
+        auth_token: the token that callers must send; `None` admits everybody. Shown as stars.
         timezone: the IANA name of the time zone in which hours begin and end.
         hour_seconds: the length of an "hour" in whole seconds, counted from the Unix epoch, for
             tests and demos; `None` means real hours. `timezone` then has no effect.
@@ -85,6 +112,16 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _hidden_database(url: object) -> object:
+    """A database's URL as it is, if it is one of SQLite; hidden otherwise: it may hold a password.
+
+    The path of a file may hold any character, so only the scheme tells.
+    """
+    if isinstance(url, str) and url.partition("://")[0] not in _SCHEMES:
+        return Token(url)
+    return url
+
+
 def _check_whole_number(setting: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise unusable(setting, f"must be a whole number from {least} to {most}, not {value!r}")
@@ -94,10 +131,11 @@ def _check_database(url: object) -> None:
     wanted = "must be the URL of an SQLite file, such as sqlite:///appids.db"
     if not isinstance(url, str) or "://" not in url:
         raise unusable("database", f"{wanted}, not {url!r}")
-    scheme, _, rest = url.partition("://")
-    if scheme not in ("sqlite", "sqlite+pysqlite"):
+    scheme = url.partition("://")[0]
+    if scheme not in _SCHEMES:
         # The rest of the URL may hold a password.
         raise unusable("database", f"{wanted}; {scheme} is not supported")
+    rest = url.partition("://")[2]
     if not rest.startswith("/") or rest.partition("?")[0] in ("/", "/:memory:"):
         raise unusable(
             "database",

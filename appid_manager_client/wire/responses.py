@@ -15,13 +15,14 @@ from urllib.parse import quote, urlsplit
 
 import urllib3
 
-from ..config import TOKEN_VARIABLE, Token
+from ..config import TOKEN_VARIABLE
 from ..errors import (
     AppIdManagerError,
     AuthenticationError,
     ProtocolError,
     ServiceUnavailable,
 )
+from ..secret import Token
 
 
 class ResponseReader:

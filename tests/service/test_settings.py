@@ -1,11 +1,14 @@
 """Settings that can't be used, and what else keeps the service from starting."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server import ServiceSettings, serve
+from appid_manager_client.server.http.authentication import Authenticator
+from tests.support.secrets import TOKEN, assert_hidden
 
 
 @pytest.mark.parametrize(
@@ -56,7 +59,31 @@ def test_on_loopback_no_token_is_required(host):
 
 
 def test_the_token_is_not_shown():
-    assert "s3cret" not in repr(ServiceSettings(auth_token="s3cret"))
+    settings = ServiceSettings(auth_token=TOKEN)
+    assert settings.auth_token == TOKEN
+    for shown in (repr(settings), str(vars(settings)), f"{settings.auth_token}"):
+        assert TOKEN not in shown
+    assert replace(settings, port=1) == replace(settings, port=1, auth_token=TOKEN)
+    assert TOKEN not in str(vars(Authenticator(settings.auth_token)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"auth_token": TOKEN, "port": -1},
+        {"auth_token": f"{TOKEN} and more"},
+        {"auth_token": TOKEN, "database": "nonsense"},
+        {"auth_token": TOKEN, "unknown": 1},
+        {"database": f"postgresql://appids:{TOKEN}@db/appids"},
+        {"database": f"postgresql://appids:{TOKEN}@db/appids", "port": -1},
+        {"database": f"sqlite+pysqlcipher://:{TOKEN}@/appids.db"},
+        {"database": f"appids:{TOKEN}@db"},
+    ],
+)
+def test_no_refusal_shows_a_token_or_a_password(options):
+    with pytest.raises((ConfigurationError, TypeError)) as caught:
+        ServiceSettings(**options)
+    assert_hidden(caught.value)
 
 
 def test_a_directory_that_is_missing_is_told_from_one_that_can_t_be_written(tmp_path, monkeypatch):

@@ -21,8 +21,9 @@ ROOT = "appid_manager_client"
 
 ORDER = {
     "": (
-        "_version _lazy text errors events checks fieldcalls runtime config wire lease journal pool"
-        " client default decorator __init__ server testing cli __main__ integrations"
+        "_version _lazy text secret errors events checks fieldcalls runtime config wire"
+        " lease journal pool client default decorator __init__ server testing cli __main__"
+        " integrations"
     ),
     "runtime": "forks coroutines time identity executor worker signals",
     "wire": (
@@ -64,7 +65,7 @@ PICKLE_ALIASES = {
 }
 """Modules of version 0.1 that pickles name: each hands on what moved, and nobody imports it."""
 
-OF_THE_CLIENT_FOR_THE_SERVER = {"_version", "checks", "errors", "server", "text"}
+OF_THE_CLIENT_FOR_THE_SERVER = {"_version", "checks", "errors", "secret", "server", "text"}
 
 LONGEST_CHAIN = 10
 

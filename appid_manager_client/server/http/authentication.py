@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from hmac import compare_digest
 
+from ...secret import Token
+
 
 class Authenticator:
     """Admits requests that carry the token; a service without a token admits all of them."""
 
     def __init__(self, auth_token: str | None) -> None:
-        self._expected = None if auth_token is None else auth_token.encode("ascii")
+        self._token = None if auth_token is None else Token(auth_token)
 
     def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return whether `X-API-Key` or `Authorization: Bearer` carries the token.
@@ -18,8 +20,9 @@ class Authenticator:
         Args:
             headers: those of the request, their names in lower case.
         """
-        if self._expected is None:
+        if self._token is None:
             return True
+        expected = self._token.encode("ascii")
         for name, value in headers:
             if name == b"x-api-key":
                 sent = value
@@ -27,6 +30,6 @@ class Authenticator:
                 sent = value[7:].strip()
             else:
                 continue
-            if compare_digest(sent, self._expected):
+            if compare_digest(sent, expected):
                 return True
         return False
