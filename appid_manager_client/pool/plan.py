@@ -50,7 +50,7 @@ class PoolPlan:
         self._options = options
         self._clock = clock
         self._system = system
-        self._refusals = Refusals(product_name, service)
+        self._refusals = Refusals(product_name, service, clock)
         self._start_afresh()
 
     def _start_afresh(self) -> None:

@@ -16,6 +16,7 @@ from datetime import datetime, timezone
 
 from ..errors import AppIdManagerError, PoolClosed, PoolTimeout
 from ..runtime.coroutines import require_asyncio
+from ..wire.clock import ServerClock
 from .model import Ticket
 
 
@@ -178,6 +179,7 @@ class Refusals:
 
     product_name: str
     service: str
+    clock: ServerClock
 
     def closed(self) -> PoolClosed:
         """The pool was closed."""
@@ -197,7 +199,9 @@ class Refusals:
         """No lease became free in time. If the service fails, that is the cause."""
         about = f"no lease of product {self.product_name!r} at {self.service}"
         message = f"{about} became free in {waited:.1f} s: {figures}"
+        retry_after = None
         if available_at is not None:
+            retry_after = max(0.0, self.clock.seconds_until(available_at))
             at = datetime.fromtimestamp(available_at, timezone.utc)
             message += f"; none can be free before {at:%Y-%m-%d %H:%M:%S} UTC"
         if last_error is not None:
@@ -208,6 +212,7 @@ class Refusals:
             product_name=self.product_name,
             waited=waited,
             available_at=available_at,
+            retry_after=retry_after,
         )
         if isinstance(last_error, AppIdManagerError):
             error.__cause__ = copy.copy(last_error)

@@ -31,6 +31,7 @@ def test_when_the_hour_has_nothing_left_the_error_comes_at_once_and_says_until_w
     world.run(1.0)
     assert isinstance(caller.error, PoolTimeout)
     assert caller.error.available_at == pytest.approx(world.service.hour_start() / 1000 + HOUR)
+    assert caller.error.retry_after == pytest.approx(3000, abs=2.0)
     assert pool.get_stats().exhausted
 
 
