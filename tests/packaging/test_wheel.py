@@ -158,17 +158,19 @@ def test_the_core_needs_requests_and_wrapt_only(wheel: Path) -> None:
 
 
 def test_each_extra_brings_what_it_is_named_for(wheel: Path) -> None:
+    brings = {
+        "server": "starlette>",
+        "celery": "celery[redis]>",
+        "rq": "rq>",
+        "pytest": "pytest>",
+        "completion": "shtab>",
+    }
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         message = email.message_from_bytes(archive.read(name))
-    assert set(message.get_all("Provides-Extra", [])) == {"server", "celery", "rq", "pytest", "dev"}
+    assert set(message.get_all("Provides-Extra", [])) == {*brings, "dev"}
     required = message.get_all("Requires-Dist", [])
-    for extra, start in [
-        ("server", "starlette"),
-        ("celery", "celery[redis]"),
-        ("rq", "rq>"),
-        ("pytest", "pytest>"),
-    ]:
+    for extra, start in brings.items():
         assert [
             need
             for need in required
