@@ -1,6 +1,6 @@
 """Releases what dead processes of this host held, as the journal says.
 
-The journal decides who is dead. `lease/giveback.py` asks the service what is still held, and
+The journal decides who is dead. `lease/release.py` asks the service what is still held, and
 releases that.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..errors import InvalidRequest
-from ..lease import giveback
+from ..lease import release
 from ..lease.claim import Claim, Outcome
 from ..text import get_logger
 from ..wire.api import ServiceApi
@@ -47,7 +47,7 @@ def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
         record = entry.record
         what = f"AppID {record.appid}" if record.appid else "the grant of an unanswered acquire"
         try:
-            outcome = giveback.release_if_held(api, _claim_of(record))
+            outcome = release.release_if_held(api, _claim_of(record))
         except InvalidRequest as error:
             # An entry that the service refuses must not keep the others from their release.
             logger.warning(

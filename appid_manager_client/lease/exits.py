@@ -16,6 +16,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from ..runtime import forks
+
 EXIT_TIMEOUT = 5.0
 """Seconds that the end of the process, or `close()`, may spend on giving back what is left."""
 
@@ -42,31 +44,42 @@ class Keeper(Protocol):
 
 
 _keepers: weakref.WeakSet[Keeper] = weakref.WeakSet()
-_watched_pid = 0
 
 
 def register(keeper: Keeper) -> None:
-    """Have what `keeper` holds given back when a process ends."""
+    """Have what `keeper` holds given back when this process, or a child of it, ends."""
+    _children.watch_this_process()
     _keepers.add(keeper)
 
 
-def watch_this_process() -> None:
-    """To be called when something is about to be held: see to the ends that `atexit` misses."""
-    global _watched_pid
-    if _watched_pid != os.getpid():
-        _watched_pid = os.getpid()
+class _Children:
+    """Registers for the ends that `atexit` misses: those of multiprocessing's children."""
+
+    def __init__(self) -> None:
+        self._watched_pid = 0
+        forks.register(self._after_fork_in_child)
+
+    def _after_fork_in_child(self) -> None:
+        # The child forgets its finalizers right after this, and then calls what is registered so.
         for package in ("multiprocessing", "billiard"):
-            _finalize_child(package)
+            util = sys.modules.get(f"{package}.util")
+            if util is not None:
+                util.register_after_fork(self, _Children.watch_this_process)
+
+    def watch_this_process(self) -> None:
+        """Have this process give back what it holds, if it is such a child."""
+        if self._watched_pid == os.getpid():
+            return
+        for package in ("multiprocessing", "billiard"):
+            # Not imported here: a process that is such a child has them loaded.
+            process, util = (sys.modules.get(f"{package}.{name}") for name in ("process", "util"))
+            # The first process of a program is of a class of its own.
+            if process and util and type(process.current_process()).__name__ != "_MainProcess":
+                util.Finalize(None, _at_the_end_of_a_child, exitpriority=_LAST)
+                self._watched_pid = os.getpid()
 
 
-def _finalize_child(package: str) -> None:
-    # Not imported here: a process that is such a child has them loaded.
-    process, util = (sys.modules.get(f"{package}.{name}") for name in ("process", "util"))
-    if process is None or util is None:
-        return
-    # The first process of a program is of a class of its own; billiard has no parent_process().
-    if type(process.current_process()).__name__ not in ("_MainProcess", "MainProcess"):
-        util.Finalize(None, _at_the_end_of_a_child, exitpriority=_LAST)
+_children = _Children()
 
 
 def _at_the_end_of_a_child() -> None:

@@ -1,204 +1,185 @@
-"""How a claim is given back: which call is sent, and what its answer means.
+"""Giving claims back: at once, again in the background while the service is down, and at the end.
 
-No state of claims and no waiting: when a release is tried again is for the keeper, or for the
-caller of `RepeatedRelease`.
+The calls themselves, and what their answers mean, stand in `release.py`. What is owed, and when it
+is tried again, is decided in `ledger.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from functools import partial
 
-from ..errors import (
-    AppIdManagerError,
-    AuthenticationError,
-    InvalidRequest,
-    ProductNotFound,
-    ProtocolError,
-    TransportError,
-)
-from ..text import get_logger
-from ..wire.answers import NOT_HELD
+from ..runtime.executor import Executor
+from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
-from ..wire.models import AppIdState
-from .claim import Claim, Outcome
+from ..wire.retry import backoff
+from . import release
+from .claim import Claim, ClaimState, Outcome
+from .ledger import Ledger
+from .reports import Reports
 
-logger = get_logger()
-
-
-def give_back(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
-    """Release what `claim` got, or give up its acquire if the answer never came.
-
-    Args:
-        first: this is the first release, sent by the holder itself. Otherwise a field service is
-            asked first whether the AppID is still in use since our grant.
-
-    Returns:
-        `RELEASED`, or `NOT_HELD` when the service says that it is not ours (any more).
-
-    Raises:
-        AppIdManagerError: the release isn't known to have arrived; try again.
-    """
-    if claim.grant is None:
-        _abandon(api, claim)
-        # Either something was given back, or there was nothing to give back.
-        return Outcome.RELEASED
-    look_first = not first or api.was_reset(claim.product_name, claim.granted_at)
-    outcome = _release(api, claim, look_first=look_first)
-    if outcome is Outcome.NOT_HELD and not first:
-        # An earlier try arrived, and its answer was lost.
-        return Outcome.RELEASED
-    return outcome
+_FIRST_TRY = 1.0
+"""Seconds that a release has to be answered when a client is closed, even without a timeout."""
 
 
-def release_if_held(api: ServiceApi, claim: Claim) -> Outcome:
-    """Release what another process was granted, if the service still shows that grant.
-
-    Returns:
-        `RELEASED`, or `NOT_HELD`.
-
-    Raises:
-        AppIdManagerError: the release isn't known to have arrived; try again.
-    """
-    if claim.grant is None:
-        return _abandon(api, claim)
-    return _release(api, claim, look_first=True)
-
-
-def is_pointless(api: ServiceApi, claim: Claim, error: AppIdManagerError) -> bool:
-    """Whether to stop giving up an acquire that has no answer.
-
-    So it is when what answers refuses the token, or never was an AppID service.
-    """
-    return (
-        claim.grant is None
-        and claim.record is None
-        and not api.extended
-        and isinstance(error, (AuthenticationError, ProtocolError))
-    )
-
-
-def _release(api: ServiceApi, claim: Claim, *, look_first: bool) -> Outcome:
-    grant = claim.grant
-    assert grant is not None
-    if (
-        look_first
-        and grant.lease_id is None
-        and not still_ours(api, claim.product_name, grant.appid, grant.start_time)
-    ):
-        return Outcome.NOT_HELD
-    try:
-        api.release(claim.product_name, grant.appid, lease_id=grant.lease_id)
-    except ProductNotFound:
-        return Outcome.NOT_HELD
-    except InvalidRequest as error:
-        if error.code not in NOT_HELD:
-            raise
-        return Outcome.NOT_HELD
-    return Outcome.RELEASED
-
-
-class RepeatedRelease:
-    """A release that is sent again after failures that may pass, and what its answer means then.
+class GiveBack:
+    """Gives back the claims of one client.
 
     Args:
-        claim: the grant that is given back, where it is known.
-        start_time: the start of the grant, as a field service showed it before the first try.
+        ledger: the claims; its lock is held only to ask it, never during a call.
+        executor: the threads that the releases are sent from.
+        reports: is told how each release went.
+        wake: has `retry_due` called soon; called when something is owed.
     """
 
     def __init__(
         self,
         api: ServiceApi,
-        product_name: str,
-        appid: str,
-        claim: Claim | None,
-        start_time: int | None,
+        system: SystemTime,
+        ledger: Ledger,
+        executor: Executor,
+        reports: Reports,
+        wake: Callable[[], None],
     ) -> None:
         self._api = api
-        self._product_name = product_name
-        self._appid = appid
-        self._claim = claim
-        self._start_time = start_time
-        self._in_doubt = False  # an earlier try may have arrived, and its answer was lost
+        self._system = system
+        self._ledger = ledger
+        self._executor = executor
+        self._reports = reports
+        self._wake = wake
 
-    def send(self, attempt: int) -> bool:
-        """Return whether this or an earlier try released it; `False`: somebody else did.
+    def shielded(self, claim: Claim) -> Outcome:
+        """Release `claim` now: no signal, time limit or second thread stops it.
 
-        Raises:
-            AppIdManagerError: it was refused, or isn't known to have arrived.
+        An interrupt that comes before the executor has it is the caller's to answer, by giving
+        the claim up.
         """
-        if attempt and not self._api.extended and self._start_time is not None:
-            if not still_ours(self._api, self._product_name, self._appid, self._start_time):
-                return self._in_doubt
-        grant = None if self._claim is None else self._claim.grant
         try:
-            self._api.release(
-                self._product_name, self._appid, lease_id=None if grant is None else grant.lease_id
+            return self._executor.run_shielded(partial(self.try_once, claim), self._patience)
+        except TimeoutError:
+            return Outcome.DEFERRED
+
+    def begin(self, claim: Claim) -> Future[Outcome]:
+        """The same for coroutines: a future that nothing cancels."""
+        return self._executor.submit(partial(self.try_once, claim))
+
+    def try_once(self, claim: Claim) -> Outcome:
+        """Try once to release `claim`, on this thread. What can't be delivered is deferred.
+
+        Never raises, but for interrupts: whatever went wrong is reported, and tried again.
+        """
+        with self._ledger.lock:
+            first = self._ledger.begin_release(claim)
+        if first is None:
+            return Outcome.NOTHING
+        error: Exception | None = None
+        outcome = Outcome.DEFERRED
+        try:
+            outcome = release.release_claim(self._api, claim, first=first)
+        except Exception as failed:
+            # A log that keeps the error must not keep the frames, and with them a lease, alive.
+            error = failed.with_traceback(None)
+            if release.is_pointless(self._api, claim, failed):
+                outcome = Outcome.NOTHING
+        finally:
+            with self._ledger.lock:
+                state = self._ledger.end_release(claim, outcome, error)
+            self.follow(claim, state)
+        if outcome is Outcome.NOT_HELD:
+            self._reports.lost(
+                claim, "the service says that it was no longer ours when it was given back"
             )
-        except TransportError as error:
-            self._in_doubt = self._in_doubt or error.maybe_received
-            raise
-        except InvalidRequest as error:
-            # An AppID that was never known to be held here may be a typo, however often it is sent.
-            if self._in_doubt and self._claim is not None and error.code in NOT_HELD:
-                return True
-            if error.code in ("already_released", "lease_mismatch"):
-                return self._in_doubt
-            raise
-        return True
+        else:
+            self._reports.release(claim, outcome, error)
+        return outcome
 
+    def follow(self, claim: Claim, state: ClaimState | None) -> None:
+        """Do what the new state of a claim asks for; `None`: it has not changed."""
+        if state is ClaimState.OWED:
+            self._wake()
+        elif state is ClaimState.ENDED and claim.record is not None:
+            claim.record.close()
 
-def still_ours(api: ServiceApi, product_name: str, appid: str, start_time: int) -> bool:
-    """Whether a field service still shows the AppID in use since our own grant.
+    # --- in the background
 
-    Looking and releasing are two calls there: somebody else's release and acquire can fall in
-    between, and nothing on this side can prevent that.
-    """
-    entry = api.status(product_name).find(appid, product_name)
-    return (
-        entry is not None
-        and entry.status == AppIdState.IN_USE.value
-        and entry.start_time == start_time
-    )
+    def retry_due(self) -> None:
+        """Send again the releases that are due."""
+        with self._ledger.lock:
+            due = self._ledger.take_due(self._patience)
+        for claim in due:
+            # On other threads: a service that hangs must not keep the heartbeats waiting.
+            self.begin(claim)
 
+    def report_unanswered(self) -> None:
+        """Log which AppIDs a field service may have handed out in answers that never came."""
+        with self._ledger.lock:
+            unanswered = self._ledger.take_unanswered()
+        for product_name, spans in unanswered:
+            release.warn_of_candidates(self._api, product_name, spans)
 
-def _abandon(api: ServiceApi, claim: Claim) -> Outcome:
-    """Give up an acquire by its request id; a field service can't, and the log names candidates."""
-    try:
-        released = api.abandon(claim.product_name, claim.request_id)
-    except ProductNotFound:
-        return Outcome.NOT_HELD
-    except InvalidRequest as error:
-        if error.code != "missing_appid":
-            raise
-        api.extended = False
-        warn_of_candidates(api, claim.product_name, claim.unanswered)
-        return Outcome.NOT_HELD
-    return Outcome.NOT_HELD if released.appid is None else Outcome.RELEASED
+    # --- at the end
 
+    def everything(self, timeout: float) -> bool:
+        """Give back all that is held or owed, within about `timeout` seconds.
 
-def warn_of_candidates(
-    api: ServiceApi, product_name: str, unanswered: Sequence[tuple[float, float]]
-) -> None:
-    """Log which AppIDs a field service may have handed out in answers that never came."""
-    try:
-        entries = api.status(product_name).appids
-    except AppIdManagerError:
-        entries = ()
-    spans = [
-        (api.clock.earliest(sent) * 1000, api.clock.latest(broken) * 1000)
-        for sent, broken in unanswered
-    ]
-    candidates = [
-        entry.appid
-        for entry in entries
-        if entry.status == AppIdState.IN_USE.value
-        and entry.start_time is not None
-        and any(low <= entry.start_time <= high for low, high in spans)
-    ]
-    logger.warning(
-        "the answer to an acquire of %s at %s was lost; this service can't tell what it handed "
-        "out, so an AppID may stay in use until somebody releases it (candidates: %s)",
-        product_name,
-        api.base_url,
-        ", ".join(candidates) or "none found",
-    )
+        What can't be delivered is left. Returns whether everything was given back.
+        """
+        now = self._system.monotonic()
+        deadline = now + timeout
+        self.report_unanswered()
+        # Each is tried once, even if there is no time, and has a moment to be answered.
+        left = self._try_all(max(deadline, now + _FIRST_TRY))
+        rounds = 1
+        while left and self._system.monotonic() < deadline:
+            pause = min(backoff(self._system, rounds, 1.0), timeout)
+            self._system.wait(threading.Event(), pause)
+            left = self._try_all(deadline)
+            rounds += 1
+        self.leave()
+        self._executor.close(max(0.0, deadline - self._system.monotonic()))
+        return not left
+
+    def leave(self) -> None:
+        """Try nothing more: what is owed stays in the journal; without one, the log names it."""
+        with self._ledger.lock:
+            claims = self._ledger.of_this_process()
+        for claim in claims:
+            with self._ledger.lock:
+                state = self._ledger.leave(claim)
+            if state is not None:
+                self._reports.left(claim)
+                if claim.record is not None:
+                    claim.record.leave()
+
+    def _try_all(self, deadline: float) -> list[Claim]:
+        """Try once to release each claim, side by side. Returns those that are left.
+
+        An interrupt stops none of the others; it is raised afterwards.
+        """
+        with self._ledger.lock:
+            claims = self._ledger.of_this_process()
+        for claim in claims:
+            if claim.state in (ClaimState.OPEN, ClaimState.SENDING):
+                with self._ledger.lock:
+                    state = self._ledger.give_up(claim)
+                self.follow(claim, state)
+        tries: list[Future[Outcome]] = []
+        for claim in claims:
+            # Where no thread can be started, each of them takes as long as a call may.
+            if tries and self._system.monotonic() >= deadline:
+                break
+            tries.append(self.begin(claim))
+        wait(tries, max(0.0, deadline - self._system.monotonic()))
+        for future in tries:
+            error = future.exception() if future.done() else None
+            if error is not None and not isinstance(error, Exception):
+                raise error
+        with self._ledger.lock:
+            return [claim for claim in claims if claim.state is not ClaimState.ENDED]
+
+    @property
+    def _patience(self) -> float:
+        """Seconds after which a release is no longer waited for: one call takes no longer."""
+        return 3 * self._api.timeout + 1.0

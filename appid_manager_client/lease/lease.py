@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Self
 
+from ..checks import check_seconds
 from ..errors import LeaseInUse, LeaseLost
 from ..runtime import forks
 from ..runtime.coroutines import require_asyncio
@@ -213,10 +214,12 @@ class ClientLease(Lease):
             LeaseLost: it was lost, or given back.
             NoAppIdAvailable, TransportError, ...: as `acquire()`; the lease holds nothing then.
         """
+        _check_renewal(within, timeout)
         self.check()
-        if within is not None and self.remaining > within:
+        hour_end = self.hour_end
+        if self._is_too_early(hour_end, within):
             return False
-        options = self._renewal_options(self.hour_end, timeout)
+        options = self._renewal_options(hour_end, timeout)
         try:
             self._keeper.release(self._take_for_renewal())
             self._acquirer.acquire(self._product_name, options, self._open_claim, shielded=True)
@@ -230,9 +233,10 @@ class ClientLease(Lease):
         self, *, within: float | None = None, timeout: float | None = None
     ) -> bool:
         """`renew()` for coroutines."""
+        _check_renewal(within, timeout)
         self.check()
         hour_end = await self._acquirer.call_async(lambda: self.hour_end)
-        if within is not None and self.remaining > within:
+        if self._is_too_early(hour_end, within):
             return False
         options = self._renewal_options(hour_end, timeout)
         try:
@@ -342,6 +346,18 @@ class ClientLease(Lease):
         if on_lost is not None:
             call_aside(partial(on_lost, self), f"on_lost of {self!r}")
 
+    def _is_too_early(self, hour_end: float | None, within: float | None) -> bool:
+        """Whether more than `within` seconds are left of the hour."""
+        if within is None or hour_end is None:
+            return False
+        return self._keeper.api.clock.seconds_before(hour_end) > within
+
     def _renewal_options(self, hour_end: float | None, timeout: float | None) -> WaitOptions:
         options = replace(self._options.wait, not_before=hour_end)
         return options if timeout is None else replace(options, timeout=timeout)
+
+
+def _check_renewal(within: float | None, timeout: float | None) -> None:
+    for value, name in ((within, "within"), (timeout, "timeout")):
+        if value is not None:
+            check_seconds(value, name)

@@ -1,12 +1,13 @@
 """The claims of one client, and every transition between their states. Pure: it does no I/O.
 
-The keeper asks it under a lock what is to be done, and does that outside the lock. Claim states
-are assigned in this file alone.
+The keeper asks it, under its lock, what is to be done, and does that outside the lock. Claim
+states are assigned in this file alone.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable
 
 from ..runtime.time import SystemTime
@@ -22,13 +23,21 @@ Span = tuple[float, float]
 
 
 class Ledger:
-    """The claims of one client in this process. Not safe for threads by itself.
+    """The claims of one client in this process.
 
     A transition returns the new state of the claim, or `None` if the claim stays as it is.
+
+    Attributes:
+        lock: to be held by whoever calls a method; it guards the states of all claims.
     """
 
     def __init__(self, system: SystemTime) -> None:
         self._system = system
+        self.start_afresh()
+
+    def start_afresh(self) -> None:
+        """Forget all claims: in a forked child they are the parent's, which releases them."""
+        self.lock = threading.Lock()
         self._claims: set[Claim] = set()
         self._unanswered: list[tuple[str, list[Span]]] = []
 

@@ -1,9 +1,8 @@
-"""What the log and the client's event hook are told of claims. Decides nothing."""
+"""What the log, the event hook, and the lease or pool are told of a claim. Decides nothing."""
 
 from __future__ import annotations
 
 from .. import events
-from ..errors import AppIdManagerError
 from ..events import Event, EventHook, EventKind
 from ..runtime.time import SystemTime
 from ..text import get_logger
@@ -34,7 +33,7 @@ class Reports:
         event = Event(kind, self._service, claim.product_name, claim.appid, seconds)
         events.emit(self._on_event, event)
 
-    def release(self, claim: Claim, outcome: Outcome, error: AppIdManagerError | None) -> None:
+    def release(self, claim: Claim, outcome: Outcome, error: Exception | None) -> None:
         """A release was tried. The first failure is a warning, further ones are details."""
         appid, product = claim.appid or _UNKNOWN, claim.product_name
         if outcome is Outcome.RELEASED:
@@ -54,9 +53,12 @@ class Reports:
             logger.debug("release of AppID %s (product %s) failed again: %s", appid, product, error)
 
     def lost(self, claim: Claim, reason: str) -> None:
-        """A claim ended before it was given back."""
+        """A claim ended before it was given back: its lease or pool is told, too."""
         logger.warning("lost AppID %s (product %s): %s", claim.appid, claim.product_name, reason)
         self.emit(EventKind.LOST, claim, self._held(claim))
+        on_lost = claim.on_lost() if claim.on_lost is not None else None
+        if on_lost is not None:
+            on_lost(claim, reason)
 
     def left(self, claim: Claim) -> None:
         """The process ends, or the client was closed, and the release of a claim is still owed."""

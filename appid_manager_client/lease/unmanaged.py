@@ -18,9 +18,9 @@ from ..wire.models import Acquisition
 from ..wire.retry import LONGEST_BACKOFF, retry
 from .acquirer import Acquirer
 from .claim import Claim
-from .giveback import RepeatedRelease
 from .keeper import LeaseKeeper
 from .options import LeaseOptions
+from .release import RepeatedRelease
 
 
 class UnmanagedAppIds:

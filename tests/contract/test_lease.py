@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
 from appid_manager_client import (
     AppIdClient,
@@ -546,3 +547,36 @@ def test_an_on_lost_that_raises_has_no_effect_either(
             other.release_appid("a", "p")
     assert lease.lost
     wait_until(lambda: "on_lost of" in caplog.text, what="the failure is logged")
+
+
+@pytest.mark.parametrize("option", ["within", "timeout"])
+@pytest.mark.parametrize(("value", "error"), [(-1, ValueError), ("x", TypeError)])
+def test_a_renewal_refuses_what_is_no_number_of_seconds_and_keeps_the_appid(
+    client: AppIdClient, option: str, value: Any, error: type[Exception]
+) -> None:
+    with client.lease("p") as lease:
+        with pytest.raises(error, match=option):
+            lease.renew(**{option: value})
+        assert lease.held
+
+
+def test_a_release_that_fails_in_the_users_own_session_is_deferred_like_any_other(
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(requests.Session):
+        broken = False
+
+        def send(self, *args: Any, **options: Any) -> requests.Response:
+            if self.broken and "release" in args[0].url:
+                raise RuntimeError("a bug of the user's")
+            return super().send(*args, **options)
+
+    any_service.init("p", {"a": 1})
+    with hasty_client(any_service, session_factory=Broken) as client:
+        with pytest.raises(KeyError, match="the body's own"), client.lease("p"):
+            Broken.broken = True
+            raise KeyError("the body's own")
+        assert [each.last_error for each in client.pending_releases] == ["a bug of the user's"]
+        assert "failed; retrying in the background: a bug of the user's" in caplog.text
+        Broken.broken = False
+        wait_until(lambda: not any_service.in_use())

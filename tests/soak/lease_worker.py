@@ -105,7 +105,7 @@ class Worker:
 
     def _nothing_on_the_wire(self) -> bool:
         keeper = self._client._keeper
-        with keeper._lock:
+        with keeper._ledger.lock:
             return not keeper._ledger.in_state(ClaimState.SENDING)
 
     def _take_leases(self, number: int) -> None:

@@ -31,8 +31,8 @@ ORDER = {
     ),
     "journal": "lockedfile record journal reaping",
     "lease": (
-        "claim held options ledger heartbeat giveback"
-        " reports waitlog exits keeper waiting steps acquirer unmanaged lease"
+        "claim held options ledger heartbeat release reports giveback"
+        " waitlog exits keeper waiting steps acquirer unmanaged lease"
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
