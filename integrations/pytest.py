@@ -1,56 +1,52 @@
 """AppIDs for tests: the marker `appid`, and the fixtures whose names begin with `appid_`.
 
 pytest loads this in every test run where the package is installed, so nothing but pytest is
-imported before a test needs an AppID. It puts a lease around a test and into the test's report;
-how a lease is acquired and released is for the client.
+imported before a test needs an AppID. It puts leases around tests and into their reports. How an
+AppID is got for a test stands in `_pytest_leases.py`, how a wait is shown in `_pytest_waits.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
+import os
 import signal
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from appid_manager_client.text import get_logger
+from ._pytest_waits import end_waits, open_channel, waits_of
 
 if TYPE_CHECKING:
-    from appid_manager_client import AppIdClient, Lease, NoAppIdAvailable
+    from appid_manager_client import AppIdClient, Lease
     from appid_manager_client.testing import LocalService
 
-logger = get_logger()
+    from ._pytest_leases import LocalProducts, Pools, Source, Wish
 
 LOCAL = "local"
 """As a URL: a `LocalService` of this test run."""
 
-ON_EXHAUSTED = ("wait", "skip", "fail")
-
-FIRST_TRY = 5.0
-"""Seconds that a test waits for an AppID before it says so on the terminal."""
+_ON_EXHAUSTED = ("wait", "skip", "fail")
 
 _MARKER_HELP = (
-    "appid(product, *, on_exhausted=None, timeout=None, min_remaining=0, ...): hold an AppID of "
-    "the product while the test runs; the fixture appid_lease has the lease. The options are those "
-    "of AppIdClient.lease."
+    "appid(product, *, on_exhausted=None, pool=False, timeout=None, min_remaining=0, ...): hold "
+    "an AppID of the product while the test runs; the fixture appid_lease has the lease. The "
+    "options are those of AppIdClient.lease; with pool=True those of LeasePool.lease."
 )
 
-_LOCAL_APPIDS = 1000
+_SHARED: dict[str, type[pytest.Collector]] = {
+    "appid_class_lease": pytest.Class,
+    "appid_module_lease": pytest.Module,
+}
+"""Fixtures whose lease serves several tests, and what those have in common."""
 
-_notes: pytest.StashKey[str] = pytest.StashKey()
-_local_url: pytest.StashKey[str] = pytest.StashKey()
+_URL_VARIABLE = "APPID_MANAGER_URL"
+
+_held: pytest.StashKey[tuple[Lease, str]] = pytest.StashKey()
+"""The lease of a node, and the URL of its service."""
+
+_local: pytest.StashKey[LocalProducts] = pytest.StashKey()
 _crashed: pytest.StashKey[bool] = pytest.StashKey()
-
-
-@dataclass(frozen=True, slots=True)
-class AppIdMark:
-    """What a test's marker asks for."""
-
-    product: str
-    on_exhausted: str
-    options: dict[str, Any]
 
 
 # --- settings
@@ -62,11 +58,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--appid-url",
         metavar="URL",
         help=f"the AppID service; {LOCAL!r} starts one for this run. "
-        "Default: ini appid_url, else APPID_MANAGER_URL.",
+        f"Default: ini appid_url, else {_URL_VARIABLE}.",
     )
     group.addoption(
         "--appid-on-exhausted",
-        choices=ON_EXHAUSTED,
+        choices=_ON_EXHAUSTED,
         help="when every AppID is taken: wait for the next hour (default), skip the test, "
         "or fail it",
     )
@@ -78,11 +74,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER_HELP)
-    if _on_exhausted(config) not in ON_EXHAUSTED:
-        ways = ", ".join(ON_EXHAUSTED)
+    if _on_exhausted(config) not in _ON_EXHAUSTED:
+        ways = ", ".join(_ON_EXHAUSTED)
         raise pytest.UsageError(
             f"appid_on_exhausted must be one of {ways}, not {_on_exhausted(config)!r}"
         )
+    if config.getoption("appid_url") == "":
+        raise pytest.UsageError(f"--appid-url is empty: name the service, or {LOCAL!r}")
     url = _url(config)
     if url not in (None, LOCAL):
         from appid_manager_client.config import check_url
@@ -111,11 +109,13 @@ def appid_service() -> Iterator[LocalService]:
     It listens on a free port of this machine, and needs the extra `server`. A fixture of this
     name in the project replaces it, to have shorter hours for example.
     """
-    with contextlib.ExitStack() as stack:
-        with _in_one_line():
-            from appid_manager_client.testing import LocalService
+    from ._pytest_leases import in_one_line
 
-            service = stack.enter_context(LocalService())
+    with in_one_line():
+        from appid_manager_client.testing import LocalService
+
+        service = LocalService()
+    with service:
         yield service
 
 
@@ -131,146 +131,124 @@ def appid_client(request: pytest.FixtureRequest) -> Iterator[AppIdClient]:
     from appid_manager_client.runtime.signals import sigterm_raises
 
     from ._journal import keep_journal, sweep
+    from ._pytest_leases import LocalProducts, fail, in_one_line
 
-    url = _url(request.config)
+    config = request.config
+    url = _url(config)
     local = url == LOCAL
     if local:
         url = request.getfixturevalue("appid_service").url
-        request.config.stash[_local_url] = str(url)
-    with _in_one_line():
-        made = AppIdClient(url)
+    elif url is None and not os.environ.get(_URL_VARIABLE):
+        # The client has a built-in address. Nobody who runs tests means that.
+        empty = _URL_VARIABLE in os.environ
+        fail(
+            f"{f'{_URL_VARIABLE} is empty' if empty else 'no AppID service is named'}: pass "
+            f"--appid-url=URL or set {_URL_VARIABLE}; --appid-url={LOCAL} starts a service for "
+            "this run"
+        )
+    with in_one_line():
+        made = AppIdClient(url, on_event=waits_of(config))
     # pytest leaves SIGTERM to the system, which ends the process with every AppID still in use.
     with made as client, sigterm_raises(signal.default_int_handler):
-        if not local:
+        if local:
+            config.stash[_local] = LocalProducts(client)
+        else:
             keep_journal(client)
             sweep([client])
         yield client
 
 
+@pytest.fixture(scope="session")
+def appid_pool(request: pytest.FixtureRequest, appid_client: AppIdClient) -> Iterator[Pools]:
+    """`appid_pool("PRODUCT")` returns the run's `LeasePool` of a product.
+
+    Within an hour one AppID of a pool serves many tests, one after the other.
+    """
+    from ._pytest_leases import Pools
+
+    pools = Pools(appid_client, lambda product: _know(request.config, appid_client, product))
+    yield pools
+    pools.close()
+
+
+@pytest.fixture(scope="session")
+def appid_lease_factory(
+    request: pytest.FixtureRequest,
+) -> Callable[..., AbstractContextManager[Lease]]:
+    """`with appid_lease_factory("PRODUCT") as lease:` holds an AppID, in a fixture of any scope.
+
+    It takes the options of the mark.
+    """
+    from ._pytest_leases import Wish, hold
+
+    def factory(*product: str, **options: Any) -> AbstractContextManager[Lease]:
+        write = 'appid_lease_factory("PRODUCT", option=...)'
+        wish = Wish.read(product, options, _on_exhausted(request.config), write)
+        return hold(request.config, "an earlier fixture", _source(request, wish), wish)
+
+    return factory
+
+
 @pytest.fixture
 def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
     """The lease that the test holds while it runs, of the product that its mark names."""
-    mark = _mark(request)
-    client: AppIdClient = request.getfixturevalue("appid_client")
+    yield from _marked_lease(request, "mark the test with")
+
+
+@pytest.fixture(scope="class")
+def appid_class_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
+    """One lease for all tests of a class, of the product that the mark of the class names."""
+    yield from _marked_lease(request, "mark the class with")
+
+
+@pytest.fixture(scope="module")
+def appid_module_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
+    """One lease for all tests of a module, of the product that the module's mark names."""
+    yield from _marked_lease(request, "write in the module: pytestmark =")
+
+
+def _marked_lease(request: pytest.FixtureRequest, where: str) -> Iterator[Lease]:
+    from appid_manager_client.runtime.identity import holder_running
+
+    from ._pytest_leases import Wish, fail, hold
+
     node = request.node
-    with contextlib.ExitStack() as stack:
-        with _in_one_line():
-            lease = _acquire(stack, client, mark, request)
-        properties = {
-            "appid": lease.appid,
-            "appid_vid": lease.vid,
-            "appid_product": lease.product_name,
-        }
-        _record(node, properties)
-        node.stash[_notes] = (
-            f"{lease.appid} (vid {lease.vid}) of {lease.product_name} at {client.base_url}"
+    mark = node.get_closest_marker("appid")
+    if mark is None:
+        # The name of the fixture is the name of what the test asked for.
+        decorator = "" if where.endswith("=") else "@"
+        fail(
+            f"{request.fixturename} needs to know the product: {where} "
+            f'{decorator}pytest.mark.appid("PRODUCT")'
         )
+    wish = Wish.read(mark.args, mark.kwargs, _on_exhausted(request.config))
+    if not wish.pooled:
+        wish.options.setdefault("holder", holder_running(node.nodeid))
+    source = _source(request, wish)
+    with hold(request.config, node.nodeid, source, wish) as lease:
+        node.stash[_held] = lease, source.client.base_url
         yield lease
-        if lease.lost:
-            node.stash[_notes] += "\nlost while the test ran"
-            pytest.fail(
-                f"{lease.appid} of {lease.product_name} was lost while the test ran: "
-                "somebody else may have used it",
-                pytrace=False,
-            )
 
 
-def _mark(request: pytest.FixtureRequest) -> AppIdMark:
-    from appid_manager_client.decorator.decorator import ClientLeaseOptions
-    from appid_manager_client.runtime.identity import MAX_HOLDER
+def _source(request: pytest.FixtureRequest, wish: Wish) -> Source:
+    from ._pytest_leases import Source, in_one_line
 
-    marker = request.node.get_closest_marker("appid")
-    if marker is None:
-        _usage(
-            "appid_lease needs to know the product: "
-            'mark the test with @pytest.mark.appid("PRODUCT")'
-        )
-    options = dict(marker.kwargs)
-    product = options.pop("product", None) if not marker.args else marker.args[0]
-    if not isinstance(product, str) or not product.strip() or len(marker.args) > 1:
-        _usage('the marker takes the product\'s name: @pytest.mark.appid("PRODUCT", option=...)')
-    on_exhausted = options.pop("on_exhausted", None) or _on_exhausted(request.config)
-    if on_exhausted not in ON_EXHAUSTED:
-        _usage(f"on_exhausted must be one of {', '.join(ON_EXHAUSTED)}, not {on_exhausted!r}")
-    unknown = sorted(options.keys() - ClientLeaseOptions.__annotations__.keys())
-    if unknown:
-        known = ", ".join(["on_exhausted", *ClientLeaseOptions.__annotations__])
-        _usage(f"the marker appid has no option {', '.join(unknown)}; it has {known}")
-    options.setdefault("holder", f"pytest {request.node.nodeid}"[:MAX_HOLDER])
-    return AppIdMark(product, on_exhausted, options)
+    pool = None
+    if wish.pooled:
+        pools: Pools = request.getfixturevalue("appid_pool")
+        client, pool = pools.client, pools(wish.product)
+    else:
+        client = request.getfixturevalue("appid_client")
+        with in_one_line():
+            _know(request.config, client, wish.product)
+    return Source(client, wish, pool)
 
 
-def _usage(message: str) -> NoReturn:
-    pytest.fail(message, pytrace=False)
-
-
-# --- getting an AppID
-
-
-@contextlib.contextmanager
-def _in_one_line() -> Iterator[None]:
-    """Show only the message of an error of ours: its traceback would show only the library."""
-    from appid_manager_client import AppIdManagerError
-
-    try:
-        yield
-    except AppIdManagerError as error:
-        pytest.fail(f"{type(error).__name__}: {error}", pytrace=False)
-
-
-def _acquire(
-    stack: contextlib.ExitStack,
-    client: AppIdClient,
-    mark: AppIdMark,
-    request: pytest.FixtureRequest,
-) -> Lease:
-    """Returns a lease that `stack` releases. A short first try lets a long wait be announced."""
-    from appid_manager_client import NoAppIdAvailable, ProductNotFound
-
-    def attempt(**more: Any) -> Lease:
-        lease = client.lease(mark.product, **{**mark.options, **more})
-        stack.callback(lease.release)  # before it holds anything: no gap for an interrupt
-        return lease.acquire()
-
-    timeout = mark.options.get("timeout")
-    first = FIRST_TRY if timeout is None else timeout
-    if mark.on_exhausted == "wait":
-        first = min(first, FIRST_TRY)
-    try:
-        try:
-            return attempt(timeout=first)
-        except ProductNotFound:
-            if request.config.stash.get(_local_url, None) != client.base_url:
-                raise
-            appids = {f"{mark.product}-{n}": n for n in range(1, _LOCAL_APPIDS + 1)}
-            client.init_product(mark.product, appids, keep_state=True)
-            return attempt(timeout=first)
-    except NoAppIdAvailable as error:
-        if mark.on_exhausted == "skip":
-            pytest.skip(str(error))
-        if mark.on_exhausted == "fail" or first == timeout:
-            pytest.fail(str(error), pytrace=False)
-        _announce(request, mark, error)
-    try:
-        return attempt()
-    except NoAppIdAvailable as error:
-        pytest.fail(str(error), pytrace=False)
-
-
-def _announce(request: pytest.FixtureRequest, mark: AppIdMark, error: NoAppIdAvailable) -> None:
-    """Say on the terminal that the test waits. A worker of pytest-xdist has only the log."""
-    message = f"{request.node.nodeid} waits for an AppID of {mark.product}"
-    if error.retry_after is not None:
-        message += f", for about {error.retry_after:.0f} s"
-    logger.info("%s", message)
-    plugins = request.config.pluginmanager
-    reporter = plugins.get_plugin("terminalreporter")
-    capture = plugins.get_plugin("capturemanager")
-    if reporter is None:
-        return
-    with contextlib.nullcontext() if capture is None else capture.global_and_fixture_disabled():
-        reporter.ensure_newline()
-        reporter.write_line(message, yellow=True)
+def _know(config: pytest.Config, client: AppIdClient, product: str) -> None:
+    """Have the run's own service know the product."""
+    local = config.stash.get(_local, None)
+    if local is not None and local.client.base_url == client.base_url:
+        local.know(product)
 
 
 # --- collection and reports
@@ -282,26 +260,76 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     As the last fixture: it is set up after all others, and torn down before them.
     """
     names = getattr(item, "fixturenames", None)
-    if names is not None and "appid_lease" not in names and item.get_closest_marker("appid"):
+    if names is not None and "appid_lease" not in names and _needs_its_own(item, names):
         # A new list: all parameters of a test share the old one, and only some may be marked.
         setattr(item, "fixturenames", [*names, "appid_lease"])
 
 
-def _record(node: Any, properties: dict[str, Any]) -> None:
-    """Into the JUnit XML, instead of what an earlier run of the same test left there."""
-    kept = [entry for entry in node.user_properties if entry[0] not in properties]
-    node.user_properties[:] = [*kept, *properties.items()]
+def _needs_its_own(item: pytest.Item, names: list[str]) -> bool:
+    """Whether a mark asks for an AppID that no shared lease of the test stands for."""
+    found = next(item.iter_markers_with_node("appid"), None)
+    if found is None:
+        return False
+    marked, _ = found
+    return not any(
+        name in names and marked in _sharing(item, kind).listchain()
+        for name, kind in _SHARED.items()
+    )
+
+
+def _sharing(item: pytest.Item, kind: type[pytest.Collector]) -> pytest.Item | pytest.Collector:
+    """The node for which a shared fixture of the test is set up. A function can have no class."""
+    return item.getparent(kind) or item
+
+
+def _leases(item: pytest.Item) -> Iterator[tuple[Lease, str]]:
+    """The leases that a test has, its own last, each with the URL of its service."""
+    names = getattr(item, "fixturenames", ())
+    nodes = [_sharing(item, kind) for name, kind in _SHARED.items() if name in names]
+    for node in (*nodes, item):
+        held = node.stash.get(_held, None)
+        if held is not None:
+            yield held
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    end_waits(item.config)
+    notes = []
+    for lease, service in _leases(item):
+        properties = {
+            "appid": lease.appid,
+            "appid_vid": lease.vid,
+            "appid_product": lease.product_name,
+        }
+        # Into the JUnit XML, instead of what an earlier run of the same test left there.
+        kept = [entry for entry in item.user_properties if entry[0] not in properties]
+        item.user_properties[:] = [*kept, *properties.items()]
+        note = f"{lease.appid} (vid {lease.vid}) of {lease.product_name} at {service}"
+        notes.append(f"{note}\nlost while the test ran" if lease.lost else note)
     report = yield
-    note = item.stash.get(_notes, None)
-    if note is not None and report.failed:
-        report.sections.append(("AppID", note))
+    if notes and report.failed:
+        report.sections.append(("AppID", "\n".join(notes)))
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Fail each test that used a shared lease after it was lost, not only the last one."""
+    gone = [lease for lease, _ in _leases(item) if lease.lost]
+    yield
+    if gone:
+        from ._pytest_leases import fail, lost
+
+        fail(lost(gone[-1]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """A worker of pytest-xdist is about to start. It has no terminal: its waits are shown here."""
+    open_channel(node)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -319,16 +347,20 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     of this user ever did.
     """
     config = session.config
+    end_waits(config)
+    url = _url(config)
     interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-    if not config.pluginmanager.has_plugin("dsession") or _url(config) == LOCAL:
+    if not config.pluginmanager.has_plugin("dsession") or url == LOCAL:
         return
     if not config.stash.get(_crashed, False) and not interrupted:
+        return
+    if not url and not os.environ.get(_URL_VARIABLE):
         return
     from appid_manager_client import AppIdClient
 
     from ._journal import journal_may_exist, keep_journal, sweep
 
     if journal_may_exist():
-        with AppIdClient(_url(config)) as client:
+        with AppIdClient(url) as client:
             keep_journal(client)
             sweep([client])

@@ -49,7 +49,8 @@ ORDER = {
         " health status products why history appids_file init acquire reap database serve backup"
         " terminal group relay run demo program __main__"
     ),
-    "integrations": "_journal _sweeper _options _rescheduling celery rq pytest _pytest_entry",
+    "integrations": "_journal _sweeper _options _rescheduling celery rq _pytest_waits"
+    " _pytest_leases pytest _pytest_entry",
 }
 """The modules and packages of each package, from the bottom up.
 

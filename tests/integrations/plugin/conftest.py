@@ -26,7 +26,7 @@ class Run:
         token: str | None = None,
     ) -> None:
         self.pytester = pytester
-        self.url = url
+        self.url: str | None = url
         self.client = AppIdClient(url, auth_token=token)
         if token is not None:
             monkeypatch.setenv("APPID_MANAGER_TOKEN", token)
@@ -47,7 +47,7 @@ class Run:
 
     def args(self, *more: str) -> list[str]:
         own_url = any(arg.startswith("--appid-url") for arg in more)
-        url = [] if own_url else [f"--appid-url={self.url}"]
+        url = [] if own_url or not self.url else [f"--appid-url={self.url}"]
         plugins = ["-p", "appid_manager_client.integrations.pytest"]
         if "-n" in more:
             plugins += ["-p", "xdist.plugin"]

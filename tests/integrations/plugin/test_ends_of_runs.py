@@ -83,9 +83,9 @@ def test_a_run_that_waits_can_be_interrupted(run: Run) -> None:
     run.write(
         ENDLESS,
         conftest="""
-import appid_manager_client.integrations.pytest as plugin
+import appid_manager_client.integrations._pytest_leases as leases
 
-plugin.FIRST_TRY = 0.1
+leases.FIRST_TRY = 0.1
 """,
     )
     process = run.start("-s")
