@@ -5,6 +5,7 @@ Settings, which can come from the environment, are checked in `config.py`.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 
@@ -23,6 +24,13 @@ def check_seconds(value: object, name: str, *, minimum: float = 0.0) -> float:
     return value
 
 
+def longer_than_an_hour(min_remaining: float, hour_length: float) -> ValueError:
+    """The error for a `min_remaining` that no hour is long enough for. Both are in seconds."""
+    return ValueError(
+        f"min_remaining must be less than an hour ({hour_length:g} s), not {min_remaining:g}"
+    )
+
+
 def check_name(value: object, name: str, *, longest: int | None = None) -> None:
     """Check the text of a name that is sent to the service.
 
@@ -37,6 +45,19 @@ def check_name(value: object, name: str, *, longest: int | None = None) -> None:
     if longest is not None and len(value) > longest:
         raise ValueError(f"{name} must have at most {longest} characters, not {len(value)}")
     check_sendable(value, name)
+
+
+def check_product(value: object) -> None:
+    """Check the product of decorated calls: text, or a function of their arguments.
+
+    Raises:
+        TypeError: it is neither, or a coroutine function.
+        ValueError: it is text that can't be sent.
+    """
+    if not callable(value):
+        check_name(value, "product")
+    elif inspect.iscoroutinefunction(value):
+        raise TypeError("product must be text or a plain function, not a coroutine function")
 
 
 def check_sendable(value: str, name: str) -> None:

@@ -1,9 +1,8 @@
-"""The face of the library: puts the parts together, checks arguments, and hands calls on."""
+"""The public client: puts the parts together, checks arguments, passes calls on."""
 
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -28,7 +27,7 @@ from .lease.unmanaged import UnmanagedAppIds
 from .pool.lender import Lender
 from .pool.model import PoolOptions
 from .pool.pool import LeasePool
-from .runtime import forks
+from .runtime.forks import WithLock
 from .runtime.time import SystemTime
 from .secret import hidden, hidden_url
 from .text import get_logger
@@ -43,7 +42,7 @@ logger = get_logger()
 
 
 @explains_field_calls
-class AppIdClient:
+class AppIdClient(WithLock):
     """A client of one AppID service. Safe for many threads, and across `fork`.
 
         client = AppIdClient("http://localhost:5000")
@@ -61,6 +60,7 @@ class AppIdClient:
         session_factory: called once per process for the `requests.Session` to send through, for
             those who need adapters, hooks or a proxy of their own.
         on_event: called with an `Event` for everything that happens to a lease.
+        system: the clock, the sleeps and the jitter, for tests; default: those of this machine.
 
     Raises:
         ConfigurationError: a setting can't be used; the message names the argument or variable.
@@ -80,6 +80,7 @@ class AppIdClient:
         system: SystemTime | None = None,
     ) -> None:
         base_url, auth_token = hidden_url(base_url), hidden(auth_token)
+        super().__init__()
         if on_event is not None and not callable(on_event):
             raise TypeError(f"on_event must be callable, not {type(on_event).__name__}")
         settings = Settings.resolve(base_url, timeout, auth_token, journal)
@@ -105,14 +106,8 @@ class AppIdClient:
         if settings.journal:
             self.use_journal(None if settings.journal is True else settings.journal)
         self._unmanaged = UnmanagedAppIds(self._keeper, self._acquirer, self._system)
-        self._lock = threading.Lock()
         # Guarded by _lock: the pools that are in use somewhere.
         self._pools: weakref.WeakSet[LeasePool] = weakref.WeakSet()
-        forks.register(self._after_fork_in_child)
-
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew: another thread of the parent may have held it."""
-        self._lock = threading.Lock()
 
     # --- the documented calls
 
@@ -153,6 +148,7 @@ class AppIdClient:
             NoAppIdAvailable: the wait is over.
             ProductNotFound, AuthenticationError: another try would not help.
             TransportError, ProtocolError: no usable answer.
+            ClientClosed: the client was closed.
         """
         check_name(product_name, "product_name")
         wait = WaitOptions(max_retries, retry_interval, timeout, force)
@@ -298,6 +294,7 @@ class AppIdClient:
 
         Raises:
             ValueError, TypeError: an argument is wrong.
+            ClientClosed: the client was closed.
         """
         check_name(product_name, "product_name")
         options = PoolOptions(

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-
 from .client import AppIdClient
-from .runtime import forks
+from .runtime.forks import WithLock
 
 
-class _Holder:
-    """Keeps the client, and the lock under which it is made."""
+class _Default(WithLock):
+    """The default client, and the lock under which it is made."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.client: AppIdClient | None = None  # guarded by lock
-        forks.register(self._after_fork_in_child)
+        super().__init__()
+        self._client: AppIdClient | None = None  # guarded by _lock
 
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew: another thread of the parent may have held it."""
-        self.lock = threading.Lock()
+    def get(self) -> AppIdClient:
+        with self._lock:
+            if self._client is None:
+                self._client = AppIdClient()
+            return self._client
+
+    def set(self, client: AppIdClient | None) -> None:
+        with self._lock:
+            self._client = client
 
 
-_default = _Holder()
+_default = _Default()
 
 
 def get_default_client() -> AppIdClient:
@@ -30,15 +33,11 @@ def get_default_client() -> AppIdClient:
     Raises:
         ConfigurationError: a variable holds a value that can't be used.
     """
-    with _default.lock:
-        if _default.client is None:
-            _default.client = AppIdClient()
-        return _default.client
+    return _default.get()
 
 
 def set_default_client(client: AppIdClient | None) -> None:
     """Make `client` the default; with `None` the next use makes one from the environment."""
     if client is not None and not isinstance(client, AppIdClient):
         raise TypeError(f"client must be an AppIdClient or None, not {type(client).__name__}")
-    with _default.lock:
-        _default.client = client
+    _default.set(client)

@@ -199,7 +199,10 @@ class PoolTimeout(NoAppIdInTime):
 
 
 class LeaseLost(AppIdManagerError):
-    """The AppID is no longer held: the lease's `ttl` ran out, or somebody else ended the lease.
+    """The AppID is no longer held; the message says why.
+
+    The lease's `ttl` ran out, somebody else ended the lease, you gave it back yourself, its client
+    or pool was closed, or this is a forked child, whose parent holds it.
 
     Attributes:
         product_name, appid: what was held.

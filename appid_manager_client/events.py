@@ -22,9 +22,13 @@ class EventKind(str, Enum):
     """An acquire pauses before its next try. `seconds`: until an AppID can be free, or, where that
     is not known, until the next try. `reason` and `available_at` say more."""
     ACQUIRED = "acquired"
-    """An AppID was granted. `seconds`: how long the holder waited for it."""
+    """An AppID was granted. `seconds`: how long the holder waited for it; in a pool, how long the
+    call to the service took."""
     EXHAUSTED = "exhausted"
-    """The wait for an AppID ended without one. `seconds`: how long it was."""
+    """The wait of a lease ended without an AppID. `seconds`: how long it was.
+
+    In a pool: the service had no AppID for one call, which took `seconds`. Its callers may still
+    get one."""
     RELEASED = "released"
     """The service confirmed a release. `seconds`: how long the AppID was held."""
     DEFERRED = "deferred"

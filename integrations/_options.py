@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Any, ParamSpec, TypeVar
 
 from appid_manager_client import AppIdClient, Lease
-from appid_manager_client.checks import check_name
+from appid_manager_client.checks import check_product
 from appid_manager_client.decorator import injection
 from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, Injection
 from appid_manager_client.lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
@@ -27,7 +27,7 @@ R = TypeVar("R")
 ON_EXHAUSTED = ("reschedule", "wait", "fail")
 
 PATIENCE = 5.0
-"""Seconds that a task waits in its worker before it is rescheduled or fails.
+"""Seconds that a task waits in its worker before it is rescheduled, or fails without a `timeout`.
 
 Long enough for a service that restarts, and for an hour that is about to turn.
 """
@@ -48,8 +48,10 @@ class TaskOptions:
             `"wait"`: it waits in its worker. `"fail"`: it fails with `NoAppIdAvailable`.
         inject: the name of the parameter that gets the lease, if the function has it. `None`: no
             parameter gets it.
-        timeout: seconds that waiting may take in all, rescheduling included. `None`: no bound
-            when rescheduling; when waiting, the lease's number of tries.
+        timeout: seconds that waiting may take in all, rescheduling included. Before it is
+            rescheduled, a task waits in its worker for at most 5 of them each time. `None`: no
+            bound for `"reschedule"`, the lease's number of tries for `"wait"`, 5 seconds for
+            `"fail"`.
         min_remaining, ttl: as in `AppIdClient.lease`.
     """
 
@@ -63,10 +65,7 @@ class TaskOptions:
     ttl: float | None = DEFAULT_TTL
 
     def __post_init__(self) -> None:
-        if not callable(self.product):
-            check_name(self.product, "product")
-        elif inspect.iscoroutinefunction(self.product):
-            raise TypeError("product must be text or a plain function, not a coroutine function")
+        check_product(self.product)
         if self.client is not None and not isinstance(self.client, AppIdClient):
             raise TypeError(
                 f"client must be an AppIdClient or None, not {type(self.client).__name__}"
@@ -74,11 +73,7 @@ class TaskOptions:
         if self.on_exhausted not in ON_EXHAUSTED:
             ways = ", ".join(map(repr, ON_EXHAUSTED))
             raise ValueError(f"on_exhausted must be one of {ways}, not {self.on_exhausted!r}")
-        if self.inject is not None and not str(self.inject).isidentifier():
-            raise ValueError(
-                "inject must be the name of a parameter, or None to inject nothing, "
-                f"not {self.inject!r}"
-            )
+        injection.check_parameter(self.inject)
         # Refuses here what it would refuse at each call.
         LeaseOptions(WaitOptions(timeout=self.timeout, min_remaining=self.min_remaining), self.ttl)
 
@@ -88,11 +83,20 @@ class TaskOptions:
         client = journaled_default_client() if self.client is None else self.client
         return client.lease(
             product,
-            timeout=self.timeout if self.on_exhausted == "wait" else PATIENCE,
+            timeout=self._patience,
             min_remaining=self.min_remaining,
             ttl=self.ttl,
             holder=f"{holder} {default_holder()}"[:MAX_HOLDER],
         )
+
+    @property
+    def _patience(self) -> float | None:
+        """Seconds that one run waits in its worker; `None`: as long as the lease has tries."""
+        if self.on_exhausted == "wait":
+            return self.timeout
+        if self.timeout is None:
+            return PATIENCE
+        return self.timeout if self.on_exhausted == "fail" else min(self.timeout, PATIENCE)
 
 
 def takes(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol, TypedDict, TypeVar, Unpack, overload
 
-from ..checks import check_name, check_seconds
+from ..checks import check_name, check_product, check_seconds
 from ..client import AppIdClient
 from ..default import get_default_client
 from ..lease.held import Lease
@@ -137,12 +137,7 @@ def uses_appid(
         frame = inspect.currentframe()
         if is_written_bare(product, frame and frame.f_back):
             raise TypeError("@uses_appid takes the product first: @uses_appid('stt_billing')")
-    if inject is not None and not isinstance(inject, str):
-        raise TypeError(
-            f"inject must be the name of a parameter, or None to inject nothing, not {inject!r}"
-        )
-    if inject is not None and not inject.isidentifier():
-        raise ValueError(f"inject must be the name of a parameter, not {inject!r}")
+    injection.check_parameter(inject)
     if pool is not None:
         source = _from_pool(product, pool, client, options)
         bound_to = "pool"
@@ -189,10 +184,7 @@ def _from_pool(
 def _from_client(product: object, client: object, options: dict[str, Any]) -> Callable[..., Lease]:
     if product is None:
         raise TypeError("product is required: @uses_appid('stt_billing')")
-    if not callable(product):
-        check_name(product, "product")
-    elif inspect.iscoroutinefunction(product):
-        raise TypeError("product must be text or a plain function, not a coroutine function")
+    check_product(product)
     if client is not None and not isinstance(client, AppIdClient):
         raise TypeError(f"client must be an AppIdClient, not {type(client).__name__}")
     known = ClientLeaseOptions.__annotations__

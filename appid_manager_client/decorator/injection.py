@@ -77,6 +77,19 @@ class Injection:
         return len(args) + binds > self.index
 
 
+def check_parameter(name: object) -> None:
+    """Check the name of the parameter that is to get the lease.
+
+    Raises:
+        TypeError: it is neither text nor `None`.
+        ValueError: no parameter can have this name.
+    """
+    if name is None or isinstance(name, str) and name.isidentifier():
+        return
+    kind = ValueError if isinstance(name, str) else TypeError
+    raise kind(f"inject must be the name of a parameter, or None to inject nothing, not {name!r}")
+
+
 def find(function: Callable[..., Any], name: str | None, *, explicit: bool) -> Injection:
     """Return how `function` gets its lease through the parameter `name`.
 

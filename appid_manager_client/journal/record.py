@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..checks import check_name
+from ..wire.models import END_OF_TIME_MS
 
 FORMAT = 1
 """The version of the format, in the first line of every file."""
@@ -126,11 +127,8 @@ def _is_vid(value: object) -> bool:
 
 def _is_count(value: object) -> bool:
     """Whether it is a whole number as milliseconds and versions are."""
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LATEST_MS
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < END_OF_TIME_MS
 
-
-_LATEST_MS = 253_402_300_800_000
-"""The year 10000, where Python's dates end."""
 
 _Shape = dict[str, Callable[[object], bool]]
 

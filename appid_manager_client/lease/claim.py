@@ -38,13 +38,18 @@ class Outcome(Enum):
 
     RELEASED = auto()
     NOT_HELD = auto()
-    """This was the first try, and the service says that it is not ours: it was lost before."""
+    """The service says that it is not ours, and no earlier try of ours can have released it.
+
+    It was lost before, or released by somebody else, or the acquire had got nothing.
+    """
     DEFERRED = auto()
     """Not delivered; the keeper goes on trying."""
     NOTHING = auto()
-    """There was nothing to do.
+    """There was nothing to do, or there is no point in another try.
 
-    The claim has ended, another thread releases it, or it belongs to the parent process.
+    The claim has ended, another thread releases it, or it belongs to the parent process. Or an
+    acquire without an answer can't be given up, because what answers is no AppID service, or
+    refuses the token.
     """
 
 

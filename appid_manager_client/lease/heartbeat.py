@@ -14,7 +14,13 @@ from .claim import Claim
 logger = get_logger()
 
 BEATS_PER_TTL = 3
+"""A heartbeat is due after a third of the smallest `ttl`: some can fail before a lease ends."""
+
+_LONGEST_PAUSE = 5.0
+"""Seconds from a heartbeat that failed to the next; a tenth of the `ttl` where that is less."""
+
 _LEASES_PER_CALL = 1000
+"""How many leases one call extends: its body stays far below the 1 MiB that a service takes."""
 
 
 class Beat(NamedTuple):
@@ -41,7 +47,7 @@ class Heartbeat:
             return None
         due = min(claim.heard_at + (claim.ttl or 0.0) / BEATS_PER_TTL for claim in beating)
         shortest = min(claim.ttl or 0.0 for claim in beating)
-        return max(due, self._last_try + min(5.0, shortest / 10))
+        return max(due, self._last_try + min(_LONGEST_PAUSE, shortest / 10))
 
     def send(self, held: list[Claim]) -> Beat:
         """Send a heartbeat for all of them if one is due. A failure is logged, not raised."""

@@ -57,7 +57,14 @@ class Lease(ABC):
     @property
     @abstractmethod
     def hour_end(self) -> float | None:
-        """When the hour of the grant ends: seconds since the Unix epoch on the service's clock."""
+        """When the hour of the grant ends: seconds since the Unix epoch on the service's clock.
+
+        `None` where the service does not tell its hours.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+            TransportError: the hours of a service without the extensions could not be asked for.
+        """
 
     @property
     @abstractmethod
@@ -74,7 +81,16 @@ class Lease(ABC):
 
     @abstractmethod
     def acquire(self) -> Self:
-        """Get an AppID, waiting as the lease's options say. Returns self."""
+        """Get an AppID, waiting as the lease's options say. Returns self.
+
+        Raises:
+            NoAppIdInTime: the wait is over.
+            LeaseInUse: it holds, or waits for, an AppID already.
+            Closed: the client or the pool was closed.
+            ValueError: the service's hours are not longer than `min_remaining`.
+            ProductNotFound, AuthenticationError, TransportError, ProtocolError: waiting would not
+                help.
+        """
 
     @abstractmethod
     async def acquire_async(self) -> Self:
@@ -134,17 +150,29 @@ class Lease(ABC):
 
     @property
     def vid(self) -> str | int:
-        """The AppID's vid, as the service gave it."""
+        """The AppID's vid, as the service gave it.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+        """
         return self._grant.vid
 
     @property
     def start_time(self) -> int:
-        """When it was granted: milliseconds since the Unix epoch on the service's clock."""
+        """When it was granted: milliseconds since the Unix epoch on the service's clock.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+        """
         return self._grant.start_time
 
     @property
     def lease_id(self) -> str | None:
-        """The service's id of the grant; `None` from a field service, which gives no ids."""
+        """The service's id of the grant; `None` from a field service, which gives no ids.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+        """
         return self._grant.lease_id
 
     @property
@@ -152,6 +180,9 @@ class Lease(ABC):
         """Who holds it, as the service was told, for people; `None` if nobody was named.
 
         A field service doesn't keep it.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
         """
         self._grant  # raises for a lease that was never acquired, as the other facts of a grant do
         claim = self._held_claim
@@ -161,7 +192,12 @@ class Lease(ABC):
     def remaining(self) -> float:
         """Seconds that are certainly left of its hour on the service's clock; 0 after the hour.
 
-        An AppID that is given back later than that is burned for the next hour, too.
+        An AppID that is given back later than that is burned for the next hour, too. It is also 0
+        where the service does not tell its hours.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+            TransportError: the hours of a service without the extensions could not be asked for.
         """
         hour_end = self.hour_end
         if hour_end is None:
@@ -171,7 +207,10 @@ class Lease(ABC):
 
     @property
     def released(self) -> bool:
-        """Whether it was given back, or its release goes on in the background."""
+        """Whether it was given back, or its release goes on in the background.
+
+        Also true after an `acquire()` that failed: the lease holds nothing, and can be used again.
+        """
         return self._lease_state in (LeaseState.RELEASING, LeaseState.RELEASED)
 
     def as_dict(self) -> dict[str, str | int | None]:
@@ -213,6 +252,7 @@ class Lease(ABC):
 
         Raises:
             LeaseLost: it may not; stop using it.
+            LeaseNotHeld: the lease was never acquired.
         """
         if self.held:
             return

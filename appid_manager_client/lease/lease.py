@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 import weakref
 from dataclasses import replace
 from functools import partial
@@ -16,9 +15,9 @@ from typing import Self
 
 from ..checks import check_seconds
 from ..errors import LeaseInUse, LeaseLost
-from ..runtime import forks
 from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import call_aside
+from ..runtime.forks import WithLock
 from ..wire.clock import ServerClock
 from .acquirer import Acquirer
 from .claim import Claim, ClaimState, Outcome
@@ -27,7 +26,7 @@ from .keeper import LeaseKeeper
 from .options import LeaseOptions, WaitOptions
 
 
-class ClientLease(Lease):
+class ClientLease(Lease, WithLock):
     """A lease of a client, with an AppID of its own. Made by `AppIdClient.lease()`.
 
     A release that can't be delivered is retried in the background.
@@ -36,27 +35,21 @@ class ClientLease(Lease):
     def __init__(
         self, keeper: LeaseKeeper, acquirer: Acquirer, product_name: str, options: LeaseOptions
     ) -> None:
+        super().__init__()
         self._keeper = keeper
         self._acquirer = acquirer
         self._options = options
         self._product_name = product_name
         self._pid = os.getpid()
-        self._lock = threading.Lock()
         # Guarded by _lock:
         self._state = LeaseState.NEW
         self._claim: Claim | None = None
         self._loss = ""
-        forks.register(self._after_fork_in_child)
-
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew: another thread of the parent may have held it."""
-        self._lock = threading.Lock()
 
     # --- what it is
 
     @property
     def product_name(self) -> str:
-        """The product."""
         return self._product_name
 
     @property
@@ -66,6 +59,7 @@ class ClientLease(Lease):
         A service without the extensions is asked for its time and hours, at most once an hour.
 
         Raises:
+            LeaseNotHeld: the lease was never acquired.
             TransportError: it could not be asked.
         """
         grant = self._grant
@@ -75,10 +69,6 @@ class ClientLease(Lease):
 
     @property
     def lost(self) -> bool:
-        """Whether the AppID ended before it was given back.
-
-        It is lost when the service says so, or when no heartbeat got through for a whole `ttl`.
-        """
         claim = self._claim
         if self._state is LeaseState.HELD and claim is not None:
             self._keeper.overdue(claim)
@@ -86,7 +76,6 @@ class ClientLease(Lease):
 
     @property
     def held(self) -> bool:
-        """Whether this process may use the AppID now, as far as is known."""
         if self.lost or self._state is not LeaseState.HELD or self._pid != os.getpid():
             return False
         # A client that was closed has given back what its leases held.
@@ -125,6 +114,8 @@ class ClientLease(Lease):
             ProductNotFound, AuthenticationError, TransportError, ProtocolError: waiting would not
                 help.
             LeaseInUse: it holds, or waits for, an AppID already.
+            ClientClosed: the client was closed.
+            ValueError: the service's hours are not longer than `min_remaining`.
         """
         self._begin()
         try:

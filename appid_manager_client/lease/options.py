@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..checks import check_name, check_seconds
+from ..checks import check_name, check_seconds, longer_than_an_hour
 from ..runtime.identity import MAX_HOLDER
 from ..wire.clock import HOUR
 from .held import Lease
@@ -48,9 +48,7 @@ class WaitOptions:
         if not isinstance(self.force, bool):
             raise TypeError(f"force must be a bool, not {type(self.force).__name__}")
         if check_seconds(self.min_remaining, "min_remaining") >= HOUR:
-            raise ValueError(
-                f"min_remaining must be less than an hour ({HOUR:g} s), not {self.min_remaining:g}"
-            )
+            raise longer_than_an_hour(self.min_remaining, HOUR)
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,10 @@ class AcquireSteps:
             yield self._pause(seconds)
 
     def _check_product(self) -> Generator[Call | Pause, Any, None]:
-        """After the first 202 of a field service, and while its hours are unknown."""
+        """Make an unknown product fail: a field service answers it with a 202, as if in use.
+
+        Asked after the first 202, and again while the service's hours are unknown.
+        """
         if self._api.extended or (self._checked and self._api.clock.hour_known):
             return
         try:

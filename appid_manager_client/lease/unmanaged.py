@@ -7,15 +7,14 @@ only so that its release names the right lease, and looks first where a field se
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 
 from ..errors import InvalidRequest
-from ..runtime import forks
+from ..runtime.forks import WithLock
 from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
 from ..wire.models import Acquisition
-from ..wire.retry import LONGEST_BACKOFF, retry
+from ..wire.retry import LONGEST_CALL_BACKOFF, retry
 from .acquirer import Acquirer
 from .claim import Claim
 from .keeper import LeaseKeeper
@@ -23,22 +22,17 @@ from .options import LeaseOptions
 from .release import RepeatedRelease
 
 
-class UnmanagedAppIds:
+class UnmanagedAppIds(WithLock):
     """The AppIDs that the caller of one client gives back itself."""
 
     def __init__(self, keeper: LeaseKeeper, acquirer: Acquirer, system: SystemTime) -> None:
+        super().__init__()
         self._keeper = keeper
         self._api = keeper.api
         self._acquirer = acquirer
         self._system = system
-        self._lock = threading.Lock()
         # Guarded by _lock: what was granted, by product and AppID.
         self._granted: dict[tuple[str, str], Claim] = {}
-        forks.register(self._after_fork_in_child)
-
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew: another thread of the parent may have held it."""
-        self._lock = threading.Lock()
 
     def acquire(self, product_name: str, options: LeaseOptions) -> Acquisition:
         """Acquire an AppID; see `AppIdClient.acquire_appid`."""
@@ -71,7 +65,7 @@ class UnmanagedAppIds:
             start_time = self._look_before_release(product_name, appid)
         release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
         released = self._shielded(
-            lambda: retry(self._system, release.send, longest=LONGEST_BACKOFF)
+            lambda: retry(self._system, release.send, longest=LONGEST_CALL_BACKOFF)
         )
         with self._lock:
             if self._granted.get(key) is claim:
@@ -95,7 +89,7 @@ class UnmanagedAppIds:
         entry = retry(
             self._system,
             lambda attempt: self._api.status(product_name),
-            longest=LONGEST_BACKOFF,
+            longest=LONGEST_CALL_BACKOFF,
         ).find(appid, product_name)
         if entry is not None and entry.start_time is None:
             raise InvalidRequest(

@@ -2,23 +2,29 @@
 
 It is told what happened, and returns how long to pause, or raises. Apart from `init`, nothing
 becomes free in the middle of an hour (wire contract, "The rule of the hour"). So the plan polls at
-`retry_interval`, as documented, and wakes besides exactly when the service's hour turns.
+`retry_interval`, as documented, and also wakes exactly when the service's hour turns.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timezone
 
+from ..checks import longer_than_an_hour
 from ..errors import NoAppIdAvailable, TransportError
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
 from ..wire.models import Wait
-from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, backoff, describe
+from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, TURN_JITTER, backoff, describe
 from .options import WaitOptions
 
-TURN_JITTER = 0.05
 _LEAST_RETRY_AFTER = 0.5
+"""The shortest `retry_after` of a 202 that is followed, in seconds.
+
+A field service cuts its own to whole seconds, and so says 0 just before the hour turns.
+"""
+
 _LAST_TRY_MARGIN = 0.5
+"""Seconds before the deadline at which the last try is sent, so that it has time for an answer."""
 
 
 class AcquirePlan:
@@ -53,7 +59,11 @@ class AcquirePlan:
 
     @property
     def patience(self) -> float | None:
-        """Seconds until the deadline, for a call on the wire; `None` where there is none."""
+        """Seconds until the deadline, for a call on the wire.
+
+        `None` where there is no deadline. So it is without a timeout, and with a timeout of 0: that
+        bounds the number of tries, and not the time of the one try.
+        """
         if not self.options.timeout:
             return None
         return max(0.0, self._started + self.options.timeout - self._system.monotonic())
@@ -85,10 +95,7 @@ class AcquirePlan:
         if not needed or hour_end is None:
             return None
         if needed >= self._clock.hour_length:
-            raise ValueError(
-                f"min_remaining must be less than an hour ({self._clock.hour_length:g} s), "
-                f"not {needed:g}"
-            )
+            raise longer_than_an_hour(needed, self._clock.hour_length)
         if self._clock.seconds_before(hour_end) >= needed:
             return None
         return self._pause_until(hour_end, f"less than {needed:g} s are left of this hour")
@@ -105,8 +112,8 @@ class AcquirePlan:
         if self.out_of_tries:
             raise self._no_appid(f"every AppID {what}", available_at)
         if available_at is not None:
-            boundary = self._pause_until(available_at, f"every AppID {what}")
-            return max(MIN_PAUSE, min(self.options.retry_interval, boundary))
+            until_turn = self._pause_until(available_at, f"every AppID {what}")
+            return max(MIN_PAUSE, min(self.options.retry_interval, until_turn))
         pause = self.options.retry_interval
         if not self.options.force:
             pause = min(pause, max(_LEAST_RETRY_AFTER, min(wait.retry_after, MAX_RETRY_AFTER)))
@@ -117,7 +124,7 @@ class AcquirePlan:
         return shortened
 
     def after_error(self, error: TransportError) -> float:
-        """Seconds to back off after a failure that another try may mend.
+        """Seconds to back off after a failure that another try may solve.
 
         Raises:
             TransportError: `error` itself, or one like it that says what was tried.
@@ -155,7 +162,7 @@ class AcquirePlan:
     def _pause_until(self, moment: float, why: str) -> float:
         """Seconds until `moment` on the service's clock, never a millisecond early.
 
-        And a little late, so that not all who wait come at once.
+        A little jitter is added, so that not all who wait come at once.
         """
         pause = self._clock.seconds_until(moment)
         left = self._left()

@@ -14,20 +14,18 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Generic, TypeVar
 
 from ..text import get_logger
-from . import forks
-from .time import SystemTime
+from .forks import WithLock
+from .time import LONGEST_SLEEP, SystemTime
 
 T = TypeVar("T")
 
 logger = get_logger()
 
 _INTERRUPTS_ENDURED = 3
-
-_SLICE = 20.0
-"""The longest sleep without a look at the clock, in seconds: the machine may be suspended."""
+"""How many interrupts end the wait for a shielded call: whoever interrupts so often means it."""
 
 
-class Executor:
+class Executor(WithLock):
     """A bounded set of threads, started on demand, and made anew in a forked child.
 
     Args:
@@ -37,20 +35,19 @@ class Executor:
     """
 
     def __init__(self, name: str, limit: int, system: SystemTime) -> None:
+        super().__init__()
         self._system = system
         self._name = name
         self._limit = limit
-        self._lock = threading.Lock()
         # Guarded by _lock: the threads, their process, and whether there may be any.
         self._threads: ThreadPoolExecutor | None = None
         self._pid = 0
         self._closed = False
         self._started_threads: list[threading.Thread] = []
-        forks.register(self._after_fork_in_child)
 
     def _after_fork_in_child(self) -> None:
         """Forget the threads: they are the parent's."""
-        self._lock = threading.Lock()
+        super()._after_fork_in_child()
         self._threads = None
 
     def submit(self, work: Callable[[], T]) -> Future[T]:
@@ -101,7 +98,7 @@ class Executor:
             if left <= 0:
                 break
             try:
-                wait([future], min(left, _SLICE))
+                wait([future], min(left, LONGEST_SLEEP))
             except BaseException as interrupt:
                 interrupts.append(interrupt)
         if interrupts:
@@ -148,7 +145,7 @@ class _Call(Generic[T]):
 
 
 def is_shutting_down(error: BaseException) -> bool:
-    """Whether a thread can't be started because the interpreter ends, and not for want of one."""
+    """Whether a thread can't be started because the interpreter ends; else there is none left."""
     return sys.is_finalizing() or "shutdown" in str(error)
 
 

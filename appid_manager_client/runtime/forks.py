@@ -1,12 +1,13 @@
 """What objects do when the process forks: make their locks and threads anew in the child.
 
-The only module of the package that hooks into `fork`. Most objects register because another thread
-of the parent may have held their lock. The registry holds them weakly.
+The only module of the package that hooks into `fork`. What an object does is in its
+`_after_fork_in_child`; most only have a lock (`WithLock`). The registry holds them weakly.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from collections.abc import Callable
 from types import MethodType
@@ -24,6 +25,23 @@ class ForkGuard(Protocol):
 
     def after_fork_in_child(self) -> None:
         """Forget what belongs to the parent. Runs in the child's only thread."""
+
+
+class WithLock:
+    """A base of objects with a lock, `_lock`, which is made anew in a forked child.
+
+    Another thread of the parent may have held it, and none of the child would release it. It is
+    a plain lock and not one of a class of ours: a signal's exception could come between taking
+    such a lock and entering its `with` block.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        register(self._after_fork_in_child)
+
+    def _after_fork_in_child(self) -> None:
+        """Make the lock anew. A class that has more to forget extends this."""
+        self._lock = threading.Lock()
 
 
 _registered: weakref.WeakKeyDictionary[object, Callable[[Any], None]]

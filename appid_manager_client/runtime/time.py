@@ -17,6 +17,13 @@ _SLICE = 2.0
 The machine may have been suspended, and a signal may have come just before the wait began.
 """
 
+LONGEST_SLEEP = 20.0
+"""The longest sleep of a thread that looks at the clock by itself, in seconds.
+
+The machine may have been suspended. Nothing is lost in between: what such a thread waits for wakes
+it.
+"""
+
 # Not the global generator: where a program seeds that, all its processes would draw the same
 # jitter, and the program itself would get other numbers. This one has no state: nothing to seed,
 # and nothing to share with a forked child.

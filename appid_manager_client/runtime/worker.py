@@ -14,19 +14,17 @@ from typing import Generic, TypeVar
 from ..text import get_logger
 from . import forks
 from .executor import is_shutting_down
-from .time import SystemTime
+from .time import LONGEST_SLEEP, SystemTime
 
 logger = get_logger()
 
 MessageT = TypeVar("MessageT")
 
-_SLICE = 20.0
-"""The longest sleep without a look at the clock, in seconds; the machine may be suspended."""
-
 _LINGER = 2.0
 """Seconds for which a thread without work waits for more before it ends."""
 
 _PAUSE_AFTER_FAILURE = 1.0
+"""Seconds until the next round after one that raised."""
 
 
 class Worker(Generic[MessageT]):
@@ -67,7 +65,7 @@ class Worker(Generic[MessageT]):
         # What blocks is made with the first need: until then, gevent may replace its kind.
         self._inbox: queue.SimpleQueue[MessageT | None] | None = None
         vars(self).pop("_lock", None)
-        # Guarded by the lock: the thread, its start, and its end for want of work.
+        # Guarded by the lock: the thread, its start, and its end when there is no work.
         self._thread: threading.Thread | None = None
         self.running = False
         self._woken = False
@@ -185,7 +183,7 @@ class Worker(Generic[MessageT]):
         deadline = self._system.monotonic() + left
         while True:
             try:
-                return True, inbox.get(timeout=max(0.0, min(left, _SLICE)))
+                return True, inbox.get(timeout=max(0.0, min(left, LONGEST_SLEEP)))
             except queue.Empty:
                 left = deadline - self._system.monotonic()
                 if left <= 0:

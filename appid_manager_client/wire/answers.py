@@ -18,7 +18,16 @@ from ..errors import (
     ProductNotFound,
     ProtocolError,
 )
-from .models import AppIdStatus, Grant, Health, Heartbeats, ProductStatus, Release, Wait
+from .models import (
+    END_OF_TIME_MS,
+    AppIdStatus,
+    Grant,
+    Health,
+    Heartbeats,
+    ProductStatus,
+    Release,
+    Wait,
+)
 
 NOT_HELD = frozenset(
     {"already_released", "not_leased", "lease_mismatch", "appid_not_found", "product_mismatch"}
@@ -32,10 +41,8 @@ _BY_CODE: dict[str, type[InvalidRequest]] = {
     "appid_conflict": AppIdConflict,
 }
 
-_LATEST_MS = 253_402_300_800_000
-"""The year 10000, where Python's dates end: every time and count of the contract is less."""
-
 _LONGEST_WAIT = 1e9
+"""Every `retry_after` is shorter, in seconds: a larger number is no answer of the contract."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +96,14 @@ class AnswerReader:
 
     def read_status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
         """Check the counts of a status, and return its body."""
-        self._counts(answer, product_name)
+        self._total(answer, product_name)
         return answer.body
 
     def read_status(self, answer: Answer, product_name: str | None) -> ProductStatus:
         """Read a status with all its entries."""
-        counts = self._counts(answer, product_name)
+        total = self._total(answer, product_name)
         appids = tuple(self._entry(answer, entry) for entry in answer.body["appids"])
-        return ProductStatus(*counts, appids)
+        return ProductStatus(total, appids)
 
     def read_list_body(
         self,
@@ -168,19 +175,19 @@ class AnswerReader:
         return Wait(
             reason,
             float(retry_after),
-            _words(answer),
             self._optional_integer(answer, "availableAt"),
             self._optional_integer(answer, "serverTime"),
             self._optional_integer(answer, "hourEnd"),
         )
 
-    def _counts(self, answer: Answer, product_name: str | None) -> tuple[int, int, int, int]:
-        """The four counts of a status. Also checks that there is a list of entries."""
+    def _total(self, answer: Answer, product_name: str | None) -> int:
+        """How many AppIDs a status counts. Also checks its other counts, and its list."""
         self._expect_ok(answer, product_name)
         if not isinstance(answer.body.get("appids"), list):
             raise self._malformed(answer, "appids")
-        total, available = self._integer(answer, "total"), self._integer(answer, "available")
-        return total, available, self._integer(answer, "in_use"), self._integer(answer, "released")
+        names = ("total", "available", "in_use", "released")
+        total, *_ = [self._integer(answer, name) for name in names]
+        return total
 
     def _entry(self, answer: Answer, entry: object) -> AppIdStatus:
         if not isinstance(entry, dict):
@@ -202,7 +209,7 @@ class AnswerReader:
 
     def _integer(self, answer: Answer, name: str) -> int:
         value = answer.body.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _LATEST_MS:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME_MS:
             raise self._malformed(answer, name)
         return value
 
@@ -259,5 +266,5 @@ def _words(answer: Answer) -> str:
 def _shown(value: object) -> str:
     try:
         return repr(value)
-    except RecursionError:  # it can be nested as deeply as the parser just bears
+    except RecursionError:  # it is nested so deeply that `repr` fails
         return f"a deeply nested {type(value).__name__}"

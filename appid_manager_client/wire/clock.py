@@ -7,22 +7,21 @@ bounds that follow from them. Hours are always those of the service, never of th
 from __future__ import annotations
 
 import math
-import threading
 
-from ..runtime import forks
+from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 
 HOUR = 3600.0
 """The length of an hour in seconds, unless a service tells another."""
 
 _DRIFT = 100e-6
-"""By which part of a second two clocks can drift apart in a second."""
+"""Seconds per second by which two clocks can drift apart: what two quartz clocks can have."""
 
 _RESOLUTION = 0.001
 """Times in answers are cut to milliseconds."""
 
 
-class ServerClock:
+class ServerClock(WithLock):
     """Bounds of the service's clock, and its hours, in terms of this machine's monotonic clock.
 
     The service read a time `s` in an answer between sending and receiving. So its clock is ahead of
@@ -36,19 +35,14 @@ class ServerClock:
     """
 
     def __init__(self, system: SystemTime) -> None:
+        super().__init__()
         self._system = system
-        self._lock = threading.Lock()
         # Guarded by _lock: all fields below.
         self._low = -math.inf
         self._high = math.inf
         self._as_of = 0.0
         self._anchor: float | None = None
         self._length = HOUR
-        forks.register(self._after_fork_in_child)
-
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew."""
-        self._lock = threading.Lock()
 
     def observe(self, server_ms: int, sent: float, received: float) -> None:
         """Learn a time that the service read between the monotonic times `sent` and `received`."""

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
+END_OF_TIME_MS = 253_402_300_800_000
+"""The year 10000, where Python's dates end: every time and count of the contract is less."""
+
 
 class AppIdState(str, Enum):
-    """The state of one AppID, as a status reports it."""
+    """The state of one AppID, as a status reports it: all that the contract has."""
 
     AVAILABLE = "available"
     IN_USE = "in_use"
@@ -57,12 +60,12 @@ class Grant:
 class Wait:
     """A 202 answer to an acquire: no AppID now. `retry_after` is in seconds.
 
-    `reason` is `"no_available"` (every AppID was used this hour) or `"waiting"` (all are in use).
+    `reason` is `"waiting"` where every AppID is in use. It is `"no_available"` where no AppID is
+    free and some are not in use: those were used in this hour.
     """
 
     reason: str
     retry_after: float
-    message: str = ""
     available_at_ms: int | None = None
     server_time_ms: int | None = None
     hour_end_ms: int | None = None
@@ -92,15 +95,9 @@ class AppIdStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProductStatus:
-    """A status: counts, and an entry for each AppID.
-
-    `in_use` also counts the AppIDs that were used in this hour and are free again.
-    """
+    """A status: how many AppIDs there are, and an entry for each of them."""
 
     total: int
-    available: int
-    in_use: int
-    released: int
     appids: tuple[AppIdStatus, ...]
 
     def find(self, appid: str, product_name: str) -> AppIdStatus | None:

@@ -15,7 +15,7 @@ from ..runtime.time import SystemTime
 from ..text import get_logger
 from .api import ServiceApi
 from .models import AppIdState
-from .retry import LONGEST_BACKOFF, retry
+from .retry import LONGEST_CALL_BACKOFF, retry
 
 logger = get_logger()
 
@@ -36,7 +36,7 @@ class Products:
             ended = retry(
                 self._system,
                 lambda attempt: self._api.init(product_name, appids, keep_state=keep_state),
-                longest=LONGEST_BACKOFF,
+                longest=LONGEST_CALL_BACKOFF,
                 may_retry=lambda error: not error.maybe_received,
             )
         except ServiceUnavailable as error:
@@ -67,7 +67,7 @@ class Products:
         body = retry(
             self._system,
             lambda attempt: self._api.status_body(product_name),
-            longest=LONGEST_BACKOFF,
+            longest=LONGEST_CALL_BACKOFF,
         )
         if product_name is not None and body["total"] == 0 and self._is_extended():
             raise self._api.unknown_product(product_name)

@@ -25,11 +25,14 @@ MIN_PAUSE = 0.05
 BACKOFF_START = 0.5
 """The longest pause after the first failure in seconds. Each further failure doubles it."""
 
-LONGEST_BACKOFF = 5.0
-"""The longest pause between two tries of one call in seconds, unless the caller names another."""
+LONGEST_CALL_BACKOFF = 5.0
+"""The longest pause between two tries of a call that is no acquire, in seconds."""
 
 MAX_RETRY_AFTER = 300.0
 """The longest `Retry-After` that is followed, in seconds."""
+
+TURN_JITTER = 0.05
+"""Those who wait for the turn of the hour come within so many seconds after it, not all at once."""
 
 
 def retry(

@@ -44,7 +44,7 @@ def test_a_child_can_wait_although_a_thread_of_its_parent_was_just_about_to(
 DEFAULT = """
 import appid_manager_client.default as module
 # As a thread of the parent holds it, while it makes the default client.
-with module._default.lock:
+with module._default._lock:
     child_says(lambda: get_default_client().get_status("p"))
 """
 

@@ -76,6 +76,50 @@ def test_a_direct_call_raises_where_nothing_is_free(
         transcribe()
 
 
+class NotedTimeouts(AppIdClient):
+    """A client that keeps the timeouts of its leases."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.timeouts: list[float | None] = []
+
+    def lease(self, product_name: str, **options: Any) -> Lease:
+        self.timeouts.append(options["timeout"])
+        return super().lease(product_name, **options)
+
+
+@pytest.mark.parametrize(
+    ("on_exhausted", "timeout", "patience"),
+    [
+        ("reschedule", None, 5),
+        ("reschedule", 60, 5),
+        ("reschedule", 2, 2),
+        ("reschedule", 0, 0),
+        ("wait", None, None),
+        ("wait", 60, 60),
+        ("fail", None, 5),
+        ("fail", 60, 60),
+        ("fail", 0, 0),
+    ],
+)
+def test_a_timeout_bounds_the_wait_in_the_worker(
+    on_exhausted: str,
+    timeout: float | None,
+    patience: float | None,
+    make: Make,
+    service: LocalService,
+    product: str,
+) -> None:
+    client = NotedTimeouts(service.url)
+    with client:
+
+        @make(product, client=client, on_exhausted=on_exhausted, timeout=timeout)
+        def transcribe() -> None: ...
+
+        transcribe()
+    assert client.timeouts == [patience]
+
+
 def test_a_lease_that_the_caller_passes_is_used(
     make: Make, client: AppIdClient, product: str
 ) -> None:
@@ -105,6 +149,7 @@ async def product_of_later() -> str:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"on_exhausted": "explode"}, "on_exhausted must be one of 'reschedule', 'wait', 'fail'"),
     ({"inject": "not a name"}, "inject"),
+    ({"inject": 7}, "inject"),
     ({"timeout": -1}, "timeout"),
     ({"min_remaining": "long"}, "min_remaining"),
     ({"ttl": 0}, "ttl"),

@@ -18,13 +18,14 @@ from appid_manager_client.errors import (
     ServiceUnavailable,
 )
 from appid_manager_client.lease.options import WaitOptions
-from appid_manager_client.lease.waiting import TURN_JITTER, AcquirePlan
+from appid_manager_client.lease.waiting import AcquirePlan
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.models import Wait
 from appid_manager_client.wire.retry import (
     BACKOFF_START,
     MAX_RETRY_AFTER,
     MIN_PAUSE,
+    TURN_JITTER,
     backoff,
     describe,
 )

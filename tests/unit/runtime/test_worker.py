@@ -66,7 +66,7 @@ def end(worker: Worker[str]) -> None:
 def test_after_a_suspension_of_the_machine_a_round_that_is_overdue_is_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "_SLICE", 0.01)
+    monkeypatch.setattr(worker_module, "LONGEST_SLEEP", 0.01)
     rounds = Rounds(SleepyTime())
     rounds.worker.wake()
     wait_until(lambda: len(rounds.done) >= 3)

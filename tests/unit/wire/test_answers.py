@@ -8,7 +8,6 @@ import pytest
 
 from appid_manager_client import AppIdManagerError, ProtocolError
 from appid_manager_client.wire.answers import Answer, AnswerReader
-from appid_manager_client.wire.models import Wait
 from tests.support.rawserver import RawServer, http_answer, read_request, send
 
 from .exchanges import COUNTS, client_of, failure_of, json_answer
@@ -67,8 +66,7 @@ def test_a_field_of_the_wrong_shape_is_named(
     assert isinstance(error, ProtocolError) and error.status == status
     assert repr(field) in str(error)
     # What an unreadable answer may have granted is given up, once.
-    after = asked[asked.index(f"/api/appid/{call}") + 1 :]
-    assert after in ([], ["/api/appid/release"])
+    assert asked in ([asked[0]], [asked[0], "/api/appid/release"])
 
 
 @pytest.mark.parametrize(
@@ -100,16 +98,10 @@ def test_a_field_that_is_nested_deeply_is_shown_by_its_kind(shape: type) -> None
     for _ in range(50_000):
         deep = [deep] if shape is list else {"a": deep}
     reader = AnswerReader("http://127.0.0.1:9", lambda text: text)
-    for status, field in ((200, "appid"), (202, "error"), (202, "message"), (400, "message")):
+    for status, field in ((200, "appid"), (202, "error"), (400, "message")):
         body = {"error": "waiting", "retry_after": 60, "message": "", field: deep}
-        try:
-            outcome = reader.read_acquire(Answer(status, body, 0.0, 0.0), "p")
-        except AppIdManagerError as error:
-            said = str(error)
-        else:
-            assert isinstance(outcome, Wait)
-            said = outcome.message
-        assert f"a deeply nested {shape.__name__}" in said
+        with pytest.raises(AppIdManagerError, match=f"a deeply nested {shape.__name__}"):
+            reader.read_acquire(Answer(status, body, 0.0, 0.0), "p")
 
 
 @pytest.mark.parametrize(
