@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import subprocess
+from pathlib import Path
+
+import pytest
 
 from tests.cli.command import Spawn
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_demo_ends_with_ok(spawn: Spawn) -> None:
@@ -21,3 +28,17 @@ def test_the_demo_can_be_interrupted(spawn: Spawn) -> None:
     ended = demo.end()
     assert ended.code == 130
     assert "Traceback" not in ended.err
+
+
+def test_make_demo_installs_only_what_the_demo_needs_and_shows_progress(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("no make here")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", "--dry-run", "demo"]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    (install,) = [line for line in said.splitlines() if " install " in line]
+    assert install.endswith(' -e ".[server]"')
+    assert "quiet" not in install and " -q" not in install
+    assert "Setting up" in said
+    assert said.splitlines()[-1] == ".venv-demo/bin/appid-manager demo"
