@@ -14,8 +14,9 @@ def database_url(value: str) -> str:
     """
     if "://" in value:
         return value
-    if not value or "?" in value or "\0" in value:
-        raise unusable("database", f"must name an SQLite file, without '?', not {value!r}")
+    if not value or any(letter in value for letter in "?%\0"):
+        # What a URL would read as something else.
+        raise unusable("database", f"must name an SQLite file, without '?' and '%', not {value!r}")
     return f"sqlite:///{value}"
 
 

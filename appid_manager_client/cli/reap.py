@@ -13,7 +13,7 @@ from ..errors import ProtocolError, TransportError
 from ..journal.reaping import Reaped
 from ..text import get_logger, printable
 from .connection import open_client
-from .exits import ExitCode
+from .exits import ExitCode, UsageError
 from .output import write_error, write_json, write_line
 
 logger = get_logger()
@@ -21,11 +21,14 @@ logger = get_logger()
 
 def reap(arguments: argparse.Namespace) -> int:
     """Give back the AppIDs of killed processes of this host."""
+    journal = arguments.journal
+    if journal is not None and (not journal or "\0" in journal):
+        raise UsageError(f"--journal must name a directory, not {journal!r}")
     if not arguments.verbose:
         logger.setLevel(logging.ERROR)  # each AppID is output here, so no warning about it too
     with open_client(arguments) as client:
-        if arguments.journal is not None or client.journal is None:
-            client.use_journal(arguments.journal)
+        if journal is not None or client.journal is None:
+            client.use_journal(journal)
         if arguments.every is not None:
             _repeat(client, arguments)
         reaped = client.reap()

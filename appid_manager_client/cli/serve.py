@@ -35,13 +35,13 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 def _settings(arguments: argparse.Namespace) -> ServiceSettings:
-    token = os.environ.get(TOKEN_VARIABLE) if arguments.token is None else arguments.token
+    token = os.environ.get(TOKEN_VARIABLE) or None if arguments.token is None else arguments.token
     try:
         return ServiceSettings(
             host=arguments.host,
             port=arguments.port,
             database=database_url(arguments.database),
-            auth_token=token or None,
+            auth_token=token,
             timezone=arguments.timezone,
             hour_seconds=arguments.hour_seconds,
             insecure=arguments.insecure,

@@ -33,10 +33,19 @@ def test_it_says_where_it_listens_and_a_signal_stops_it(
     assert "t0p-secret" not in line + ended.out + ended.err
 
 
+def test_a_database_can_be_given_as_a_path(spawn: Spawn, tmp_path: Path) -> None:
+    file = tmp_path / "with #1 and ä@b:c.db"
+    serving = spawn("serve", "--port", "0", "--database", os.path.relpath(file))
+    assert f"(no token, {file})" in serving.line()
+    assert file.is_file()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--token", "a b", "serve"], r"--token or APPID_MANAGER_TOKEN must be "),
+        (["serve", "--token", ""], r"--token or APPID_MANAGER_TOKEN must be "),
+        (["serve", "--database", ":memory:"], r"--database must be .* names no file"),
         (["serve", "--hour-seconds", "0"], r"--hour-seconds must be "),
         (["serve", "--timezone", "Mars/Base"], r"--timezone must be "),
         (["serve", "--host", "0.0.0.0"], r"--token or APPID_MANAGER_TOKEN is required.*--insecure"),
