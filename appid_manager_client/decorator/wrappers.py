@@ -60,6 +60,10 @@ class LeaseSpec:
         return self.source(self.product(*args, **kwargs))
 
 
+_SET_ON_THE_FUNCTION = frozenset({"__doc__", "__module__", "__wrapped__"})
+"""What wrapt doesn't hand on to the function, or not in all its versions."""
+
+
 class _Function(FunctionWrapper):
     """A decorated function.
 
@@ -92,11 +96,17 @@ class _Function(FunctionWrapper):
         # Another kind of function, such as that of somebody else's decorator: it binds by itself.
         return type(self)(wrapped.__get__(instance, owner), self._self_wrapper)
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # A class without it gets annotations of its own when they are asked for (wrapt does so),
+        # and they would hide the property.
+        setattr(cls, "__annotations__", vars(_Function)["__annotations__"])
+
     def __setattr__(self, name: str, value: Any) -> None:
-        # functools.wraps says so what the function stands for; it is called as before.
-        if name == "__wrapped__":
+        # By __wrapped__, functools.wraps says what the function stands for; it is called as before.
+        if name in _SET_ON_THE_FUNCTION:
             setattr(self.__wrapped__, name, value)
-        else:
+        if name != "__wrapped__":
             super().__setattr__(name, value)
 
     @property
