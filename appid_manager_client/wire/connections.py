@@ -1,21 +1,26 @@
-"""How the requests of one process reach the service: through a connection pool, or a session.
+"""How the requests of one process reach the service: through a connection pool, or `requests`.
 
 Knows `requests` and `urllib3`. What is sent and what comes back is for `transport.py`.
 """
 
 from __future__ import annotations
 
+import functools
+import io
+import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.structures import CaseInsensitiveDict
 
+from ..errors import ProtocolError
 from .deadlines import BoundedAdapter
+from .interception import look
+from .proxies import proxies_for
 
 _CONNECTIONS_KEPT = 64
 
@@ -24,13 +29,32 @@ Send = Callable[[str, str, bytes | None, dict[str, str]], urllib3.BaseHTTPRespon
 """Called with the method, the path with its query, the body and the headers."""
 
 
+_BEHIND_FUNCTIONS = ("requests.api.request", "requests.sessions.Session")
+"""What `requests.get` and `requests.post` look up by name, and a session does not."""
+
+_OF_THE_TRANSFER = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that say nothing of a body that was read and unpacked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Connections:
-    """The connections of one process (`pid`) to one service."""
+    """The connections of one process (`pid`) to one service.
+
+    Attributes:
+        pid: the process.
+        session: what is closed in the end.
+        send: sends one request.
+        unchanged: returns whether `send` is still the way to take (see `interception.py`).
+    """
 
     pid: int
     session: requests.Session
     send: Send
+    unchanged: Callable[[], bool]
+
+    def are_current(self) -> bool:
+        """Whether they are this process's own, and `requests` still is what it was."""
+        return self.pid == os.getpid() and self.unchanged()
 
 
 def open_connections(
@@ -38,61 +62,41 @@ def open_connections(
 ) -> Connections:
     """Set up what this process sends through. Connections open with the first requests.
 
-    What `requests` would look up in the environment at every call (proxies, certificates) is
-    looked up here, once.
+    The short way leads straight to the pool that `requests` sets up. The whole way, through
+    `requests`, is for proxies, for sessions that the user made, and for as long as something has
+    taken the place of a part of `requests`.
     """
     if session_factory is not None:
         session = session_factory()
-        return Connections(os.getpid(), session, _through_session(session, base_url, timeout))
+        send = _through_requests(session, frozenset(), base_url, timeout)
+        return Connections(os.getpid(), session, send, lambda: True)
+    parts = look()
     session = requests.Session()
-    adapter = BoundedAdapter(pool_connections=2, pool_maxsize=_CONNECTIONS_KEPT, max_retries=0)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    found = session.merge_environment_settings(base_url, {}, True, None, None)
-    if requests.utils.select_proxy(base_url, found["proxies"]) is not None:
-        session.headers.clear()
-        return Connections(os.getpid(), session, _through_session(session, base_url, timeout))
-    return Connections(os.getpid(), session, _through_pool(adapter, found, base_url, timeout))
-
-
-def _through_session(session: requests.Session, base_url: str, timeout: float) -> Send:
-    """The whole way through `requests`: for proxies, and for sessions that the user made."""
-    options = session.merge_environment_settings(base_url, {}, True, None, None)
-    # requests reads the whole body of a redirect, without a limit, even if it must not follow it.
-    session.get_redirect_target = lambda response: None  # type: ignore[assignment,method-assign]
-
-    def send(
-        method: str, target: str, body: bytes | None, headers: dict[str, str]
-    ) -> urllib3.BaseHTTPResponse:
-        prepared = requests.PreparedRequest()
-        prepared.method = method
-        prepared.url = base_url + target
-        prepared.headers = CaseInsensitiveDict({})
-        prepared.headers.update(cast("Mapping[str, str]", session.headers))
-        prepared.headers.update(headers)
-        prepared.body = body
-        prepared.hooks = session.hooks
-        if body is not None:
-            prepared.headers["Content-Length"] = str(len(body))
-        if session.auth is not None:
-            prepared.prepare_auth(session.auth, prepared.url)
-        prepared.prepare_cookies(session.cookies)
-        answer = session.send(
-            prepared, timeout=(timeout, timeout), allow_redirects=False, **options
-        )
-        raw: urllib3.BaseHTTPResponse = answer.raw
-        return raw
-
-    return send
+    session.headers.clear()
+    if "requests.sessions.HTTPAdapter" not in parts.replaced:
+        adapter = BoundedAdapter(pool_connections=2, pool_maxsize=_CONNECTIONS_KEPT, max_retries=0)
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        proxies = proxies_for(base_url, session)
+        if not parts.replaced and requests.utils.select_proxy(base_url, proxies) is None:
+            send = _through_pool(session, adapter, base_url, timeout)
+            return Connections(os.getpid(), session, send, parts.unchanged)
+    send = _through_requests(session, parts.replaced, base_url, timeout)
+    return Connections(os.getpid(), session, send, parts.unchanged)
 
 
 def _through_pool(
-    adapter: BoundedAdapter, found: Mapping[str, Any], base_url: str, timeout: float
+    session: requests.Session, adapter: BoundedAdapter, base_url: str, timeout: float
 ) -> Send:
-    """Straight to the pool that `requests` set up: the same pool, with a third less work a call."""
+    """Straight to the pool that `requests` set up: the same pool, with a third less work a call.
+
+    What `requests` would look up in the environment at every call (proxies, certificates) was
+    looked up once.
+    """
+    found = session.merge_environment_settings(base_url, {}, True, None, None)
     sample = requests.PreparedRequest()
     sample.method, sample.url = "GET", base_url
-    pool = adapter.get_connection_with_tls_context(
+    pool: urllib3.HTTPConnectionPool = adapter.get_connection_with_tls_context(
         sample, found["verify"], cert=found["cert"], proxies={}
     )
     prefix = urlsplit(base_url).path
@@ -115,3 +119,74 @@ def _through_pool(
         )
 
     return send
+
+
+def _through_requests(
+    session: requests.Session, replaced: frozenset[str], base_url: str, timeout: float
+) -> Send:
+    """The whole way: `session.get` and `session.post`, or the functions of the same names.
+
+    The functions are called where a mock has replaced them. The proxies of the environment are
+    looked up here, once.
+    """
+    proxies = proxies_for(base_url, session)
+    # requests reads the whole body of a redirect, without a limit, even if it must not follow it.
+    session.get_redirect_target = lambda response: None  # type: ignore[assignment,method-assign]
+
+    def function(method: str) -> Any:
+        name = method.lower()
+        if not replaced.isdisjoint({f"requests.{name}", *_BEHIND_FUNCTIONS}):
+            return getattr(requests, name)
+        if "requests.request" in replaced:
+            return functools.partial(requests.request, method)
+        return getattr(session, name)
+
+    def send(
+        method: str, target: str, body: bytes | None, headers: dict[str, str]
+    ) -> urllib3.BaseHTTPResponse:
+        answer = function(method)(
+            base_url + target,
+            data=body,
+            headers=headers,
+            timeout=(timeout, timeout),
+            allow_redirects=False,
+            stream=True,
+            proxies=proxies,
+            # Without any, requests looks for a user and a password in ~/.netrc.
+            auth=session.auth or _add_nothing,
+        )
+        return _readable(answer, base_url)
+
+    return send
+
+
+def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _readable(answer: requests.Response, service: str) -> urllib3.BaseHTTPResponse:
+    """The raw response. Of a mock, or of one that a hook has read, a copy of what it says."""
+    raw = answer.raw
+    if isinstance(raw, urllib3.HTTPResponse) and raw.tell() == 0:
+        return raw
+    status, content, headers = answer.status_code, answer.content, answer.headers
+    if not isinstance(content, bytes):
+        content = _encoded(answer)
+    if not isinstance(status, int) or content is None:
+        raise ProtocolError(
+            f"what takes the place of requests answers for {service} with a "
+            f"{type(answer).__name__} that has no status_code, or neither content nor json()",
+            service=service,
+        )
+    shown = dict(headers) if isinstance(headers, Mapping) else {}
+    said = {name: text for name, text in shown.items() if name.lower() not in _OF_THE_TRANSFER}
+    return urllib3.HTTPResponse(
+        io.BytesIO(content), headers=said, status=status, preload_content=False
+    )
+
+
+def _encoded(answer: requests.Response) -> bytes | None:
+    try:
+        return json.dumps(answer.json()).encode()
+    except (TypeError, ValueError):
+        return None

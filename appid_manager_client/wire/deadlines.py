@@ -12,7 +12,6 @@ import socket
 import time
 from typing import Any
 
-import urllib3
 from requests.adapters import HTTPAdapter
 
 
@@ -23,14 +22,13 @@ class BoundedAdapter(HTTPAdapter):
     for a tunnel is bounded separately.
     """
 
-    def get_connection_with_tls_context(
-        self, *args: Any, **options: Any
-    ) -> urllib3.HTTPConnectionPool:
-        pool = super().get_connection_with_tls_context(*args, **options)
-        assert isinstance(pool, urllib3.HTTPConnectionPool)
-        if getattr(pool.ConnectionCls, "response_class", None) is not _BoundedResponse:
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        # Where a mock or a recorder put its own class, or its own pool, that one is used as it is.
+        kind: Any = getattr(pool, "ConnectionCls", None)
+        if getattr(kind, "__module__", None) == "urllib3.connection":
             pool.ConnectionCls = type(
-                "BoundedConnection", (pool.ConnectionCls,), {"response_class": _BoundedResponse}
+                "BoundedConnection", (kind,), {"response_class": _BoundedResponse}
             )
         return pool
 
@@ -39,17 +37,17 @@ class _BoundedResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
         super().__init__(sock, *args, **options)
         seconds = sock.gettimeout()
-        if seconds is not None:
-            self.fp.close()
-            self.fp = io.BufferedReader(_DeadlineReader(sock, 2 * seconds))
+        # The sockets of some mocks bring files of their own kind, which never block.
+        if seconds is not None and isinstance(self.fp, io.BufferedReader):
+            self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach(), 2 * seconds))
 
 
 class _DeadlineReader(io.RawIOBase):
     """Reads from a socket until a deadline, on the clock that the socket's own timeouts use."""
 
-    def __init__(self, sock: socket.socket, seconds: float) -> None:
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase, seconds: float) -> None:
         self._sock = sock
-        self._raw = sock.makefile("rb", buffering=0)
+        self._raw = raw
         self._deadline = time.monotonic() + seconds
 
     def readable(self) -> bool:

@@ -170,6 +170,9 @@ def _reason(chain: list[BaseException]) -> str:
         return "the connection was closed without an answer"
     if _any(chain, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
         return "the connection broke in the middle of the answer"
+    if len(chain) == 1 and isinstance(chain[0], requests.RequestException):
+        # What comes from the wire has a cause in urllib3 or a socket.
+        return f"a mock, or a hook of requests, raised {type(chain[0]).__name__}"
     for error in reversed(chain):
         if isinstance(error, ssl.SSLError):
             return str(error.reason or "TLS failure").lower().replace("_", " ")

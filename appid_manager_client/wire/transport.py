@@ -137,13 +137,14 @@ class Transport:
         return Answer(response.status, body, sent, received)
 
     def _open_connections(self) -> Connections:
-        """The connections of this process."""
+        """The connections of this process, opened anew where `requests` is no more what it was."""
         connections = self._connections
-        if connections is not None and connections.pid == os.getpid():
+        if connections is not None and connections.are_current():
             return connections
         with self._lock:
             connections = self._connections
-            if connections is None or connections.pid != os.getpid():
+            if connections is None or not connections.are_current():
+                # The old ones may be in use. They are closed when the last user drops them.
                 connections = self._connections = open_connections(
                     self.base_url, self.timeout, self._session_factory
                 )

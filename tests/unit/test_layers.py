@@ -27,7 +27,8 @@ ORDER = {
     ),
     "runtime": "forks coroutines time identity executor worker signals",
     "wire": (
-        "models answers responses failures deadlines connections transport clock retry api products"
+        "models answers responses failures deadlines interception proxies connections transport"
+        " clock retry api products"
     ),
     "journal": "lockedfile record journal reaping",
     "lease": (
