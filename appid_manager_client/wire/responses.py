@@ -60,7 +60,7 @@ class ResponseReader:
                 content = content.replace(form.encode(), b"***")
         body = _json_object(content)
         if status >= 300:
-            refusal = self._refusal(call, response, body)
+            refusal = self._refusal(call, response, body, content)
             if refusal is not None:
                 raise refusal
         if body is None:
@@ -74,18 +74,16 @@ class ResponseReader:
         return body
 
     def _refusal(
-        self, call: str, response: urllib3.BaseHTTPResponse, body: dict[str, Any] | None
+        self,
+        call: str,
+        response: urllib3.BaseHTTPResponse,
+        body: dict[str, Any] | None,
+        content: bytes,
     ) -> AppIdManagerError | None:
         """The error for a status that means the same for every call; `None` for any other."""
         status = response.status
         if status in (401, 403):
-            problem = f"{self._service} refused {call} ({status}{_code(body)}): check the token"
-            return AuthenticationError(
-                f"{problem} (auth_token or {TOKEN_VARIABLE})",
-                service=self._service,
-                status=status,
-                problem=problem,
-            )
+            return self._refused(call, response, body, content)
         if status == 407:
             return ServiceUnavailable(
                 f"a proxy on the way to {self._service} asks for a user name and a password "
@@ -115,6 +113,29 @@ class ResponseReader:
                 maybe_received=False,
             )
         return None
+
+    def _refused(
+        self,
+        call: str,
+        response: urllib3.BaseHTTPResponse,
+        body: dict[str, Any] | None,
+        content: bytes,
+    ) -> AuthenticationError:
+        """The error for a 401 or 403: by the service, or by something on the way to it."""
+        status = response.status
+        if _code(body):
+            problem = f"{self._service} refused {call} ({status}{_code(body)}): check the token"
+            message = f"{problem} (auth_token or {TOKEN_VARIABLE})"
+            return AuthenticationError(
+                message, service=self._service, status=status, problem=problem
+            )
+        return AuthenticationError(
+            f"{call} to {self._service} was refused ({status}), but not by an AppID service: "
+            f"{self._excerpt(response, content)} came. Something in between answered, such as a "
+            "proxy or a gateway: check the URL, and HTTP_PROXY and NO_PROXY",
+            service=self._service,
+            status=status,
+        )
 
     def _target(self, response: urllib3.BaseHTTPResponse) -> str:
         return self.hide(_origin(response.headers.get("Location")))[:200]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+import requests
 
 from appid_manager_client.errors import (
     AppIdManagerError,
@@ -11,6 +14,7 @@ from appid_manager_client.errors import (
     RequestTimeout,
     ServiceUnavailable,
 )
+from appid_manager_client.wire.proxies import is_loopback
 from tests.support.calls import CALLS
 from tests.support.rawserver import (
     RawServer,
@@ -26,7 +30,7 @@ from tests.support.rawserver import (
 )
 from tests.support.secrets import TOKEN, assert_hidden
 
-from .exchanges import HEALTHY, QUICK, UNKNOWN_HOST, answering, client_of, failure_of
+from .exchanges import HEALTHY, QUICK, UNKNOWN_HOST, answering, asked, client_of, failure_of
 
 PLAIN = f"http://{UNKNOWN_HOST}"
 SECURE = f"https://{UNKNOWN_HOST}"
@@ -95,7 +99,7 @@ def test_what_a_proxy_got_may_have_reached_the_service(
 ) -> None:
     with RawServer(read_request(), *end) as proxy:
         error = failure_behind(proxy.url, monkeypatch)
-        assert proxy.connections == 1, "an init was sent twice"
+        assert len(asked(proxy)) == 1, "an init was sent twice"
     assert isinstance(error, ServiceUnavailable) and error.maybe_received
 
 
@@ -128,7 +132,7 @@ def test_a_tunnel_that_a_proxy_refuses_is_asked_for_again_only_where_that_can_he
     status: int, tries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with RawServer(read_request(), page(status)) as proxy:
-        error = failure_behind(proxy.url, monkeypatch, url=SECURE)
+        error = failure_behind(proxy.url, monkeypatch, url=SECURE, call="status")
         assert proxy.connections == tries
         assert all(TOKEN.encode() not in request.raw for request in proxy.requests)
     assert isinstance(error, ServiceUnavailable) and not error.maybe_received
@@ -148,8 +152,69 @@ def test_a_proxy_that_asks_for_a_login_says_so_and_is_not_asked_again(
     assert "proxy" in str(error) and "password" in str(error)
 
 
-def test_a_proxy_that_forbids_the_way_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    with RawServer(read_request(), page(403)) as proxy:
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_proxy_that_forbids_the_way_is_not_taken_for_the_service(
+    status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(read_request(), page(status)) as proxy:
         error = failure_behind(proxy.url, monkeypatch)
         assert proxy.connections == 1
-    assert isinstance(error, AuthenticationError) and error.status == 403
+    assert isinstance(error, AuthenticationError) and error.status == status
+    assert "in between" in str(error) and "NO_PROXY" in str(error)
+    assert "check the token" not in str(error) and error.problem is None
+
+
+LOOPBACKS = {
+    "127.0.0.1": True,
+    "127.3.2.1": True,
+    "127.1": True,
+    "0x7f000001": True,
+    "0.0.0.0": True,
+    "[::1]": True,
+    "[0:0:0:0:0:0:0:1]": True,
+    "[::]": True,
+    "[::ffff:127.0.0.1]": True,
+    "[::ffff:7f00:1]": True,
+    "localhost": True,
+    "LocalHost": True,
+    "localhost.": True,
+    "appids.localhost": True,
+    "128.0.0.1": False,
+    "10.0.0.1": False,
+    "[::2]": False,
+    "[::ffff:10.0.0.1]": False,
+    "localhost.example.com": False,
+    "mylocalhost": False,
+    "127.0.0.1.example.com": False,
+}
+
+
+@pytest.mark.parametrize(("host", "local"), LOOPBACKS.items())
+def test_whatever_names_this_machine_is_known(host: str, local: bool) -> None:
+    assert is_loopback(f"http://{host}:5000/base") is local
+
+
+@pytest.mark.parametrize("own_session", [False, True])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_service_on_this_machine_is_never_reached_through_a_proxy(
+    host: str, variable: str, own_session: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options: dict[str, Any] = {"session_factory": requests.Session} if own_session else {}
+    with RawServer(read_request(), page(403)) as proxy, RawServer(read_request(), HEALTHY) as here:
+        monkeypatch.setenv(variable, proxy.url)
+        url = f"http://{host}:{here.port}"
+        with client_of(url, **options) as client:
+            assert client.health_check()
+        assert proxy.connections == 0 and here.connections == 1
+
+
+def test_a_proxy_that_a_session_names_itself_is_used_on_this_machine_too() -> None:
+    def factory() -> requests.Session:
+        session = requests.Session()
+        session.proxies = {"http": proxy.url}
+        return session
+
+    with RawServer(read_request(), HEALTHY) as proxy:
+        with client_of("http://127.0.0.1:9", session_factory=factory) as client:
+            assert client.health_check()
