@@ -41,14 +41,26 @@ class _BoundedResponse(http.client.HTTPResponse):
         if seconds is not None and isinstance(self.fp, io.BufferedReader):
             self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach(), 2 * seconds))
 
+    def begin(self, **options: Any) -> None:
+        """Read the head. `http.client` takes the end of the connection for the end of the head."""
+        super().begin(**options)
+        raw = getattr(self.fp, "raw", None)
+        if isinstance(raw, _DeadlineReader) and raw.ended:
+            raise http.client.IncompleteRead(b"")
+
 
 class _DeadlineReader(io.RawIOBase):
-    """Reads from a socket until a deadline, on the clock that the socket's own timeouts use."""
+    """Reads from a socket until a deadline, on the clock that the socket's own timeouts use.
+
+    Attributes:
+        ended: whether the end of the connection was met.
+    """
 
     def __init__(self, sock: socket.socket, raw: io.RawIOBase, seconds: float) -> None:
         self._sock = sock
         self._raw = raw
         self._deadline = time.monotonic() + seconds
+        self.ended = False
 
     def readable(self) -> bool:
         return True
@@ -60,7 +72,9 @@ class _DeadlineReader(io.RawIOBase):
         timeout = self._sock.gettimeout()
         if timeout is not None and left < timeout:
             self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
+        count = self._raw.readinto(buffer)
+        self.ended = self.ended or count == 0
+        return count
 
     def close(self) -> None:
         self._raw.close()

@@ -79,7 +79,7 @@ def translate(
             service=service,
             maybe_received=maybe_received,
         )
-    if _any(chain, *_NO_HTTP) and not _any(chain, *_BROKEN_OFF):
+    if _any(chain, *_NO_HTTP) and not _broke_off(chain):
         return ProtocolError(
             f"{where}: no valid HTTP answer came ({type(chain[-1]).__name__}); "
             "is it an AppID service?",
@@ -153,6 +153,14 @@ def _timed_out(chain: list[BaseException]) -> bool:
     return any(isinstance(error, kinds) and not isinstance(error, refused) for error in chain)
 
 
+def _broke_off(chain: list[BaseException]) -> bool:
+    """Whether an answer ended before its end, be it within its first line."""
+    first_lines = [str(error) for error in chain if isinstance(error, http.client.BadStatusLine)]
+    return _any(chain, *_BROKEN_OFF) or any(
+        "HTTP/".startswith(line[:5]) and not line.endswith("\n") for line in first_lines
+    )
+
+
 def _tunnel_refusal(chain: list[BaseException]) -> int | None:
     """The status with which a proxy refused a CONNECT; http.client has it in its message only."""
     for error in chain:
@@ -168,7 +176,7 @@ def _reason(chain: list[BaseException]) -> str:
         return "the host name can't be resolved"
     if _any(chain, http.client.RemoteDisconnected):
         return "the connection was closed without an answer"
-    if _any(chain, http.client.IncompleteRead, urllib3.exceptions.IncompleteRead):
+    if _broke_off(chain):
         return "the connection broke in the middle of the answer"
     if len(chain) == 1 and isinstance(chain[0], requests.RequestException):
         # What comes from the wire has a cause in urllib3 or a socket.

@@ -50,7 +50,7 @@ class ResponseReader:
 
         Raises:
             AuthenticationError: 401 or 403.
-            ServiceUnavailable: 407, 429 or 5xx.
+            ServiceUnavailable: 407, 429 or 5xx, or an answer that broke off.
             ProtocolError: a redirect, or something else than a JSON object.
         """
         status = response.status
@@ -63,6 +63,11 @@ class ResponseReader:
             refusal = self._refusal(call, response, body, content)
             if refusal is not None:
                 raise refusal
+        if body is None and _broke_off(response, content):
+            raise ServiceUnavailable(
+                f"{self._service} ({call}): the connection broke in the middle of the answer",
+                service=self._service,
+            )
         if body is None:
             raise ProtocolError(
                 f"{self._service} answered {call} with {status} and "
@@ -175,6 +180,15 @@ def _json_object(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return body if isinstance(body, dict) else None
+
+
+def _broke_off(response: urllib3.BaseHTTPResponse, content: bytes) -> bool:
+    """Whether an answer that only the end of the connection ends has ended too early."""
+    headers = response.headers
+    if headers.get("Content-Length", "").isdecimal() or "Transfer-Encoding" in headers:
+        return False  # its length was known, and urllib3 has checked it
+    text = content.strip()
+    return not text or (text.startswith(b"{") and not text.endswith(b"}"))
 
 
 def _code(body: dict[str, Any] | None) -> str:

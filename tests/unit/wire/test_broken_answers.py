@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ from tests.support.rawserver import (
     send,
 )
 
-from .exchanges import QUICK, answering, client_of, failure_of
+from .exchanges import QUICK, WAYS, answering, asked, client_of, failure_of, via
 
 GZIP = [("Content-Encoding", "gzip")]
 
@@ -87,6 +88,66 @@ def test_without_a_whole_answer_in_time_the_service_may_have_acted(
     assert isinstance(error, kind) and error.maybe_received
     assert words in str(error)
     assert isinstance(error, TimeoutError if kind is RequestTimeout else ConnectionError)
+
+
+GRANT = {"appid": "a", "vid": 1, "productName": "p", "starttime": 1_700_000_000_000}
+WHOLE = http_answer(200, json.dumps(GRANT).encode(), headers=[("Server", "busy")])
+HEAD_ENDS = WHOLE.index(b"\r\n\r\n") + 4
+CLOSE_DELIMITED = http_answer(200, json.dumps(GRANT).encode(), length=None)
+CHUNKED = http_answer(
+    200, b'5\r\n{"app\r\n', length=None, headers=[("Transfer-Encoding", "chunked")]
+)
+
+CUT = {
+    "1 byte": WHOLE[:1],
+    "7 bytes": WHOLE[:7],
+    "11 bytes": WHOLE[:11],
+    "16 bytes": WHOLE[:16],
+    "status line": WHOLE[: WHOLE.index(b"\r\n") + 2],
+    "name of a header": WHOLE[: WHOLE.index(b"Content-Length") + 5],
+    "value of a header": WHOLE[: WHOLE.index(b"Content-Length: ") + 17],
+    "last header": WHOLE[: HEAD_ENDS - 2],
+    "half of the last line's end": WHOLE[: HEAD_ENDS - 1],
+    "no body": WHOLE[:HEAD_ENDS],
+    "half a body": WHOLE[: HEAD_ENDS + 20],
+    "no body of unknown length": CLOSE_DELIMITED[: CLOSE_DELIMITED.index(b"\r\n\r\n") + 4],
+    "half a body of unknown length": CLOSE_DELIMITED[:-10],
+    "inside a chunk": CHUNKED[:-4],
+    "size of a chunk": CHUNKED + b"1",
+    "before a chunk": CHUNKED,
+    "after an interim answer": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "status of a redirect": b"HTTP/1.1 302 F",
+    "status of a refusal": b"HTTP/1.1 401 Un",
+}
+"""What is left of an answer that breaks off."""
+
+
+@pytest.mark.parametrize("end", [(), (reset(),)], ids=["closed", "reset"])
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+def test_an_answer_that_breaks_off_is_a_connection_error_and_asked_for_again(
+    cut: bytes, end: tuple[Step, ...]
+) -> None:
+    whole = [read_request(), send(WHOLE)]
+    with RawServer(scripts=[[read_request(), send(cut), *end], whole]) as server:
+        with client_of(server.url) as client:
+            assert client.acquire_appid("p", max_retries=1).appid == "a"
+        sent = [r.body for r in server.requests if r.target == "/api/appid/acquire"]
+    assert len(sent) == 2 and sent[0] == sent[1]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+def test_what_broke_off_may_have_acted_and_an_init_is_not_sent_again(
+    cut: bytes, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if way == "session" and cut[9:12] in (b"302", b"401"):
+        pytest.skip("only the connections of the client know where a head was cut")
+    with RawServer(read_request(), send(cut)) as server:
+        url, options = via(way, server.url, monkeypatch)
+        error = failure_of(client_of(url, **options), "init")
+        assert asked(server) == ["/api/appid/init"]
+    assert isinstance(error, ServiceUnavailable) and isinstance(error, ConnectionError)
+    assert error.maybe_received and error.retryable
 
 
 @pytest.mark.parametrize(
