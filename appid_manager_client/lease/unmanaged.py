@@ -14,7 +14,7 @@ from ..runtime.forks import WithLock
 from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
 from ..wire.models import Acquisition
-from ..wire.retry import LONGEST_CALL_BACKOFF, retry
+from ..wire.retry import LONGEST_CALL_BACKOFF, retry, unless_it_was_slow
 from .acquirer import Acquirer
 from .claim import Claim
 from .keeper import LeaseKeeper
@@ -90,6 +90,7 @@ class UnmanagedAppIds(WithLock):
             self._system,
             lambda attempt: self._api.status(product_name),
             longest=LONGEST_CALL_BACKOFF,
+            may_retry=unless_it_was_slow,
         ).find(appid, product_name)
         if entry is not None and entry.start_time is None:
             raise InvalidRequest(

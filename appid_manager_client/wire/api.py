@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from ..errors import AppIdManagerError, ProductNotFound
+from ..config import TIMEOUT_VARIABLE
+from ..errors import AppIdManagerError, ProductNotFound, RequestTimeout
 from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 from .answers import Answer, AnswerReader
@@ -190,7 +191,13 @@ class ServiceApi:
 
     def _ask_status(self, product_name: str | None) -> Answer:
         query = None if product_name is None else {"productName": product_name}
-        return self._transport.call("GET", "/api/appid/status", query=query)
+        try:
+            return self._transport.call("GET", "/api/appid/status", query=query)
+        except RequestTimeout as error:
+            if error.maybe_received:
+                advice = "a status of many AppIDs takes longer than that: raise timeout"
+                error.args = (f"{error}; {advice} (or {TIMEOUT_VARIABLE})",)
+            raise
 
     @_without_frames
     def history_body(

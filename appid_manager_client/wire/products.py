@@ -10,12 +10,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..checks import is_numeric
-from ..errors import AppIdManagerError, AuthenticationError, ServiceUnavailable
+from ..errors import (
+    AppIdManagerError,
+    AuthenticationError,
+    ServiceUnavailable,
+    TransportError,
+)
 from ..runtime.time import SystemTime
 from ..text import get_logger
 from .api import ServiceApi
 from .models import AppIdState
-from .retry import LONGEST_CALL_BACKOFF, retry
+from .retry import LONGEST_CALL_BACKOFF, retry, unless_it_was_slow
 
 logger = get_logger()
 
@@ -68,6 +73,7 @@ class Products:
             self._system,
             lambda attempt: self._api.status_body(product_name),
             longest=LONGEST_CALL_BACKOFF,
+            may_retry=unless_it_was_slow,
         )
         if product_name is not None and body["total"] == 0 and self._is_extended():
             raise self._api.unknown_product(product_name)
@@ -79,8 +85,12 @@ class Products:
             entries = self._api.status(product_name).appids
         except AuthenticationError:
             raise  # the init would be refused too
-        except AppIdManagerError:
+        except TransportError as error:
+            if not error.retryable:
+                raise  # the init would not get there either
             return None  # what is wrong shows with the init
+        except Exception:  # a mock's own, too
+            return None
         return sum(entry.status == AppIdState.IN_USE.value for entry in entries)
 
     def _is_extended(self) -> bool:

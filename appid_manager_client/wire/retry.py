@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from ..errors import AppIdManagerError, TransportError
+from ..errors import AppIdManagerError, RequestTimeout, TransportError
 from ..runtime.time import SystemTime
 
 T = TypeVar("T")
@@ -67,6 +67,14 @@ def retry(
             pause = max(backoff(system, attempt, longest), min(error.retry_after or 0.0, longest))
         system.wait(never, pause)
     raise failure
+
+
+def unless_it_was_slow(error: TransportError) -> bool:
+    """For `may_retry` of large answers: no after a request that was received, and not answered.
+
+    The service is at work on that answer still, and would be at work on a second one.
+    """
+    return not (isinstance(error, RequestTimeout) and error.maybe_received)
 
 
 def backoff(system: SystemTime, failures: int, longest: float) -> float:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -39,6 +40,13 @@ def failure_of(client: AppIdClient, call: str = "acquire") -> AppIdManagerError:
         client.close(0)
     assert_hidden(caught.value)
     return caught.value
+
+
+def asked(server: RawServer) -> list[str]:
+    """The paths that were asked for, without the status that is looked at before an init."""
+    paths = [urlsplit(request.target).path for request in server.requests]
+    before_init = len(paths) > 1 and paths[1] == "/api/appid/init"
+    return paths[1:] if before_init else paths
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.support.secrets import TOKEN
 from tests.support.tcp import Connection, PeerGone
 
 from . import exchanges
-from .exchanges import HEALTHY, UNKNOWN_HOST, failure_of
+from .exchanges import HEALTHY, UNKNOWN_HOST, asked, failure_of
 
 CERTIFICATE = Path(support.__file__).with_name("loopback.pem")
 
@@ -88,7 +88,7 @@ def test_a_bundle_that_is_not_there_is_told_and_nothing_is_tried_again(
 def test_an_answer_over_tls_that_never_came_may_have_been_received() -> None:
     with RawServer(tls(), read_request()) as server:
         error = failure_of(client_of(server), "init")
-        assert len(server.requests) == 1, "an init was sent twice"
+        assert len(asked(server)) == 1, "an init was sent twice"
     assert isinstance(error, ServiceUnavailable) and error.maybe_received
 
 
