@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -75,6 +76,19 @@ def test_a_session_of_the_user_s_is_made_once_and_sends_its_own_headers() -> Non
         assert all((r.header("Authorization") or "").startswith("Basic ") for r in server.requests)
 
 
+def test_a_forked_child_opens_connections_of_its_own() -> None:
+    """With the socket of its parent, one of them would read the other's answer."""
+    with RawServer(*[read_request(), HEALTHY] * 2) as server, client_of(server.url) as client:
+        assert client.health_check()
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if client.health_check() else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+        assert client.health_check()
+        assert server.connections == 2
+        assert len(server.requests) == 3
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_netrc_is_not_looked_up(way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     netrc = tmp_path / "netrc"
@@ -87,6 +101,23 @@ def test_netrc_is_not_looked_up(way: str, monkeypatch: pytest.MonkeyPatch, tmp_p
         (request,) = server.requests
     assert request.header("Authorization") is None
     assert request.header("X-API-Key") == TOKEN
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_cookie_of_the_service_says_nothing_of_the_token(
+    way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does one of the client's connections keep it; a session of the user's own does."""
+    healthy = json_answer(
+        {"status": "healthy", "timestamp": 1_700_000_000_000}, Set_Cookie="session=1; Path=/"
+    )
+    with RawServer(*[read_request(), healthy] * 2) as server:
+        url, options = via(way, server.url, monkeypatch)
+        with client_of(url, **options) as client:
+            assert client.health_check() and client.health_check()
+        first, second = server.requests
+    assert first.header("Cookie") is None
+    assert second.header("Cookie") == ("session=1" if way != "pool" else None)
 
 
 def test_health_is_asked_without_the_token() -> None:
