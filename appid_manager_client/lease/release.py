@@ -17,7 +17,7 @@ from ..errors import (
     TransportError,
 )
 from ..text import get_logger
-from ..wire.answers import NOT_HELD
+from ..wire.answers import NEEDS_APPID, NOT_HELD
 from ..wire.api import ServiceApi
 from ..wire.models import AppIdState
 from .claim import Claim, Outcome
@@ -168,9 +168,8 @@ def _abandon(api: ServiceApi, claim: Claim) -> Outcome:
     except ProductNotFound:
         return Outcome.NOT_HELD
     except InvalidRequest as error:
-        if error.code != "missing_appid":
+        if error.code != NEEDS_APPID:
             raise
-        api.extended = False
         warn_of_candidates(api, claim.product_name, claim.unanswered)
         return Outcome.NOT_HELD
     return Outcome.NOT_HELD if released.appid is None else Outcome.RELEASED
@@ -179,9 +178,14 @@ def _abandon(api: ServiceApi, claim: Claim) -> Outcome:
 def warn_of_candidates(
     api: ServiceApi, product_name: str, unanswered: Sequence[tuple[float, float]]
 ) -> None:
-    """Log which AppIDs a field service may have handed out in answers that never came."""
+    """Log which AppIDs a field service may have handed out in answers that never came.
+
+    Args:
+        unanswered: when each of the acquires was sent, and when it broke off. Empty: nobody knows,
+            as the process that sent it is dead. Then the log names no candidates.
+    """
     try:
-        entries = api.status(product_name).appids
+        entries = api.status(product_name).appids if unanswered else ()
     except AppIdManagerError:
         entries = ()
     spans = [
@@ -195,10 +199,11 @@ def warn_of_candidates(
         and entry.start_time is not None
         and any(low <= entry.start_time <= high for low, high in spans)
     ]
+    shown = f" (candidates: {', '.join(candidates) or 'none found'})" if unanswered else ""
     logger.warning(
         "the answer to an acquire of %s at %s was lost; this service can't tell what it handed "
-        "out, so an AppID may stay in use until somebody releases it (candidates: %s)",
+        "out, so an AppID may stay in use until somebody releases it%s",
         product_name,
         api.base_url,
-        ", ".join(candidates) or "none found",
+        shown,
     )

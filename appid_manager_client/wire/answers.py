@@ -34,6 +34,9 @@ NOT_HELD = frozenset(
 )
 """Codes that refuse a release because the AppID is not held, or not by this lease."""
 
+NEEDS_APPID = "missing_appid"
+"""The code of a field service for a release that names a request and no AppID."""
+
 _BY_CODE: dict[str, type[InvalidRequest]] = {
     "product_not_found": ProductNotFound,
     "appid_not_found": AppIdNotFound,

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..config import TIMEOUT_VARIABLE
-from ..errors import AppIdManagerError, ProductNotFound, RequestTimeout
+from ..errors import AppIdManagerError, InvalidRequest, ProductNotFound, RequestTimeout
 from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
-from .answers import Answer, AnswerReader
+from .answers import NEEDS_APPID, Answer, AnswerReader
 from .clock import ServerClock
 from .models import Grant, Health, Heartbeats, ProductStatus, Release, Wait
 
@@ -148,12 +148,18 @@ class ServiceApi:
     def abandon(self, product_name: str, request_id: str) -> Release:
         """Release whatever an acquire got whose answer never came (extension).
 
-        A field service refuses this with the code `missing_appid`.
+        Raises:
+            InvalidRequest: with the code `missing_appid`: it is a field service, which can't.
         """
         body = {"requestId": request_id, "productName": product_name}
         answer = self._transport.call("POST", "/api/appid/release", body=body)
-        # Its stop time says nothing of the present time: the lease may have ended long ago.
-        return self._reader.read_release(answer, product_name, None)
+        try:
+            # Its stop time says nothing of the present time: the lease may have ended long ago.
+            return self._reader.read_release(answer, product_name, None)
+        except InvalidRequest as error:
+            if error.code == NEEDS_APPID:
+                self.extended = False
+            raise
 
     @_without_frames
     def init(

@@ -1,4 +1,4 @@
-"""`AppIdClient.reap()` on our service: what it releases, and what it does about refusals."""
+"""`AppIdClient.reap()`: what it releases, and what it does about refusals and lost answers."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from appid_manager_client import AppIdClient, Reaped
 from appid_manager_client.journal.journal import Journal
 from appid_manager_client.testing import LocalService
+from tests.support.field import FieldService
 
 from .files import names
 
@@ -53,3 +54,15 @@ def test_an_entry_that_the_service_refuses_stays_and_keeps_no_other_from_its_rel
         caplog.text
     )
     assert len(names(journal, ".lease")) == 1
+
+
+def test_a_lost_answer_of_a_field_service_is_logged_without_candidates_that_nobody_knows(
+    journal: Journal, field_service: FieldService, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, token = field_service.url, field_service.auth_token
+    with AppIdClient(url, auth_token=token, journal=journal.directory) as client:
+        client.init_product("p", {"a": 1})
+        journal.open(service=client.base_url, product_name="p", request_id="unanswered").leave()
+        assert client.reap() == (Reaped("p", None, None, False),)
+    assert "an AppID may stay in use until somebody releases it" in caplog.text
+    assert "candidates" not in caplog.text
