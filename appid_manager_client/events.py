@@ -20,7 +20,8 @@ class EventKind(str, Enum):
 
     WAITING = "waiting"
     """An acquire pauses before its next try. `seconds`: until an AppID can be free, or, where that
-    is not known, until the next try. `reason` and `available_at` say more."""
+    is not known, until the next try; `None` while a call has no answer for long. `reason` and
+    `available_at` say more."""
     ACQUIRED = "acquired"
     """An AppID was granted. `seconds`: how long the holder waited for it; in a pool, how long the
     call to the service took."""

@@ -18,6 +18,7 @@ from .parser import (
     count,
     holder,
     page_size,
+    part_of_hour,
     positive_seconds,
     seconds,
     ttl,
@@ -271,7 +272,7 @@ def _add_run(line: CommandLine) -> None:
     )
     run.add_argument(
         "--min-remaining",
-        type=seconds,
+        type=part_of_hour,
         default=0.0,
         metavar="S",
         help="start only if at least S seconds are left of the hour; "

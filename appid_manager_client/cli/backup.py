@@ -52,7 +52,7 @@ def _new_file(name: str) -> Path:
     Raises:
         UsageError: no file can be made there, or there is one.
     """
-    if not name or "\0" in name:
+    if name in ("", "-") or "\0" in name:
         raise UsageError(f"FILE must name a file, not {name!r}")
     target = Path(os.path.abspath(name))
     if os.path.lexists(target):

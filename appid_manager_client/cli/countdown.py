@@ -129,11 +129,9 @@ class Lines:
         if not self._as_json:
             write_error(describe(waiting, left))
             return
-        facts: dict[str, object] = {
-            "waiting": waiting.product_name,
-            "reason": waiting.reason,
-            "seconds": max(0, round(left)),
-        }
+        facts: dict[str, object] = {"waiting": waiting.product_name, "reason": waiting.reason}
+        if waiting.seconds is not None:
+            facts["seconds"] = max(0, round(left))
         if waiting.available_at is not None:
             facts["availableAt"] = round(waiting.available_at * 1000)
         write_error_json(facts)
@@ -141,6 +139,8 @@ class Lines:
 
 def describe(event: Event, left: float) -> str:
     """What a wait is for. What matters most comes first: a narrow terminal cuts off the rest."""
+    if event.seconds is None:
+        return f"waiting for {printable(event.product_name)}: {printable(event.reason)}"
     if event.available_at is None:
         when = f"next try in {format_duration(left)}"
     else:

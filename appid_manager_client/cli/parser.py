@@ -16,6 +16,9 @@ from ..runtime.identity import MAX_HOLDER
 from .exits import ExitCode
 from .output import PROGRAM, write_error, write_line
 
+HOUR = 3600
+"""The length of an hour in seconds, but for services of tests and demonstrations."""
+
 LONGEST_TTL = 3600
 """The longest `ttl` of a lease, in seconds (wire contract, "Extensions")."""
 
@@ -209,6 +212,14 @@ def positive_seconds(text: str) -> float:
     return value
 
 
+def part_of_hour(text: str) -> float:
+    """A number of seconds that is less than an hour."""
+    value = seconds(text)
+    if value >= HOUR:
+        raise argparse.ArgumentTypeError(f"must be less than {HOUR} seconds, not {text!r}")
+    return value
+
+
 def ttl(text: str) -> float:
     """The `ttl` of a lease, in seconds."""
     value = seconds(text)
@@ -244,5 +255,7 @@ def holder(text: str) -> str:
 
 
 # argparse takes these names into its own errors: "invalid whole number value: 'x'".
-seconds.__name__ = positive_seconds.__name__ = ttl.__name__ = "number of seconds"
+seconds.__name__ = positive_seconds.__name__ = part_of_hour.__name__ = ttl.__name__ = (
+    "number of seconds"
+)
 count.__name__ = page_size.__name__ = "whole number"

@@ -12,7 +12,7 @@ from ..server.settings import ServiceSettings
 from ..text import printable
 from .database import database_url
 from .exits import ExitCode, UsageError
-from .output import write_json, write_line
+from .output import discard_output, write_error, write_json, write_line
 
 
 def serve(arguments: argparse.Namespace) -> int:
@@ -22,12 +22,14 @@ def serve(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
 
     def announce(url: str) -> None:
-        if arguments.json:
-            write_json({"url": url})
-        else:
-            access = "no token" if settings.auth_token is None else "token required"
-            file = printable(settings.database_file)
-            write_line(f"serving AppIDs at {url} ({access}, {file}); Ctrl-C stops it")
+        access = "no token" if settings.auth_token is None else "token required"
+        file = printable(settings.database_file)
+        line = f"serving AppIDs at {url} ({access}, {file}); Ctrl-C stops it"
+        try:
+            write_json({"url": url}) if arguments.json else write_line(line)
+        except OSError:  # nobody reads it: that is no reason not to serve
+            discard_output()
+            write_error(line)
 
     _stop_on_hangup()
     run_service(settings, announce)

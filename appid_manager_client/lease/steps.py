@@ -152,9 +152,9 @@ class AcquireSteps:
         plan = self._plan
 
         def slow() -> None:
-            self._log.no_end(
-                plan.waited, f"{self._api.base_url} has not answered yet", plan.patience
-            )
+            reason = f"{self._api.base_url} has not answered yet"
+            self._emit_waiting(None, reason, None)
+            self._log.no_end(plan.waited, reason, plan.patience)
 
         return Call(work, plan.patience, plan.out_of_time, slow)
 
@@ -162,20 +162,14 @@ class AcquireSteps:
         plan, api = self._plan, self._api
         until = plan.available_at
         left = seconds if until is None else max(seconds, api.clock.seconds_until(until))
-        emit(
-            self._on_event,
-            Event(
-                EventKind.WAITING,
-                api.base_url,
-                self._product_name,
-                None,
-                left,
-                plan.reason,
-                until,
-            ),
-        )
+        self._emit_waiting(left, plan.reason, until)
         if until is None:
             self._log.next_try(plan.waited, left, plan.reason)
         else:
             self._log.until(plan.waited, left, plan.reason, until)
         return Pause(seconds)
+
+    def _emit_waiting(self, seconds: float | None, reason: str, until: float | None) -> None:
+        service, product = self._api.base_url, self._product_name
+        waiting = Event(EventKind.WAITING, service, product, None, seconds, reason, until)
+        emit(self._on_event, waiting)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from appid_manager_client import AppIdClient
-from tests.cli.command import Cli, Spawn
+from tests.cli.command import Cli, Ran, Spawn
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
@@ -31,6 +31,22 @@ def test_it_says_where_it_listens_and_a_signal_stops_it(
     ended = serving.end()
     assert ended.code == 0
     assert "t0p-secret" not in line + ended.out + ended.err
+
+
+@pytest.mark.parametrize("redirection", [">&-", ">/dev/full"])
+def test_it_serves_where_stdout_takes_nothing(
+    spawn: Spawn, tmp_path: Path, redirection: str
+) -> None:
+    program = (sys.executable, "-m", "appid_manager_client")
+    options = ("serve", "--port", "0", "--database", str(tmp_path / "appids.db"))
+    script = ("-c", f'exec "$@" {redirection}', "sh", *program, *options)
+    serving = spawn(*script, program=["sh"])
+    url = re.search(r"http://127\.0\.0\.1:\d+", serving.error_line())
+    assert url is not None
+    with AppIdClient(url.group()) as client:
+        assert client.health_check()
+    serving.send(signal.SIGTERM)
+    assert serving.end() == Ran(0, "", "")
 
 
 def test_a_database_can_be_given_as_a_path(spawn: Spawn, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ from tests.support.waiting import PATIENCE
         (["acquire", "p", "--holder", "h" * 201], "--holder: must have at most 200 characters"),
         (["acquire", "p", "--ttl", "0.5"], "argument --ttl: must be 1 to 3600 seconds, not '0.5'"),
         (["run", "p", "--ttl", "3601", "--", "true"], "--ttl: must be 1 to 3600 seconds"),
+        (["run", "p", "--min-remaining", "3600", "--", "true"], "--min-remaining: must be less"),
+        (["backup", "-"], "FILE must name a file, not '-'"),
         (["init", "p", "-", "--reset", "--keep-state"], "not allowed with argument --reset"),
         (["serve", "--database", ""], "--database must name an SQLite file"),
         (["serve", "--database", "a?b"], "--database must name an SQLite file, without '?' and"),

@@ -31,6 +31,17 @@ def exhausted(service: LocalService) -> LocalService:
     return service
 
 
+def test_a_call_without_an_answer_is_a_wait_too(spawn: Spawn) -> None:
+    with FieldService(auth_token=None) as service:
+        service.init("p", {"a1": 1})
+        hold = service.hold("acquire")
+        waiting = spawn("--url", service.url, "--timeout", "60", "acquire", "p")
+        said = waiting.error_line()  # after ten seconds
+        hold.release()
+        assert waiting.end() == Ran(0, "a1\t1\n", "")
+    assert said == f"appid-manager: waiting for p: {service.url} has not answered yet"
+
+
 @pytest.fixture
 def terminal() -> Iterator[OwnTerminal]:
     with contextlib.closing(OwnTerminal()) as terminal:
