@@ -182,12 +182,12 @@ def every_round_ends_the_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture
-def threads_end_silently(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+threads_end_silently = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
 
 
-@pytest.mark.usefixtures("threads_end_silently")
+@threads_end_silently
 def test_a_maintenance_thread_that_died_is_started_again_by_the_next_checkout(
     client: AppIdClient,
 ) -> None:
@@ -203,7 +203,7 @@ def test_a_maintenance_thread_that_died_is_started_again_by_the_next_checkout(
         wait_until(lambda: pool.get_stats().maintained)
 
 
-@pytest.mark.usefixtures("threads_end_silently")
+@threads_end_silently
 def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,7 +219,7 @@ def test_who_begins_to_wait_for_a_full_pool_has_a_dead_maintenance_thread_starte
         thread.join(PATIENCE)
 
 
-@pytest.mark.usefixtures("threads_end_silently")
+@threads_end_silently
 def test_who_waits_has_a_maintenance_thread_that_died_started_again(
     client: AppIdClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
