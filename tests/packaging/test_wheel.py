@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.support.field import FieldService
 
@@ -149,10 +150,8 @@ def test_the_core_needs_requests_and_wrapt_only(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         message = email.message_from_bytes(archive.read(name))
-    required = message.get_all("Requires-Dist", [])
-    unconditional = {
-        need.split(">")[0].strip() for need in required if "extra ==" not in need.split(";")[-1]
-    }
+    required = [Requirement(need) for need in message.get_all("Requires-Dist", [])]
+    unconditional = {need.name for need in required if "extra" not in str(need.marker or "")}
     assert unconditional == CORE_NEEDS
     assert message["Requires-Python"] == ">=3.11"
 
