@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
-from datetime import datetime, timezone
 
+from ..runtime.time import clock_time, clock_time_after
 from ..text import WAITING_LOGGER, get_logger
 
 LONG_WAIT = 10.0
@@ -32,7 +31,7 @@ class WaitLog:
             "waiting %.0f s for an AppID of %s, until %s: %s",
             max(1.0, seconds),
             self._product_name,
-            _clock_time(available_at),
+            clock_time(available_at),
             reason,
         )
 
@@ -43,7 +42,7 @@ class WaitLog:
             "waiting for an AppID of %s, next try in %.1f s, at %s: %s",
             self._product_name,
             seconds,
-            _clock_time(time.time() + seconds),
+            clock_time_after(seconds),
             reason,
         )
 
@@ -51,7 +50,7 @@ class WaitLog:
         """It is not known when one can be free. The wait is given up in `left` seconds, if ever."""
         end = "without a bound"
         if left is not None:
-            end = f"for at most {left:.0f} s more, until {_clock_time(time.time() + left)}"
+            end = f"for at most {left:.0f} s more, until {clock_time_after(left)}"
         logger.log(
             self._level(waited, reason, None),
             "waiting for an AppID of %s for %.0f s by now, %s: %s",
@@ -68,7 +67,3 @@ class WaitLog:
             return logging.DEBUG
         self._said = saying
         return logging.WARNING if is_long else logging.INFO
-
-
-def _clock_time(moment: float) -> str:
-    return f"{datetime.fromtimestamp(moment, timezone.utc):%H:%M:%S} UTC"

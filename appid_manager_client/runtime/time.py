@@ -10,6 +10,7 @@ import random
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 
 _SLICE = 2.0
 """The longest part of a wait, in seconds. After it the wait looks at the clock and the event again.
@@ -78,3 +79,13 @@ class SystemTime:
     def uniform(self, low: float, high: float) -> float:
         """A random number between `low` and `high`, for jitter."""
         return _random.uniform(low, high)
+
+
+def clock_time(moment: float) -> str:
+    """A time in seconds since the Unix epoch, for people."""
+    return f"{datetime.fromtimestamp(moment, timezone.utc):%H:%M:%S} UTC"
+
+
+def clock_time_after(seconds: float) -> str:
+    """The time that this machine's clock will show then, for people: nothing goes by it."""
+    return clock_time(time.time() + seconds)
