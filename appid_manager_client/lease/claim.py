@@ -9,10 +9,12 @@ import os
 import uuid
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Protocol
 
+from ..runtime import tracing
 from ..wire.models import Grant
 
 
@@ -98,11 +100,35 @@ class Claim:
     next_try: float = 0.0
     owed_since: float = 0.0
     last_error: str = ""
+    trace: tracing.OpenSpan | None = None
+    """The span of its lease, where one is traced."""
 
     @property
     def appid(self) -> str | None:
         """The AppID, if one was granted."""
         return None if self.grant is None else self.grant.appid
+
+    def span(self, name: str, service: str) -> AbstractContextManager[object]:
+        """A span around a block that does something with this claim."""
+        return tracing.span(
+            name,
+            parent=self.trace,
+            service=service,
+            product=self.product_name,
+            appid=self.appid,
+        )
+
+    def trace_lease(self, service: str) -> None:
+        """Begin the span of its lease, a child of what is current in the caller."""
+        if self.state is ClaimState.HELD:
+            self.trace = tracing.open_span(
+                "lease", service=service, product=self.product_name, appid=self.appid
+            )
+
+    def end_trace(self, lost: str | None = None) -> None:
+        """End the span of its lease, if there is one."""
+        if self.trace is not None:
+            self.trace.end(**({} if lost is None else {"lost": lost}))
 
     @property
     def beating(self) -> bool:

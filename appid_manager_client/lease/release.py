@@ -38,6 +38,11 @@ def release_claim(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
     Raises:
         AppIdManagerError: the release isn't known to have arrived; try again.
     """
+    with claim.span("release", api.base_url):
+        return _release_claim(api, claim, first=first)
+
+
+def _release_claim(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
     if claim.grant is None:
         _abandon(api, claim)
         # Either something was given back, or there was nothing to give back.

@@ -1,4 +1,7 @@
-"""What the log, the event hook, and the lease or pool are told of a claim. Decides nothing."""
+"""What the log, the event hook, tracing, and the lease or pool are told of a claim.
+
+Decides nothing.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +41,11 @@ class Reports:
         appid, product = claim.appid or _UNKNOWN, claim.product_name
         if outcome is Outcome.RELEASED:
             logger.debug("released AppID %s (product %s)", appid, product)
+            claim.end_trace()
             self.emit(EventKind.RELEASED, claim, self._held(claim) if claim.grant else None)
         elif outcome is Outcome.NOTHING:
             logger.warning("the answer to an acquire of %s was lost: %s", product, error)
+            claim.end_trace()
         elif claim.attempts == 1:
             logger.warning(
                 "release of AppID %s (product %s) failed; retrying in the background: %s",
@@ -55,6 +60,7 @@ class Reports:
     def lost(self, claim: Claim, reason: str) -> None:
         """A claim ended before it was given back: its lease or pool is told, too."""
         logger.warning("lost AppID %s (product %s): %s", claim.appid, claim.product_name, reason)
+        claim.end_trace(lost=reason)
         self.emit(EventKind.LOST, claim, self._held(claim))
         on_lost = claim.on_lost() if claim.on_lost is not None else None
         if on_lost is not None:
@@ -72,6 +78,7 @@ class Reports:
             where,
             claim.last_error,
         )
+        claim.end_trace()
         self.emit(EventKind.LEFT, claim)
 
     def _held(self, claim: Claim) -> float:

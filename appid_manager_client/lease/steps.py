@@ -14,6 +14,7 @@ from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
+from ..runtime.tracing import span
 from ..wire.models import Grant, Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
@@ -71,6 +72,14 @@ class AcquireSteps:
 
     def run(self) -> Steps:
         """Yield each step, to be sent its result or its error. Returns the claim with the grant."""
+        service = self._api.base_url
+        with span("acquire", service=service, product=self._product_name):
+            claim = yield from self._acquire()
+        if claim.on_lost is not None:
+            claim.trace_lease(service)
+        return claim
+
+    def _acquire(self) -> Steps:
         plan, keeper = self._plan, self._keeper
         claim = self._open_claim()
         try:
@@ -80,7 +89,7 @@ class AcquireSteps:
                 try:
                     outcome = yield self._call(partial(self._ask, claim))
                 except TransportError as error:
-                    yield self._pause(plan.after_error(error))
+                    yield from self._pause(plan.after_error(error))
                     continue
                 except InvalidRequest as error:
                     if error.code != "request_ended" or plan.out_of_tries:
@@ -92,7 +101,7 @@ class AcquireSteps:
                     continue
                 if isinstance(outcome, Wait):
                     yield from self._check_product()
-                    yield self._pause(plan.after_wait(outcome))
+                    yield from self._pause(plan.after_wait(outcome))
                 elif plan.until_fresh_hour(self._api.clock.hour_end()) is None:
                     keeper.emit(EventKind.ACQUIRED, claim, plan.waited)
                     return claim
@@ -128,12 +137,12 @@ class AcquireSteps:
                 yield self._call(partial(self._api.learn_hours, self._product_name))
             except TransportError as error:
                 plan.begin_try()
-                yield self._pause(plan.after_error(error))
+                yield from self._pause(plan.after_error(error))
                 continue
             seconds = plan.until_fresh_hour(self._api.clock.hour_end())
             if seconds is None:
                 return
-            yield self._pause(seconds)
+            yield from self._pause(seconds)
 
     def _check_product(self) -> Generator[Call | Pause, Any, None]:
         """Make an unknown product fail: a field service answers it with a 202, as if in use.
@@ -158,7 +167,7 @@ class AcquireSteps:
 
         return Call(work, plan.patience, plan.out_of_time, slow)
 
-    def _pause(self, seconds: float) -> Pause:
+    def _pause(self, seconds: float) -> Generator[Pause, Any, None]:
         plan, api = self._plan, self._api
         until = plan.available_at
         left = seconds if until is None else max(seconds, api.clock.seconds_until(until))
@@ -167,7 +176,11 @@ class AcquireSteps:
             self._log.next_try(plan.waited, left, plan.reason)
         else:
             self._log.until(plan.waited, left, plan.reason, until)
-        return Pause(seconds)
+        product = self._product_name
+        with span(
+            "wait", service=api.base_url, product=product, reason=plan.reason, seconds=seconds
+        ):
+            yield Pause(seconds)
 
     def _emit_waiting(self, seconds: float | None, reason: str, until: float | None) -> None:
         service, product = self._api.base_url, self._product_name

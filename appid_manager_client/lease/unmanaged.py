@@ -13,6 +13,7 @@ from ..errors import InvalidRequest
 from ..runtime.forks import WithLock
 from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
+from ..runtime.tracing import span
 from ..wire.models import Acquisition
 from ..wire.retry import LONGEST_CALL_BACKOFF, retry, unless_it_was_slow
 from .acquirer import Acquirer
@@ -64,9 +65,10 @@ class UnmanagedAppIds(WithLock):
         else:
             start_time = self._look_before_release(product_name, appid)
         release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
-        released = self._shielded(
-            lambda: retry(self._system, release.send, longest=LONGEST_CALL_BACKOFF)
-        )
+        with span("release", service=self._api.base_url, product=product_name, appid=appid):
+            released = self._shielded(
+                lambda: retry(self._system, release.send, longest=LONGEST_CALL_BACKOFF)
+            )
         with self._lock:
             if self._granted.get(key) is claim:
                 self._granted.pop(key, None)

@@ -99,8 +99,10 @@ class PoolCalls:
                     on_lost=self._on_lost,
                 )
             result.sent = self._monotonic()
-            outcome = self._keeper.ask(claim)
+            with claim.span("acquire", self._keeper.api.base_url):
+                outcome = self._keeper.ask(claim)
             if isinstance(outcome, Grant):
+                claim.trace_lease(self._keeper.api.base_url)
                 result.hour_end = self._keeper.api.hour_end_of(outcome) or 0.0
                 self._keeper.emit(EventKind.ACQUIRED, claim, self._monotonic() - result.sent)
             else:

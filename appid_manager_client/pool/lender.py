@@ -10,6 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
@@ -17,6 +18,7 @@ from ..lease.waitlog import LONG_WAIT, WaitLog
 from ..runtime import forks
 from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import Executor
+from ..runtime.tracing import span
 from ..runtime.worker import Worker
 from ..text import printable
 from .calls import PoolCalls
@@ -173,10 +175,11 @@ class Lender:
             if self.enqueue(waiter):
                 return
             log = WaitLog(self.product_name)
-            while not waiter.done and (left := self._left(waiter, log)) > 0:
-                waiter.wait(left)
-                self._ensure_worker()
-            self.conclude(waiter)
+            with self._span():
+                while not waiter.done and (left := self._left(waiter, log)) > 0:
+                    waiter.wait(left)
+                    self._ensure_worker()
+                self.conclude(waiter)
         except BaseException:
             self.stop_waiting(waiter)
             raise
@@ -186,13 +189,17 @@ class Lender:
             if self.enqueue(waiter):
                 return
             log = WaitLog(self.product_name)
-            while not waiter.done and (left := self._left(waiter, log)) > 0:
-                await asyncio.wait([waiter.future], timeout=left)
-                self._ensure_worker()
-            self.conclude(waiter)
+            with self._span():
+                while not waiter.done and (left := self._left(waiter, log)) > 0:
+                    await asyncio.wait([waiter.future], timeout=left)
+                    self._ensure_worker()
+                self.conclude(waiter)
         except BaseException:
             self.stop_waiting(waiter)
             raise
+
+    def _span(self) -> AbstractContextManager[object]:
+        return span("wait", service=self.keeper.api.base_url, product=self.product_name)
 
     def _left(self, waiter: Waiter, log: WaitLog) -> float:
         """Log what a waiter waits for, unless it has just begun.

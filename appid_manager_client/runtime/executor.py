@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from ..text import get_logger
 from .forks import WithLock
 from .time import LONGEST_SLEEP, SystemTime
+from .tracing import carry
 
 T = TypeVar("T")
 
@@ -56,7 +57,7 @@ class Executor(WithLock):
         After `close()`, and while the interpreter shuts down, it is called here, before this
         method returns: no thread can be started then.
         """
-        call = _Call(work)
+        call = _Call(carry(work))
         threads = self._started()
         if threads is None:
             call.run()

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from appid_manager_client import AppIdClient, set_default_client
+from appid_manager_client.runtime.tracing import use_tracer
 from appid_manager_client.testing import LocalService
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,6 +102,7 @@ def test_the_snippets_of_a_page_run_as_printed(page: Path, monkeypatch: pytest.M
                     made.append(names["client"])
         finally:
             set_default_client(None)
+            use_tracer(None)
             for other in made:
                 other.close()
         entries = service.status()["appids"]

@@ -163,6 +163,7 @@ def test_each_extra_brings_what_it_is_named_for(wheel: Path) -> None:
         "rq": "rq>",
         "pytest": "pytest>",
         "completion": "shtab>",
+        "otel": "opentelemetry-api>",
     }
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
@@ -207,6 +208,7 @@ def test_only_what_an_extra_is_for_needs_it(bare_python: Path) -> None:
         "celery",
         "h11",
         "httptools",
+        "opentelemetry",
         "pydantic",
         "pytest",
         "rq",

@@ -25,7 +25,7 @@ ORDER = {
         " lease journal pool client default decorator __init__ server testing cli __main__"
         " integrations"
     ),
-    "runtime": "forks coroutines time identity executor worker signals",
+    "runtime": "forks coroutines tracing time identity executor worker signals",
     "wire": (
         "models answers responses failures deadlines interception proxies connections transport"
         " clock retry api products"
@@ -50,7 +50,7 @@ ORDER = {
         " health status products why history appids_file init acquire reap database serve backup"
         " terminal group relay run demo program __main__"
     ),
-    "integrations": "_journal _sweeper _options _rescheduling celery rq _pytest_waits"
+    "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",
 }
 """The modules and packages of each package, from the bottom up.
