@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 from appid_manager_client import AppIdClient, Lease
 from appid_manager_client.checks import check_product
 from appid_manager_client.decorator import injection
+from appid_manager_client.decorator.bare import is_written_bare
 from appid_manager_client.decorator.injection import DEFAULT_PARAMETER, Injection
 from appid_manager_client.lease.options import DEFAULT_TTL, LeaseOptions, WaitOptions
 from appid_manager_client.runtime.identity import MAX_HOLDER, default_holder
@@ -115,6 +116,10 @@ def takes(
 
         @functools.wraps(function)
         def with_options(*args: P.args, **kwargs: P.kwargs) -> R:
+            frame = inspect.currentframe()
+            if len(args) == 1 and not kwargs and is_written_bare(args[0], frame and frame.f_back):
+                name = function.__name__
+                raise TypeError(f"@{name} takes the product first: @{name}('stt_billing')")
             try:
                 signature.bind(*args, **kwargs)
             except TypeError as error:

@@ -76,13 +76,13 @@ class _Function(FunctionWrapper):
         __wrapped__: Any
 
         _self_call: ClassVar[CodeType]
-        _self_wrapper: Any  # the LeaseSpec
+        _self_spec: LeaseSpec
 
     def __init__(self, wrapped: Callable[..., Any], spec: LeaseSpec) -> None:
-        # The spec takes the place of the wrapper that wrapt would call: the classes below call the
-        # function themselves, which is faster.
-        wrapper: Any = spec
-        super().__init__(wrapped, wrapper)
+        # wrapt never calls its wrapper here: the classes below call the function themselves, which
+        # is faster.
+        super().__init__(wrapped, spec.source)
+        self._self_spec = spec
 
     def __get__(self, instance: Any, owner: type[Any] | None = None) -> Any:
         wrapped = function = self.__wrapped__
@@ -94,7 +94,7 @@ class _Function(FunctionWrapper):
         if kind is MethodType or not hasattr(kind, "__get__"):
             return self
         # Another kind of function, such as that of somebody else's decorator: it binds by itself.
-        return type(self)(wrapped.__get__(instance, owner), self._self_wrapper)
+        return type(self)(wrapped.__get__(instance, owner), self._self_spec)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -111,7 +111,7 @@ class _Function(FunctionWrapper):
 
     @property
     def __signature__(self) -> inspect.Signature:
-        return visible_signature(self.__wrapped__, self._self_wrapper.injection)
+        return visible_signature(self.__wrapped__, self._self_spec.injection)
 
     @__signature__.setter
     def __signature__(self, signature: inspect.Signature | None) -> None:
@@ -123,7 +123,7 @@ class _Function(FunctionWrapper):
 
     @property
     def __annotations__(self) -> dict[str, Any]:
-        return visible_annotations(self.__wrapped__, self._self_wrapper.injection)
+        return visible_annotations(self.__wrapped__, self._self_spec.injection)
 
     @__annotations__.setter
     def __annotations__(self, annotations: dict[str, Any]) -> None:
@@ -145,7 +145,7 @@ class _Function(FunctionWrapper):
 
     @property
     def __closure__(self) -> tuple[CellType, ...]:
-        return copies.shown_closure(copies.Decorated(wrap, self.__wrapped__, self._self_wrapper))
+        return copies.shown_closure(copies.Decorated(wrap, self.__wrapped__, self._self_spec))
 
     def __repr__(self) -> str:
         return f"<uses_appid {self.__wrapped__!r}>"
@@ -161,13 +161,13 @@ class _Function(FunctionWrapper):
 
     def __reduce__(self) -> Any:
         wrapped = self.__wrapped__
-        if isinstance(wrapped, MethodType) and not self._self_wrapper.injection.bound:
+        if isinstance(wrapped, MethodType) and not self._self_spec.injection.bound:
             return getattr, (wrapped.__self__, wrapped.__name__)
         if isinstance(wrapped, FunctionType):
             return copies.by_name(self)
         # A partial, or an instance that can be called: it has no name of its own.
-        copies.check_movable(wrapped, self._self_wrapper)
-        return wrap, (wrapped, self._self_wrapper)
+        copies.check_movable(wrapped, self._self_spec)
+        return wrap, (wrapped, self._self_spec)
 
 
 # --- one class for each kind of body
@@ -178,7 +178,7 @@ class _PlainFunction(_Function):
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
-        spec: LeaseSpec = self._self_wrapper
+        spec: LeaseSpec = self._self_spec
         lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return wrapped(*args, **kwargs)
@@ -196,7 +196,7 @@ class _CoroutineFunction(_Function):
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         wrapped = self.__wrapped__
-        spec: LeaseSpec = self._self_wrapper
+        spec: LeaseSpec = self._self_spec
         lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return await wrapped(*args, **kwargs)
@@ -214,7 +214,7 @@ class _GeneratorFunction(_Function):
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         wrapped = self.__wrapped__
-        spec: LeaseSpec = self._self_wrapper
+        spec: LeaseSpec = self._self_spec
         lease = spec.lease(wrapped, args, kwargs)
         if lease is None:
             return (yield from wrapped(*args, **kwargs))
@@ -229,7 +229,7 @@ class _AsyncGeneratorFunction(_Function):
 
     async def __call__(self, /, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         wrapped = self.__wrapped__
-        spec: LeaseSpec = self._self_wrapper
+        spec: LeaseSpec = self._self_spec
         lease = spec.lease(wrapped, args, kwargs)
         parameter = None if lease is None else spec.injection.parameter
         async with contextlib.nullcontext() if lease is None else lease as held:

@@ -40,6 +40,16 @@ def test_dask_delayed_holds_an_appid_for_each_call(world: World) -> None:
     assert world.used == 4
 
 
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading", "sequential"])
+def test_every_backend_of_joblib_runs_it_decorated(world: World, backend: str) -> None:
+    more = f"""
+    calls = [delayed(transcribe)("d.wav")]
+    print(Parallel(n_jobs=2, backend="{backend}")(calls))
+"""
+    assert re.fullmatch(BILLED.format("d.wav"), billed(world.run("joblib", more))[0])
+    assert world.used == 4
+
+
 @pytest.mark.parametrize("method", ["spawn", "forkserver", "fork"])
 def test_processes_of_the_standard_library_run_it_decorated(world: World, method: str) -> None:
     more = f"""

@@ -34,6 +34,32 @@ def test_dramatiq(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert world.used == 6
 
 
+def test_an_actor_of_dramatiq_may_be_decorated_itself(world: World) -> None:
+    import dramatiq
+    from dramatiq.brokers.stub import StubBroker
+
+    from appid_manager_client import INJECTED, Lease, uses_appid
+
+    broker = StubBroker()
+    billed: list[str] = []
+
+    @dramatiq.actor(broker=broker)
+    @uses_appid("stt_billing")
+    def transcribe(recording: str, *, lease: Lease = INJECTED) -> None:
+        billed.append(f"{recording} billed to {lease.appid}")
+
+    worker = dramatiq.Worker(broker, worker_timeout=50, worker_threads=1)
+    worker.start()
+    try:
+        transcribe.send("a.wav")
+        broker.join(transcribe.queue_name)
+        worker.join()
+    finally:
+        worker.stop()
+    assert billed == ["a.wav billed to a0"]
+    assert world.used == 1
+
+
 def held_back(worker: Any) -> bool:
     """Whether a message was put back for later."""
     return any(consumer.delay_queue.qsize() for consumer in worker.consumers.values())

@@ -175,6 +175,14 @@ def test_wrong_options_are_refused_where_they_are_written(
         function(**{"product": "stt_billing", **options})
 
 
+def test_the_decorator_of_jobs_without_its_product_is_refused_where_it_is_written() -> None:
+    bare: Any = appid_job
+    with pytest.raises(TypeError, match=r"^@appid_job takes the product first: @appid_job\('stt"):
+
+        @bare
+        def transcribe(recording: str) -> None: ...
+
+
 @pytest.mark.parametrize(("options", "message"), WRONG)
 def test_wrong_attributes_are_refused_when_the_task_is_made(
     options: dict[str, Any], message: str, app: Celery
