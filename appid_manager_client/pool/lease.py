@@ -11,7 +11,7 @@ from typing import Self
 
 from ..checks import check_seconds
 from ..errors import LeaseInUse
-from ..lease.claim import Claim
+from ..lease.claim import Claim, ClaimState
 from ..lease.held import Lease, LeaseState
 from ..wire.clock import ServerClock
 from .lender import Lender
@@ -48,7 +48,6 @@ class PooledLease(Lease, Ticket):
 
     @property
     def product_name(self) -> str:
-        """The product."""
         return self._lender.product_name
 
     @property
@@ -61,10 +60,6 @@ class PooledLease(Lease, Ticket):
 
     @property
     def lost(self) -> bool:
-        """Whether the AppID ended before it was given back.
-
-        It is lost when the service says so, or when no heartbeat got through for a whole `ttl`.
-        """
         slot = self.slot
         if self.state is _HELD and slot is not None:
             self._lender.keeper.overdue(slot.claim)
@@ -73,11 +68,11 @@ class PooledLease(Lease, Ticket):
 
     @property
     def held(self) -> bool:
-        """Whether this process may use the AppID now, as far as is known."""
         slot = self.slot
         if self.state is not _HELD or slot is None or slot.claim.pid != os.getpid():
             return False
-        return not self.lost
+        # A client that was closed has given back what its leases held.
+        return not self.lost and slot.claim.state is ClaimState.HELD
 
     @property
     def _lease_state(self) -> LeaseState:
@@ -100,7 +95,7 @@ class PooledLease(Lease, Ticket):
     def _why_not_held(self) -> str:
         slot = self.slot
         if slot is not None and self.state in (_HELD, _LOST):
-            return slot.loss
+            return slot.loss or "its client was closed"
         return "it was given back"
 
     # --- getting and giving back

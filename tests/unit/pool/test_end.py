@@ -54,6 +54,20 @@ def test_what_is_out_is_given_back_when_it_returns_to_a_closed_pool(
     wait_until(lambda: not pool_threads())
 
 
+def test_a_lease_of_a_client_that_was_closed_is_not_held(
+    service: AnyService, client: AppIdClient
+) -> None:
+    lease = client.pool(PRODUCT).lease().acquire()
+    client.close()
+    assert service.in_use(PRODUCT) == []
+    assert not lease.held and not lease.lost
+    with pytest.raises(LeaseLost, match="not held any more: its client was closed"):
+        lease.check()
+    lease.release()
+    with pytest.raises(LeaseLost, match="not held any more: it was given back"):
+        lease.check()
+
+
 def test_bringing_a_lease_back_to_a_closed_pool_waits_for_no_service(
     service: AnyService, client: AppIdClient
 ) -> None:
