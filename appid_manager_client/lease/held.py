@@ -13,7 +13,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
-from ..errors import LeaseLost, LeaseNotHeld
+from ..errors import LeaseInUse, LeaseLost, LeaseNotHeld
 from ..text import printable
 from ..wire.clock import ServerClock
 from ..wire.models import Grant
@@ -321,3 +321,10 @@ class Lease(ABC):
             source=self,
             stacklevel=3,
         )
+
+
+def lease_in_use(product_name: str, state: LeaseState) -> LeaseInUse:
+    """The error for a lease that is acquired while it holds, or waits for, an AppID."""
+    return LeaseInUse(
+        f"this lease of {product_name} is {state.value} already: make one lease for each block"
+    )

@@ -14,14 +14,14 @@ from functools import partial
 from typing import Self
 
 from ..checks import check_seconds
-from ..errors import LeaseInUse, LeaseLost
+from ..errors import LeaseLost
 from ..runtime.coroutines import require_asyncio
 from ..runtime.executor import call_aside
 from ..runtime.forks import WithLock
 from ..wire.clock import ServerClock
 from .acquirer import Acquirer
 from .claim import Claim, ClaimState, Outcome
-from .held import Lease, LeaseState
+from .held import Lease, LeaseState, lease_in_use
 from .keeper import LeaseKeeper
 from .options import LeaseOptions, WaitOptions
 
@@ -265,10 +265,7 @@ class ClientLease(Lease, WithLock):
     def _begin(self) -> None:
         with self._lock:
             if self._state not in (LeaseState.NEW, LeaseState.RELEASED, LeaseState.LOST):
-                raise LeaseInUse(
-                    f"this lease of {self._product_name} is {self._state.value} already: "
-                    "make one lease for each block"
-                )
+                raise lease_in_use(self._product_name, self._state)
             self._claim = None
             self._pid = os.getpid()
             self._state = LeaseState.ACQUIRING

@@ -151,11 +151,9 @@ class AcquireSteps:
         """
         if self._api.extended or (self._checked and self._api.clock.hour_known):
             return
-        try:
-            yield self._call(partial(self._api.check_product, self._product_name))
+        check = partial(self._api.check_product_after_wait, self._product_name)
+        if (yield self._call(check)):
             self._checked = True
-        except TransportError:
-            pass  # the plan goes by what the 202 said
 
     def _call(self, work: Callable[[], Any]) -> Call:
         plan = self._plan

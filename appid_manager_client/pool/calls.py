@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import Any, TypeVar
 
-from ..errors import AppIdManagerError, TransportError
+from ..errors import AppIdManagerError
 from ..events import EventKind
 from ..lease.claim import Claim, LossHandler, Outcome
 from ..lease.keeper import LeaseKeeper
@@ -107,20 +107,11 @@ class PoolCalls:
                 self._keeper.emit(EventKind.ACQUIRED, claim, self._monotonic() - result.sent)
             else:
                 self._keeper.emit(EventKind.EXHAUSTED, claim, self._monotonic() - result.sent)
-                self._check_that_product_exists()
+                self._keeper.api.check_product_after_wait(self._plan.product_name)
                 result.wait = outcome
         except Exception as error:
             result.error = error
         return result
-
-    def _check_that_product_exists(self) -> None:
-        """A field service answers 202 for ever for a product that it doesn't know."""
-        if self._keeper.api.extended:
-            return
-        try:
-            self._keeper.api.check_product(self._plan.product_name)
-        except TransportError:
-            pass  # the plan goes by what the 202 said
 
     def _learn_hours(self) -> None:
         """Ask for the service's time and hours."""

@@ -10,15 +10,10 @@ import math
 
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
+from ..wire.retry import TURN_JITTER
 
 LARGEST_MARGIN = 0.1
 """The margin takes at most this part of an hour: a short hour must leave time to work in."""
-
-TURN_JITTER = 0.05
-"""After the turn, pools spread their first acquires over these seconds.
-
-Never before it: an AppID acquired then would be burned.
-"""
 
 
 class HourWindow:

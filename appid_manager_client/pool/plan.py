@@ -11,9 +11,10 @@ import copy
 import threading
 from dataclasses import asdict
 
-from ..errors import LeaseInUse, PoolTimeout
+from ..checks import longer_than_an_hour
+from ..errors import PoolTimeout
 from ..lease.claim import ClaimState
-from ..lease.held import LeaseState
+from ..lease.held import LeaseState, lease_in_use
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
 from .decision import Decision
@@ -21,7 +22,7 @@ from .demand import Demand
 from .hour import HourWindow
 from .model import AcquireResult, Figures, PoolOptions, PoolStats, SlotState, Ticket
 from .outlook import Outlook
-from .queue import Refusals, Waiter, WaitingQueue
+from .queue import PoolErrors, Waiter, WaitingQueue
 from .slots import Slots
 from .turn import HourTurn
 
@@ -50,7 +51,7 @@ class PoolPlan:
         self._options = options
         self._clock = clock
         self._system = system
-        self._refusals = Refusals(product_name, service, clock)
+        self._errors = PoolErrors(product_name, service, clock)
         self._start_afresh()
 
     def _start_afresh(self) -> None:
@@ -96,12 +97,9 @@ class PoolPlan:
         """
         ticket = waiter.ticket
         if ticket.state in (LeaseState.HELD, LeaseState.ACQUIRING):
-            raise LeaseInUse(
-                f"this lease of {self.product_name} is {ticket.state.value} already: "
-                "make one lease for each block"
-            )
+            raise lease_in_use(self.product_name, ticket.state)
         if self.slots.closed:
-            raise self._refusals.closed()
+            raise self._errors.closed()
         if (error := self._too_long(ticket)) is not None:
             raise error
         if waiter.deadline is not None and waiter.deadline <= now:
@@ -200,7 +198,7 @@ class PoolPlan:
         """
         self.slots.close()
         for waiter in list(self.queue):
-            self._fail(waiter, self._refusals.closed())
+            self._fail(waiter, self._errors.closed())
 
     @property
     def busy(self) -> bool:
@@ -290,7 +288,7 @@ class PoolPlan:
         length = self._clock.hour_length
         if not ticket.min_remaining or ticket.min_remaining < length:
             return None
-        return self._refusals.longer_than_an_hour(ticket.min_remaining, length)
+        return longer_than_an_hour(ticket.min_remaining, length)
 
     def _timeout(self, waiter: Waiter, now: float, available_at: float | None) -> PoolTimeout:
         self._figures.timeouts += 1
@@ -299,7 +297,7 @@ class PoolPlan:
             f"{out} of at most {self._options.max_size} are checked out, "
             f"{waiting} {'caller is' if waiting == 1 else 'callers are'} waiting"
         )
-        return self._refusals.timeout(
+        return self._errors.timeout(
             now - waiter.since, figures, available_at, self.demand.last_error
         )
 

@@ -174,7 +174,7 @@ class WaitingQueue:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusals:
+class PoolErrors:
     """Builds the errors of one pool for callers who get no lease."""
 
     product_name: str
@@ -185,12 +185,6 @@ class Refusals:
         """The pool was closed."""
         return PoolClosed(
             f"the pool of {self.product_name} at {self.service} is closed", service=self.service
-        )
-
-    def longer_than_an_hour(self, min_remaining: float, hour_length: float) -> ValueError:
-        """No hour is long enough for `min_remaining`."""
-        return ValueError(
-            f"min_remaining must be less than an hour ({hour_length:g} s), not {min_remaining:g}"
         )
 
     def timeout(

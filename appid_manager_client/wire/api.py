@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..config import TIMEOUT_VARIABLE
-from ..errors import AppIdManagerError, InvalidRequest, ProductNotFound, RequestTimeout
+from ..errors import (
+    AppIdManagerError,
+    InvalidRequest,
+    ProductNotFound,
+    RequestTimeout,
+    TransportError,
+)
 from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 from .answers import NEEDS_APPID, Answer, AnswerReader
@@ -265,6 +271,22 @@ class ServiceApi:
         self.learn_time()
         if self.status(product_name).total == 0:
             raise self.unknown_product(product_name)
+
+    def check_product_after_wait(self, product_name: str) -> bool:
+        """`check_product` after a 202, where the service sends one for unknown products, too.
+
+        Returns whether that is known now. If a call fails, callers go by what the 202 said.
+
+        Raises:
+            ProductNotFound: the service has no AppID of that product.
+        """
+        if self.extended:
+            return True
+        try:
+            self.check_product(product_name)
+        except TransportError:
+            return False
+        return True
 
     def unknown_product(self, product_name: str) -> ProductNotFound:
         """The error for a product that the service has no AppIDs of."""

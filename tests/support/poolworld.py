@@ -20,6 +20,7 @@ from appid_manager_client.lease.keeper import LeaseKeeper
 from appid_manager_client.pool.lease import PooledLease
 from appid_manager_client.pool.lender import Lender
 from appid_manager_client.pool.model import PoolOptions, Slot
+from appid_manager_client.pool.plan import PoolPlan
 from appid_manager_client.pool.pool import LeasePool
 from appid_manager_client.pool.queue import Waiter
 from appid_manager_client.runtime.executor import Executor
@@ -196,6 +197,9 @@ class World(Executor):
         self._lenders[pool] = lender
         self.workers[pool] = made[0]
         return pool
+
+    def plan_of(self, pool: LeasePool) -> PoolPlan:
+        return self._lenders[pool].plan
 
     def close_pool(self, pool: LeasePool) -> None:
         """`pool.close()`, but nobody waits for the releases."""

@@ -114,6 +114,13 @@ def test_closing_fails_all_waiters_and_releases_what_is_idle(world: World) -> No
     assert world.service.in_use == [caller.lease.appid]
 
 
+def test_between_its_close_and_its_next_round_a_pool_hands_nothing_out(world: World) -> None:
+    pool = world.pool()
+    world.use(pool)
+    world.plan_of(pool).close()
+    assert isinstance(world.ask(pool).error, PoolClosed)
+
+
 def test_what_is_checked_out_when_the_pool_closes_is_released_when_it_is_given_back(
     world: World,
 ) -> None:
