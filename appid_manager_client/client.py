@@ -94,6 +94,7 @@ class AppIdClient(WithLock):
             )
         self.base_url = settings.base_url
         self.timeout = settings.timeout
+        self._on_event = on_event
         self._system = system or SystemTime()
         self._transport = Transport(settings, self._system, session_factory)
         self._api = ServiceApi(self._transport, ServerClock(self._system))
@@ -301,7 +302,7 @@ class AppIdClient(WithLock):
             min_size, max_size, max_uses, renew_margin, timeout, on_error, ttl, holder
         )
         self._acquirer.check_open()
-        pool = LeasePool(Lender(self._keeper, product_name, options))
+        pool = LeasePool(Lender(self._keeper, product_name, options, on_event=self._on_event))
         with self._lock:
             self._pools.add(pool)
         return pool

@@ -16,7 +16,12 @@ logger = get_logger()
 
 
 class EventKind(str, Enum):
-    """What happened."""
+    """What happened.
+
+    A pool hands one AppID to many callers. `ACQUIRED`, `RELEASED` and the other kinds say what
+    happens to the AppIDs that it holds, not who has them; `EXHAUSTED` says what happens to one of
+    its callers. `LeasePool.get_stats()` counts checkouts and the time that callers wait.
+    """
 
     WAITING = "waiting"
     """An acquire pauses before its next try. `seconds`: until an AppID can be free, or, where that
@@ -26,10 +31,8 @@ class EventKind(str, Enum):
     """An AppID was granted. `seconds`: how long the holder waited for it; in a pool, how long the
     call to the service took."""
     EXHAUSTED = "exhausted"
-    """The wait of a lease ended without an AppID. `seconds`: how long it was.
-
-    In a pool: the service had no AppID for one call, which took `seconds`. Its callers may still
-    get one."""
+    """A wait for an AppID ended without one: a `NoAppIdAvailable` or `PoolTimeout` is raised.
+    `seconds`: how long the wait was."""
     RELEASED = "released"
     """The service confirmed a release. `seconds`: how long the AppID was held."""
     DEFERRED = "deferred"

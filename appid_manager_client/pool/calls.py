@@ -106,7 +106,7 @@ class PoolCalls:
                 result.hour_end = self._keeper.api.hour_end_of(outcome) or 0.0
                 self._keeper.emit(EventKind.ACQUIRED, claim, self._monotonic() - result.sent)
             else:
-                self._keeper.emit(EventKind.EXHAUSTED, claim, self._monotonic() - result.sent)
+                # No event: callers who wait may still get what others give back.
                 self._keeper.api.check_product_after_wait(self._plan.product_name)
                 result.wait = outcome
         except Exception as error:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+from ..errors import PoolTimeout
+from ..events import Event, EventHook, EventKind, emit
 from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
 from ..lease.waitlog import LONG_WAIT, WaitLog
@@ -37,12 +39,15 @@ _SHORT_WAIT = 0.5
 """A wait of so many seconds is not logged: most leases come back sooner."""
 
 _THREADS = 16
+"""For the acquires that may be on the wire at once, and as many releases."""
 
 
 class Lender:
     """Lends the slots of one pool. Safe for many threads.
 
     Args:
+        on_event: called with the events of the pool's callers. Those of its AppIDs are the
+            keeper's.
         executor: the threads for the calls to the service.
         worker: makes the worker of the maintenance rounds.
     """
@@ -53,12 +58,14 @@ class Lender:
         product_name: str,
         options: PoolOptions,
         *,
+        on_event: EventHook | None = None,
         executor: Executor | None = None,
         worker: Callable[..., Worker[Slot]] = Worker,
     ) -> None:
         self.product_name = product_name
         self.keeper = keeper
         self._options = options
+        self._on_event = on_event
         self._system = system = keeper.system
         self._monotonic = system.monotonic
         # The slots, the queue and the states of the tickets are guarded by the plan's own lock.
@@ -127,7 +134,7 @@ class Lender:
         self._worker.post(slot)
         self.keeper.forget(slot.claim)
 
-    # --- waiting, in steps
+    # --- waiting, in steps: `_wait` and `_wait_async` take them, and a simulation without threads
 
     def deadline(self, ticket: Ticket, now: float) -> float | None:
         """When a wait ends that begins now."""
@@ -180,8 +187,9 @@ class Lender:
                     waiter.wait(left)
                     self._ensure_worker()
                 self.conclude(waiter)
-        except BaseException:
+        except BaseException as error:
             self.stop_waiting(waiter)
+            self._report(error)
             raise
 
     async def _wait_async(self, waiter: LoopWaiter) -> None:
@@ -194,12 +202,20 @@ class Lender:
                     await asyncio.wait([waiter.future], timeout=left)
                     self._ensure_worker()
                 self.conclude(waiter)
-        except BaseException:
+        except BaseException as error:
             self.stop_waiting(waiter)
+            self._report(error)
             raise
 
     def _span(self) -> AbstractContextManager[object]:
         return span("wait", service=self.keeper.api.base_url, product=self.product_name)
+
+    def _report(self, error: BaseException) -> None:
+        """Emit an event if a wait ended because no AppID became free in time."""
+        if isinstance(error, PoolTimeout):
+            service = self.keeper.api.base_url
+            event = Event(EventKind.EXHAUSTED, service, self.product_name, seconds=error.waited)
+            emit(self._on_event, event)
 
     def _left(self, waiter: Waiter, log: WaitLog) -> float:
         """Log what a waiter waits for, unless it has just begun.
