@@ -194,6 +194,26 @@ def test_a_second_release_is_false(any_service: AnyService, client: AppIdClient)
     assert client.release_appid("a", "p") is False
 
 
+def test_a_repeated_release_takes_away_nothing_from_who_has_it_by_then(
+    any_service: AnyService,
+) -> None:
+    any_service.init("p", {"a": 1})
+    with turned_client(any_service) as other:
+
+        def somebody_takes_it(seconds: float) -> None:
+            any_service.advance(1)
+            if not any_service.in_use("p"):
+                other.acquire_appid("p", force=True)
+
+        system = TurnedSystem(followers=(somebody_takes_it,))
+        with client_of(any_service, system=system) as client:
+            client.acquire_appid("p")
+            any_service.faults.queue("release", Fault.LOSE_ANSWER)
+            assert client.release_appid("a", "p") is True, "the first try did it"
+        assert len(any_service.grants) == 2
+        assert any_service.in_use("p") == ["a"], "it is somebody else's"
+
+
 def test_another_client_can_release_what_was_acquired(
     any_service: AnyService, client: AppIdClient
 ) -> None:

@@ -580,3 +580,38 @@ def test_a_release_that_fails_in_the_users_own_session_is_deferred_like_any_othe
         assert "failed; retrying in the background: a bug of the user's" in caplog.text
         Broken.broken = False
         wait_until(lambda: not any_service.in_use())
+
+
+@pytest.mark.parametrize("in_coroutine", [False, True], ids=["thread", "coroutine"])
+def test_a_renewal_takes_no_second_appid_of_the_same_hour(
+    any_service: AnyService, in_coroutine: bool
+) -> None:
+    any_service.init("p", {"a": 1, "b": 2})
+    hour_end = any_service.hour_end()
+    system = TurnedSystem(followers=(any_service.advance,))
+    with client_of(any_service, system=system) as client, client.lease("p") as lease:
+        assert asyncio.run(lease.renew_async()) if in_coroutine else lease.renew()
+    first, second = any_service.grants
+    assert first.starttime < hour_end * 1000 <= second.starttime
+
+
+def test_an_acquire_that_was_given_up_in_the_queue_is_never_sent(any_service: AnyService) -> None:
+    """All threads for acquires are busy, and the caller's time is over before one is free."""
+    busy = 32
+    any_service.init("p", {f"a{number}": number for number in range(busy + 1)})
+    with client_of(any_service) as client, ThreadPoolExecutor(busy) as threads:
+        hold = any_service.hold("acquire")
+        try:
+            leases = [client.lease("p", timeout=60) for _ in range(busy)]
+            acquires = [threads.submit(lease.acquire) for lease in leases]
+            wait_until(lambda: len(any_service.calls_of("acquire")) == busy)
+            with pytest.raises(NoAppIdAvailable):
+                client.lease("p", timeout=0.2).acquire()
+        finally:
+            hold.release()
+        for acquire in acquires:
+            acquire.result(PATIENCE)
+        assert len(any_service.in_use("p")) == busy
+        list(threads.map(lambda lease: lease.release(), leases))
+        assert len(any_service.calls_of("acquire")) == busy
+        assert any_service.in_use("p") == []

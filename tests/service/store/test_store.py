@@ -25,6 +25,7 @@ from appid_manager_client.server.operations import (
     StatusQuery,
     Sweep,
 )
+from appid_manager_client.server.store.sqlite import open_engines
 from appid_manager_client.server.store.store import Store
 
 HOUR_MS = 100_000
@@ -57,6 +58,36 @@ def world(tmp_path):
     made = World(tmp_path)
     yield made
     made.store.close()
+
+
+def test_what_is_acknowledged_survives_a_power_cut(tmp_path):
+    """Both settings belong to it: the log is written ahead, and synced at every commit."""
+    for engine in open_engines(f"sqlite:///{tmp_path / 'appids.db'}"):
+        with engine.connect() as connection:
+            read = connection.exec_driver_sql
+            assert read("PRAGMA journal_mode").scalar() == "wal"
+            assert read("PRAGMA synchronous").scalar() == 2, "FULL"
+        engine.dispose()
+
+
+def test_a_grant_that_waited_for_the_lock_belongs_to_the_hour_in_which_it_is_made(world):
+    world.do(Init("p", {"a": 1}))
+    world.do(Acquire("p"))
+    world.do(Release("p", "a"))
+    outcomes = []
+    with contextlib.closing(sqlite3.connect(world.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = threading.Event()
+        event.listen(Engine, "begin", lambda connection: waiting.set(), once=True)
+        thread = threading.Thread(target=lambda: outcomes.append(world.do(Acquire("p"))))
+        thread.start()
+        assert waiting.wait(10)
+        world.now += HOUR_MS  # used in the hour before, free in this one
+        other.execute("COMMIT")
+    thread.join(30)
+    (grant,) = outcomes
+    assert isinstance(grant, Granted)
+    assert grant.start == world.now
 
 
 def test_a_clock_set_back_frees_nothing_that_was_used_in_the_later_hour(world):

@@ -66,3 +66,18 @@ def test_a_lost_answer_of_a_field_service_is_logged_without_candidates_that_nobo
         assert client.reap() == (Reaped("p", None, None, False),)
     assert "an AppID may stay in use until somebody releases it" in caplog.text
     assert "candidates" not in caplog.text
+
+
+def test_what_is_held_at_another_service_is_left_to_its_own_reaper(
+    journal: Journal, client: AppIdClient
+) -> None:
+    with LocalService() as service, AppIdClient(service.url, journal=journal.directory) as other:
+        other.init_product("stt", {"b1": 1})
+        entry = journal.open(service=other.base_url, product_name="stt", request_id="unused")
+        appid, vid, start_time, _ = other.acquire_appid("stt")
+        entry.granted(appid=appid, vid=vid, start_time=start_time)
+        entry.leave()
+        assert client.reap() == ()
+        assert len(names(journal)) == 1
+        assert [reaped.appid for reaped in other.reap()] == ["b1"]
+        assert service.status("stt")["appids"][0]["status"] == "used_in_current_hour"

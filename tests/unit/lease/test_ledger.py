@@ -173,3 +173,14 @@ def test_a_repeated_grant_counts_its_ttl_from_when_it_was_really_made(ledger: Le
     old = Grant("a", 1, "p", 1_700_000_000_000, "lease-1", 1_700_000_060_000, 1_700_000_045_000)
     claim = claim_in(ledger, HELD, old)
     assert claim.overdue_at == 1000.0 - 45.0 + 60.0
+
+
+@pytest.mark.parametrize("state", [OPEN, SENDING, HELD, RELEASING, OWED, ENDED])
+def test_an_acquire_is_sent_only_for_an_open_claim_that_nobody_gave_up(
+    ledger: Ledger, state: ClaimState
+) -> None:
+    claim = claim_in(ledger, state)
+    assert ledger.begin_acquire(claim) is (state is OPEN)
+    given_up = claim_in(ledger, OPEN)
+    ledger.give_up(given_up)
+    assert not ledger.begin_acquire(given_up)

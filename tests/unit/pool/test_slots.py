@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from appid_manager_client.errors import LeaseInUse, PoolClosed, PoolTimeout
-from appid_manager_client.lease.claim import PendingRelease
+from appid_manager_client.lease.claim import Claim, ClaimState, PendingRelease
+from appid_manager_client.pool.model import AcquireResult, PoolOptions
+from appid_manager_client.pool.plan import PoolPlan
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.models import Grant
 from tests.support.poolworld import World
 
 
@@ -132,3 +136,15 @@ def test_what_is_checked_out_when_the_pool_closes_is_released_when_it_is_given_b
     caller.give_back()
     world.run(1.0)
     assert world.service.in_use == []
+
+
+@pytest.mark.parametrize("state", [ClaimState.OWED, ClaimState.ENDED, ClaimState.HELD])
+def test_an_appid_that_was_lost_before_its_answer_got_here_is_not_lent(
+    world: World, state: ClaimState
+) -> None:
+    """A heartbeat said so, or the client was closed, while the grant was on its way."""
+    plan = PoolPlan("p", "http://127.0.0.1", PoolOptions(), ServerClock(world.time), world.time)
+    claim = Claim("p", grant=Grant("a", 1, "p", 0), state=state)
+    plan.demand.in_flight += 1
+    plan.acquire_ended(AcquireResult(claim, world.time.now, hour_end=1e9), world.time.now)
+    assert len(plan.slots) == int(state is ClaimState.HELD)
