@@ -25,7 +25,7 @@ def products(arguments: argparse.Namespace) -> int:
     elif body["products"]:
         write_line(format_table(_HEADINGS, [_row(product) for product in body["products"]]))
     else:
-        write_line("no products: none was initialised yet")
+        write_line("no products: none was initialized yet")
     return ExitCode.OK
 
 

@@ -17,11 +17,11 @@ from functools import partial
 from typing import Protocol
 
 from ..runtime import forks
+from ..runtime.executor import INTERRUPTS_ENDURED
 
 EXIT_TIMEOUT = 5.0
 """Seconds that the end of the process, or `close()`, may spend on giving back what is left."""
 
-_INTERRUPTS_ENDURED = 3
 _LAST = -1000
 """The priority of the finalizer: what programs register themselves comes first."""
 
@@ -116,7 +116,7 @@ def give_back_everything(timeout: float = EXIT_TIMEOUT) -> None:
         except BaseException as interrupt:
             interrupts.append(interrupt)
     for keeper, done in under_way:
-        while not done.is_set() and len(interrupts) < _INTERRUPTS_ENDURED:
+        while not done.is_set() and len(interrupts) < INTERRUPTS_ENDURED:
             left = deadline - time.monotonic()
             if left <= 0:
                 break

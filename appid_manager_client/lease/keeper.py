@@ -27,7 +27,7 @@ from .claim import Claim, ClaimState, LossHandler, Outcome, PendingRelease, Reco
 from .exits import EXIT_TIMEOUT
 from .giveback import GiveBack
 from .heartbeat import Heartbeat
-from .ledger import LONGEST_BACKOFF, Ledger
+from .ledger import LONGEST_RELEASE_BACKOFF, Ledger
 from .reports import Reports
 
 _UNHEARD = "no heartbeat got through for a whole ttl"
@@ -261,7 +261,7 @@ class LeaseKeeper:
         times = [due for due in (release, self._heartbeat.next_due(held)) if due is not None]
         if times:
             return max(0.0, min(times) - self.system.monotonic())
-        return LONGEST_BACKOFF if held else None
+        return LONGEST_RELEASE_BACKOFF if held else None
 
     # --- the end
 

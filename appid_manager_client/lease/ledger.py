@@ -15,7 +15,7 @@ from ..wire.models import Grant
 from ..wire.retry import backoff
 from .claim import Claim, ClaimState, Outcome, PendingRelease
 
-LONGEST_BACKOFF = 60.0
+LONGEST_RELEASE_BACKOFF = 60.0
 """The longest pause between two tries of a release, in seconds."""
 
 Span = tuple[float, float]
@@ -200,7 +200,7 @@ class Ledger:
         claim.owed_since = claim.owed_since or now
         self._claims.add(claim)  # again, if it was left at the end and was granted after all
         if claim.attempts:
-            claim.next_try = now + backoff(self._system, claim.attempts, LONGEST_BACKOFF)
+            claim.next_try = now + backoff(self._system, claim.attempts, LONGEST_RELEASE_BACKOFF)
         return claim.state
 
 

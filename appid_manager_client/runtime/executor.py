@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 logger = get_logger()
 
-_INTERRUPTS_ENDURED = 3
+INTERRUPTS_ENDURED = 3
 """How many interrupts end the wait for a shielded call: whoever interrupts so often means it."""
 
 
@@ -94,7 +94,7 @@ class Executor(WithLock):
         future = self.submit(work)
         deadline = self._system.monotonic() + bound
         interrupts: list[BaseException] = []
-        while not future.done() and len(interrupts) < _INTERRUPTS_ENDURED:
+        while not future.done() and len(interrupts) < INTERRUPTS_ENDURED:
             left = deadline - self._system.monotonic()
             if left <= 0:
                 break

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +19,7 @@ import urllib3
 from .._version import __version__
 from ..config import Settings
 from ..errors import AppIdManagerError, ProtocolError, RequestTimeout
-from ..runtime import forks
+from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 from . import failures
 from .answers import Answer
@@ -33,7 +32,7 @@ MAX_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
 
 
-class Transport:
+class Transport(WithLock):
     """Sends requests to one service. Safe for many threads; a forked child opens connections anew.
 
     Attributes:
@@ -48,6 +47,7 @@ class Transport:
         system: SystemTime,
         session_factory: SessionFactory | None = None,
     ) -> None:
+        super().__init__()
         self.base_url = settings.base_url
         self.timeout = settings.timeout
         self.system = system
@@ -59,13 +59,8 @@ class Transport:
             "Accept": "application/json",
             "User-Agent": f"appid-manager-client/{__version__}",
         }
-        self._lock = threading.Lock()
-        self._connections: Connections | None = None  # replaced as a whole, under _lock
-        forks.register(self._after_fork_in_child)
-
-    def _after_fork_in_child(self) -> None:
-        """Make the lock anew. The connections are told apart by their process."""
-        self._lock = threading.Lock()
+        # Replaced as a whole, under _lock. In a forked child, their pid says whose they are.
+        self._connections: Connections | None = None
 
     def close(self) -> None:
         """Close this process's connections. A later call would open new ones."""

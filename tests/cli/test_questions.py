@@ -71,7 +71,7 @@ def test_products_as_json_has_the_names_of_the_wire(
 
 def test_without_a_product_that_is_said(cli: Cli, field_service: FieldService) -> None:
     ran = cli("products", url=field_service.url)
-    assert ran == Ran(0, "no products: none was initialised yet\n", "")
+    assert ran == Ran(0, "no products: none was initialized yet\n", "")
 
 
 # why

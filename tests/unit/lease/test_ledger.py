@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from appid_manager_client.lease.claim import Claim, ClaimState, Outcome
-from appid_manager_client.lease.ledger import LONGEST_BACKOFF, Ledger
+from appid_manager_client.lease.ledger import LONGEST_RELEASE_BACKOFF, Ledger
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.wire.models import Grant
 
@@ -137,7 +137,7 @@ def test_a_release_that_is_not_delivered_is_tried_again_with_growing_pauses(
         assert ledger.take_due(16.0) == [claim]
         assert ledger.take_due(16.0) == []  # somebody is at it
         assert ledger.begin_release(claim) is False
-    assert pauses == sorted(pauses) and pauses[0] == 0.5 and pauses[-1] == LONGEST_BACKOFF
+    assert pauses == sorted(pauses) and pauses[0] == 0.5 and pauses[-1] == LONGEST_RELEASE_BACKOFF
     assert ledger.end_release(claim, Outcome.RELEASED, None) is ENDED
     assert ledger.empty and ledger.pending() == ()
 
