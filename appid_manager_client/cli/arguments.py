@@ -113,7 +113,7 @@ def _completing(action: argparse.Action, offered: dict[str, str]) -> None:
 def _add_status(line: CommandLine) -> None:
     status = line.add_command("status", "Show the AppIDs and their holders.")
     status.add_argument(
-        "product", metavar="[PRODUCT]", nargs="?", help="show only the AppIDs of this product"
+        "product", metavar="PRODUCT", nargs="?", help="show only the AppIDs of this product"
     )
     status.add_argument(
         "--product", dest="product_option", metavar="PRODUCT", help="the same, as an option"
@@ -145,7 +145,7 @@ def _add_history(line: CommandLine) -> None:
         "Show who had which AppID when, the newest first. Field services keep no history.",
     )
     history.add_argument(
-        "product", metavar="[PRODUCT]", nargs="?", help="show only the leases of this product"
+        "product", metavar="PRODUCT", nargs="?", help="show only the leases of this product"
     )
     history.add_argument("--appid", metavar="APPID", help="show only the leases of this AppID")
     history.add_argument(
@@ -389,4 +389,4 @@ SHELLS = ("bash", "zsh", "fish")
 
 def _add_help(line: CommandLine) -> None:
     shown = line.add_command("help", "Show the help of a command, or of the program.")
-    shown.add_argument("topic", metavar="[COMMAND]", nargs="?")
+    shown.add_argument("topic", metavar="COMMAND", nargs="?")

@@ -15,7 +15,7 @@ from ..events import EventHook
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
 from ..wire.clock import ServerClock
-from ..wire.retry import LONGEST_CALL_BACKOFF, retry
+from ..wire.retry import LONGEST_CALL_BACKOFF, retry, unless_it_was_slow
 from ..wire.transport import Transport
 from .exits import UsageError
 from .output import PROGRAM
@@ -40,7 +40,12 @@ def open_api(arguments: argparse.Namespace) -> ServiceApi:
 
 def ask(call: Callable[[], T]) -> T:
     """Make a call that changes nothing; a failure that may pass is tried again, three times."""
-    return retry(SystemTime(), lambda attempt: call(), longest=LONGEST_CALL_BACKOFF)
+    return retry(
+        SystemTime(),
+        lambda attempt: call(),
+        longest=LONGEST_CALL_BACKOFF,
+        may_retry=unless_it_was_slow,
+    )
 
 
 def require_extensions(api: ServiceApi, option: str, why: str) -> None:

@@ -47,7 +47,11 @@ def _usage(command: argparse.ArgumentParser, actions: Sequence[argparse.Action])
     if command.usage is not None:
         return command.usage
     optional = " [options]" if any(action.option_strings for action in actions) else ""
-    names = [str(action.metavar) for action in actions if not action.option_strings]
+    names = [
+        f"[{action.metavar}]" if action.nargs == "?" else str(action.metavar)
+        for action in actions
+        if not action.option_strings
+    ]
     return " ".join([command.prog + optional, *names])
 
 

@@ -7,11 +7,19 @@ import re
 from appid_manager_client.cli.arguments import command_line
 from appid_manager_client.cli.exits import MEANINGS, ExitCode
 from appid_manager_client.cli.program import COMMANDS
-from tests.cli.reference import PAGE, page
+from tests.cli.reference import BEGIN, PAGE, page, reference
 
 
 def test_the_reference_is_what_the_parser_says() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(), "run: python -m tests.cli.reference"
+
+
+def test_what_is_written_by_hand_names_only_what_there_is() -> None:
+    by_hand = PAGE.read_text(encoding="utf-8").partition(BEGIN)[0]
+    options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", by_hand))
+    assert options <= set(re.findall(r"--[a-z-]+", reference()))
+    named = set(re.findall(r"appid-manager(?: --json)? ([a-z]+)", by_hand))
+    assert named <= set(COMMANDS)
 
 
 def test_every_exit_code_has_a_meaning() -> None:
