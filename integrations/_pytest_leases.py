@@ -134,6 +134,14 @@ class Source:
         """Whether it may have an AppID although the service is down."""
         return self._pool is not None
 
+    def seems_down(self, error: NoAppIdInTime) -> bool:
+        """Whether there was no AppID in time because the service gave no answer."""
+        if error.available_at is not None:
+            return False
+        if self._pool is not None and self._pool.get_stats().last_error is not None:
+            return True
+        return not self.client.health_check()
+
     def has_tried_enough(self, error: NoAppIdInTime) -> bool:
         """Whether the wish allows no more tries than were made."""
         allowed = self._wish.options.get("max_retries")
@@ -261,7 +269,7 @@ class _Getting:
             return self._acquire(first, once=was_down)
         except NoAppIdInTime as error:
             exhausted = error
-        if exhausted.available_at is None and not self._source.client.health_check():
+        if self._source.seems_down(exhausted):
             self._fail_down(exhausted)
         self._state.works()
         if way == "skip":

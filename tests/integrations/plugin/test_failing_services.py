@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from appid_manager_client.testing import LocalService
+from tests.support.faults import Fault
 from tests.support.field import FieldService
 
 from .conftest import Run
@@ -194,6 +195,20 @@ def switched(service: LocalService, run: Run) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_a_service_that_seems_well_and_grants_nothing_is_tried_once_and_then_rarely(
+    field_run: Run, field_service: FieldService, pooled: bool
+) -> None:
+    field_service.faults.queue("acquire", Fault.INTERNAL_ERROR, times=1000)
+    tests = MANY.replace('"stt"', f'"stt", pool={pooled}')
+    result = field_run(tests, "--junit-xml=report.xml", conftest=TIMES)
+    result.assert_outcomes(errors=20)
+    assert all("500" in error and "\n" not in error for error in errors_of_tests(field_run))
+    _, second, *others = seconds_of_setups(field_run)
+    assert second < AT_ONCE or pooled  # a pool doesn't say when it has tried
+    assert sum(others) < 18 * AT_ONCE / 4
 
 
 # --- no service was named
