@@ -99,6 +99,11 @@ def _url(config: pytest.Config) -> str | None:
     return config.getoption("appid_url") or config.getini("appid_url") or None
 
 
+def _is_named(config: pytest.Config) -> bool:
+    """Whether a service was named for this run."""
+    return bool(_url(config) or os.environ.get(_URL_VARIABLE))
+
+
 # --- fixtures
 
 
@@ -138,7 +143,7 @@ def appid_client(request: pytest.FixtureRequest) -> Iterator[AppIdClient]:
     local = url == LOCAL
     if local:
         url = request.getfixturevalue("appid_service").url
-    elif url is None and not os.environ.get(_URL_VARIABLE):
+    elif not _is_named(config):
         # The client has a built-in address. Nobody who runs tests means that.
         empty = _URL_VARIABLE in os.environ
         fail(
@@ -329,7 +334,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """A worker of pytest-xdist is about to start. It has no terminal: its waits are shown here."""
-    open_channel(node)
+    if _is_named(node.config):
+        open_channel(node)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -354,7 +360,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if not config.stash.get(_crashed, False) and not interrupted:
         return
-    if not url and not os.environ.get(_URL_VARIABLE):
+    if not _is_named(config):
         return
     from appid_manager_client import AppIdClient
 
