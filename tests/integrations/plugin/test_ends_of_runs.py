@@ -77,28 +77,58 @@ def test_an_interrupted_run_of_xdist_gives_back(field_run: Run, whom: str) -> No
     assert field_run.in_use() == []
 
 
-def test_a_run_that_waits_can_be_interrupted(run: Run) -> None:
+WAITING = {
+    "function": ENDLESS,
+    "class": """
+@pytest.mark.appid("stt")
+class TestClass:
+    def test_endless(self, appid_class_lease): time.sleep(300)
+""",
+    "pool": ENDLESS.replace('("stt")', '("stt", pool=True)'),
+}
+
+
+@pytest.mark.parametrize("kind", WAITING)
+@pytest.mark.parametrize("more", [[], ["-n", "1"]], ids=["alone", "xdist"])
+def test_a_run_that_waits_can_be_interrupted(run: Run, kind: str, more: list[str]) -> None:
     run.client.init_product("stt", {"stt1": 1})
     taken = run.client.acquire_appid("stt")
     run.write(
-        ENDLESS,
+        WAITING[kind],
         conftest="""
 import appid_manager_client.integrations._pytest_leases as leases
 
 leases.FIRST_TRY = 0.1
 """,
     )
-    process = run.start("-s")
+    process = run.start("-s", *more)
     assert process.stdout is not None
     output = b""
     while b"waits for an AppID of stt" not in output:
         line = process.stdout.readline()
         assert line, output.decode()
         output += line
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=RUN_WITHIN)
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert run.in_use() == [taken.appid]
+
+
+@pytest.mark.parametrize("more", [[], ["-n", "1"]], ids=["alone", "xdist"])
+def test_a_test_that_ends_the_run_gives_back(field_run: Run, more: list[str]) -> None:
+    result = field_run(
+        """
+@pytest.mark.appid("stt")
+class TestClass:
+    @pytest.mark.appid("stt", pool=True)
+    def test_exits(self, appid_class_lease, appid_lease):
+        pytest.exit("enough")
+""",
+        *more,
+    )
+    assert result.ret != 0
+    assert field_run.in_use() == []
+    assert field_run.used() == ["stt1", "stt2"]
 
 
 CRASHES = """
@@ -107,12 +137,29 @@ def test_crashes():
     os._exit(3)
 """
 
+CRASHES_WITH_SHARED = """
+@pytest.mark.appid("stt")
+class TestClass:
+    @pytest.mark.appid("stt", pool=True)
+    def test_crashes(self, appid_class_lease, appid_lease):
+        os._exit(3)
+"""
 
-def test_what_a_crashed_worker_of_xdist_held_is_given_back(field_run: Run) -> None:
-    result = field_run(CRASHES, "-n", "1")
-    result.stdout.fnmatch_lines(["*worker 'gw0' crashed while running 'test_it.py::test_crashes'*"])
+
+@pytest.mark.parametrize(
+    ("tests", "used"),
+    [(CRASHES, ["stt1"]), (CRASHES_WITH_SHARED, ["stt1", "stt2"])],
+    ids=["its own", "class and pool"],
+)
+def test_what_a_crashed_worker_of_xdist_held_is_given_back(
+    field_run: Run, tests: str, used: list[str]
+) -> None:
+    result = field_run(tests, "-n", "1")
+    result.stdout.fnmatch_lines(
+        ["*worker 'gw0' crashed while running 'test_it.py::*test_crashes'*"]
+    )
     assert field_run.in_use() == []
-    assert field_run.used() == ["stt1"]
+    assert field_run.used() == used
 
 
 def test_the_next_run_gives_back_what_a_killed_one_held(field_run: Run) -> None:

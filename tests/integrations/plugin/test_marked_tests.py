@@ -95,6 +95,50 @@ class Case(unittest.TestCase):
     assert run.used() == ["stt1"]
 
 
+def test_fixtures_with_parameters_and_those_that_are_named_late_hold_an_appid(run: Run) -> None:
+    run("""
+@pytest.fixture(params=[1, 2])
+def job(request, appid_lease):
+    return appid_lease
+
+@pytest.mark.appid("stt")
+def test_parameter(job, appid_lease):
+    assert job is appid_lease and job.held
+
+@pytest.mark.appid("stt")
+def test_late(request):
+    assert request.getfixturevalue("appid_lease").held
+""").assert_outcomes(passed=3)
+    assert run.used() == ["stt1", "stt2", "stt3"]
+
+
+def test_coroutines_can_be_marked(run: Run) -> None:
+    result = run(
+        """
+import unittest
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio
+@pytest.mark.appid("stt")
+async def test_one(appid_lease, appid_client):
+    assert appid_lease.held
+    async with appid_client.lease("stt") as lease:
+        assert lease.appid == "stt2"
+
+@pytest.mark.appid("stt")
+class Case(unittest.IsolatedAsyncioTestCase):
+    async def test_two(self): pass
+""",
+        "-p",
+        "anyio",
+    )
+    result.assert_outcomes(passed=2)
+    assert run.used() == ["stt1", "stt2", "stt3"]
+
+
 def test_local_brings_a_service_that_knows_every_product(run: Run) -> None:
     result = run(
         """

@@ -185,11 +185,13 @@ def test_one(n, appid_lease):
 """
 
 
-def test_a_hundred_tests_that_fail_now_and_then_need_one_appid_of_the_pool(run: Run) -> None:
-    result = run(HUNDRED)
-    result.assert_outcomes(passed=90, failed=10)
-    assert run.used() == ["stt1"]
-    assert run.in_use() == []
+def test_a_hundred_tests_that_fail_now_and_then_need_one_appid_of_the_pool(
+    run: Run, field_run: Run
+) -> None:
+    for each in (run, field_run):
+        each(HUNDRED).assert_outcomes(passed=90, failed=10)
+        assert each.used() == ["stt1"]
+        assert each.in_use() == []
 
 
 @pytest.mark.parametrize("dist", ["load", "loadscope"])
