@@ -1,4 +1,4 @@
-"""A suite of billing tests: each holds an AppID that nobody else uses, so its figures are its own.
+"""A suite of billing tests. Most hold an AppID that nobody else uses: its figures are their own.
 
     python -m pytest examples/pytest_suite
 
@@ -35,3 +35,31 @@ class TestRefusals:
         with pytest.raises(ValueError):
             engine.transcribe(appid_lease.appid, 0)
         assert engine.billed(appid_lease.appid) == 0
+
+
+@pytest.fixture(scope="class")
+def job(engine: Engine, appid_class_lease: Lease) -> str:
+    engine.transcribe(appid_class_lease.appid, 30)
+    return appid_class_lease.appid
+
+
+@pytest.mark.appid("stt_billing")
+class TestOneJob:
+    """Its tests look at one job, under the one AppID of the class."""
+
+    def test_it_is_billed(self, engine: Engine, job: str) -> None:
+        assert engine.billed(job) >= 30
+
+    def test_another_part_is_added(self, engine: Engine, job: str) -> None:
+        before = engine.billed(job)
+        engine.transcribe(job, 30)
+        assert engine.billed(job) == before + 30
+
+
+@pytest.mark.appid("stt_billing", pool=True)
+@pytest.mark.parametrize("seconds", [0.1 * n for n in range(1, 21)])
+def test_each_part_is_added(engine: Engine, appid_lease: Lease, seconds: float) -> None:
+    """The twenty tests have one AppID, one after the other: they look at differences."""
+    before = engine.billed(appid_lease.appid)
+    engine.transcribe(appid_lease.appid, seconds)
+    assert engine.billed(appid_lease.appid) == pytest.approx(before + seconds)
