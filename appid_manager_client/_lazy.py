@@ -27,7 +27,15 @@ def lazily(
         home = homes.get(name)
         if home is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{home}"), name)
+        try:
+            module = importlib.import_module(f"{package}.{home}")
+        except AttributeError as error:
+            # Such as a name that an old urllib3 lacks. Left as it is, `from ... import` would take
+            # it for the answer that the package has no such name, and drop it.
+            raise ImportError(
+                f"{package}.{name} can't be imported: {error}", name=f"{package}.{home}"
+            ) from error
+        value = getattr(module, name)
         names[name] = value
         return value
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
 
-_PARTS = {
+PARTS = {
     "requests": "get post request Session",
     "requests.api": "request",
     "requests.sessions": "Session HTTPAdapter",
@@ -30,7 +30,7 @@ _PARTS = {
 }
 """What a call by `requests` looks up above the pool of `urllib3`; the way from there on is ours."""
 
-_BELOW = {"urllib3.util.connection": "create_connection", "socket": "socket getaddrinfo"}
+BELOW = {"urllib3.util.connection": "create_connection", "socket": "socket getaddrinfo"}
 """What opens a connection. Another one counts for new connections; whose it is does not matter."""
 
 
@@ -52,12 +52,12 @@ def look() -> Parts:
     """Look at all the parts as they are now."""
     replaced = set()
     found: list[tuple[object, str, object]] = []
-    for place, names in {**_PARTS, **_BELOW}.items():
+    for place, names in {**PARTS, **BELOW}.items():
         owner = _resolve(place)
         for name in names.split():
             value = getattr(owner, name, None)
             found.append((owner, name, value))
-            if place in _PARTS and not _is_original(value, owner, name):
+            if place in PARTS and not _is_original(value, owner, name):
                 replaced.add(f"{place}.{name}")
     return Parts(_comparison(found), frozenset(replaced))
 
