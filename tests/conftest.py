@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 from collections.abc import Iterator
 
 import hypothesis
@@ -25,7 +26,11 @@ _count = itertools.count()
 
 # How long an example takes depends on the machine more than on the code.
 hypothesis.settings.register_profile("project", deadline=None)
-hypothesis.settings.load_profile("project")
+# One run of random examples can miss what another one finds: where runs are compared, all of them
+# try the same ones. `make soak` explores.
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("soak", deadline=None, max_examples=1000)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "project")
 
 
 def pytest_configure() -> None:

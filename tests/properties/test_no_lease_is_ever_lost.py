@@ -268,8 +268,9 @@ class LeasesOfOurs(Leases):
     pass
 
 
+_PROFILE = settings.default or settings()
 _SETTINGS = settings(
-    max_examples=60,
+    max_examples=_PROFILE.max_examples * 3 // 5,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

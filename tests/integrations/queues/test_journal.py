@@ -16,6 +16,7 @@ from appid_manager_client.integrations._journal import (
 )
 
 from appid_manager_client import AppIdClient, set_default_client
+from appid_manager_client.journal.journal import Journal
 
 
 @pytest.fixture
@@ -79,5 +80,12 @@ def test_children_find_the_default_clients_journal_in_their_environment(
     assert os.environ["APPID_MANAGER_JOURNAL"] == str(state_directory())
 
 
-def test_a_client_without_a_journal_is_left_out_of_a_sweep(default: AppIdClient) -> None:
-    sweep([default])
+def test_a_client_without_a_journal_is_left_out_of_a_sweep(
+    default: AppIdClient, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with AppIdClient("http://127.0.0.1:9", journal=tmp_path) as other:
+        Journal(tmp_path).open(service=other.base_url, product_name="p", request_id="r").leave()
+        sweep([default, other])
+    (record,) = caplog.records
+    assert "could not release yet what a dead process held" in record.getMessage()
+    assert default.journal is None, "the sweep gives it none"

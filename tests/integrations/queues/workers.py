@@ -55,6 +55,28 @@ class WorkerProcess:
         return text in self.log.read_text(errors="replace")
 
 
+_GUARD = """
+import os, signal, sys
+from contextlib import suppress
+from pathlib import Path
+sys.stdin.read()  # ends when the test's process has ended, however that came
+for process in Path("/proc").glob("[0-9]*"):
+    with suppress(OSError, IndexError):
+        stat = (process / "stat").read_text().rpartition(")")[2].split()
+        if int(stat[3]) == int(sys.argv[1]):
+            os.kill(int(process.name), signal.SIGKILL)
+"""
+
+
+def _guard(leader: int) -> subprocess.Popen[bytes]:
+    """A process that kills a worker's session when this process ends, even by SIGKILL."""
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", _GUARD, str(leader)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
 @contextmanager
 def running_worker(
     command: list[str], directory: Path, environment: dict[str, str]
@@ -73,10 +95,12 @@ def running_worker(
             start_new_session=True,
         )
     worker = WorkerProcess(process, log, state)
+    guard = _guard(process.pid)
     try:
         yield worker
     finally:
         worker.kill_all()
+        guard.communicate()
 
 
 def _session(leader: int) -> list[int]:
