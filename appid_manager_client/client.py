@@ -11,7 +11,7 @@ from typing import Any
 
 from .checks import check_appids, check_name, check_seconds
 from .config import URL_VARIABLE, Settings
-from .errors import AppIdManagerError, unusable
+from .errors import AppIdManagerError
 from .events import EventHook
 from .fieldcalls import explains_field_calls
 from .journal.journal import Journal, default_directory
@@ -340,13 +340,6 @@ class AppIdClient(WithLock):
             AppIdManagerError: the service could not be asked; what is left stays in the journal
                 for the next time.
         """
-        if self._journal is None:
-            raise unusable(
-                "journal",
-                "is not kept by this client: pass journal=, set APPID_MANAGER_JOURNAL, or call "
-                "use_journal()",
-                service=self.base_url,
-            )
         return reap(self._journal, self._api)
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..errors import InvalidRequest
+from ..errors import InvalidRequest, unusable
 from ..lease import release
 from ..lease.claim import Claim, Outcome
 from ..text import get_logger
@@ -40,8 +40,15 @@ class Reaped:
     released: bool
 
 
-def reap(journal: Journal, api: ServiceApi) -> tuple[Reaped, ...]:
+def reap(journal: Journal | None, api: ServiceApi) -> tuple[Reaped, ...]:
     """Release what dead processes held at the service of `api`. See `AppIdClient.reap`."""
+    if journal is None:
+        raise unusable(
+            "journal",
+            "is not kept by this client: pass journal=, set APPID_MANAGER_JOURNAL, or call "
+            "use_journal()",
+            service=api.base_url,
+        )
     reaped = []
     for entry in journal.orphaned(api.base_url):
         record = entry.record

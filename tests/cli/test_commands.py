@@ -96,9 +96,7 @@ def test_a_ttl_is_refused_for_a_service_that_would_ignore_it(cli: Cli) -> None:
     )
 
 
-def test_by_force_an_appid_is_taken_that_was_used_in_this_hour(
-    cli: Cli, product: str, shared_service: LocalService
-) -> None:
+def test_by_force_an_appid_is_taken_that_was_used_in_this_hour(cli: Cli, product: str) -> None:
     for _ in range(2):
         appid = cli("acquire", product).out.split("\t")[0]
         cli("release", product, appid)

@@ -191,7 +191,7 @@ def test_the_package_itself_is_the_command() -> None:
 
 @pytest.mark.parametrize("command", ["status", "products", "reap", "acquire", "init", "run"])
 def test_without_a_url_a_command_says_how_to_name_a_service(
-    cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+    cli: Cli, tmp_path: Path, command: str
 ) -> None:
     file = tmp_path / "appids.json"
     file.write_text('{"a": 1}')

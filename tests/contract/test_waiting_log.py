@@ -108,8 +108,9 @@ def test_short_pauses_that_add_up_are_a_warning_once(
     assert re.search(r"next try in \d\.\d s, at \d\d:\d\d:\d\d UTC: .*500", warning)
 
 
+@pytest.mark.usefixtures("client")
 def test_a_wait_is_said_again_when_its_reason_or_its_end_changes(
-    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+    any_service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
     with client_of(any_service) as other:
         held = other.acquire_appid("p")

@@ -27,7 +27,8 @@ def bill(minutes: int, *, lease: Lease = INJECTED) -> str:
 vars(original)["owner"] = "billing"
 
 
-def test_it_can_be_wrapped(pool):
+@pytest.mark.usefixtures("pool")
+def test_it_can_be_wrapped():
     @functools.wraps(bill)
     def other(*args, **kwargs):
         return bill(*args, **kwargs)
@@ -171,7 +172,8 @@ def test_the_code_that_it_shows_is_no_code_for_it():
 
 
 @pytest.mark.parametrize("name", ["run", "below_class", "above_class", "__call__"])
-def test_a_bound_method_can_be_referred_to_weakly(pool, name):
+@pytest.mark.usefixtures("pool")
+def test_a_bound_method_can_be_referred_to_weakly(name):
     job = Job()
     method = weakref.WeakMethod(getattr(job, name))
     assert method()(1)[1:] == (1, "appid1")
@@ -187,7 +189,8 @@ def test_a_weak_reference_to_a_bound_method_ends_with_its_instance():
     assert ended == [method]
 
 
-def test_a_finalizer_runs_a_decorated_method(pool):
+@pytest.mark.usefixtures("pool")
+def test_a_finalizer_runs_a_decorated_method():
     job, other = Job("kept"), Job()
     finalizer = weakref.finalize(other, job.run, 1)
     assert finalizer() == ("kept", 1, "appid1")
@@ -197,7 +200,8 @@ def test_a_function_found_through_its_class_is_the_function():
     assert Job.run is Job.run is Job.__dict__["run"]
 
 
-def test_functools_find_their_way(pool):
+@pytest.mark.usefixtures("pool")
+def test_functools_find_their_way():
     @functools.singledispatch
     @leased
     def job(x, *, lease=INJECTED):

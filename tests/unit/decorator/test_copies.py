@@ -141,7 +141,8 @@ def test_every_kind_inside_a_function_stays_what_it_is(service, kind):
     assert used(service) == 1
 
 
-def test_what_is_sent_into_a_copied_async_generator_reaches_its_body(service):
+@pytest.mark.usefixtures("service")
+def test_what_is_sent_into_a_copied_async_generator_reaches_its_body():
     @uses_appid("stt")
     async def echo(lease=INJECTED):
         try:

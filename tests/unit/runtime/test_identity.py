@@ -82,7 +82,7 @@ def test_it_is_made_once_a_process(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 250 + ".py", "ev\nil\x1b[2J.py", "caf\udce9.py"])
-def test_any_name_of_a_program_can_be_sent_and_shown(tmp_path: Path, name: str) -> None:
+def test_any_name_of_a_program_can_be_sent_and_shown(name: str) -> None:
     said, _ = run("-c", f"import sys; sys.argv = [{name!r}]; {SHOW}")
     assert len(said) <= MAX_HOLDER
     assert said.isprintable()
