@@ -104,6 +104,12 @@ def _before_the_request(
             f"{where}: the URL, or a proxy that the environment names, can't be used",
             service=service,
         )
+    if _any(chain, ssl.SSLEOFError):
+        return ServiceUnavailable(
+            f"{where}: the connection was closed during the TLS handshake",
+            service=service,
+            maybe_received=False,
+        )
     if _any(chain, requests.exceptions.SSLError, urllib3.exceptions.SSLError, ssl.SSLError):
         return ServiceUnavailable(
             f"{where}: no trusted TLS connection ({_reason(chain)})",

@@ -11,12 +11,20 @@ from appid_manager_client import AppIdClient
 from appid_manager_client.errors import RequestTimeout, ServiceUnavailable
 from tests import support
 from tests.support.calls import CALLS
-from tests.support.rawserver import RawServer, Step, drip, http_answer, read_request, send
+from tests.support.rawserver import (
+    RawServer,
+    Step,
+    drip,
+    http_answer,
+    read_request,
+    reset,
+    send,
+)
 from tests.support.secrets import TOKEN
 from tests.support.tcp import Connection, PeerGone
 
 from . import exchanges
-from .exchanges import HEALTHY, UNKNOWN_HOST, asked, failure_of
+from .exchanges import COUNTS, HEALTHY, UNKNOWN_HOST, asked, failure_of, json_answer
 
 CERTIFICATE = Path(support.__file__).with_name("loopback.pem")
 
@@ -82,6 +90,26 @@ def test_a_bundle_that_is_not_there_is_told_and_nothing_is_tried_again(
         assert server.connections <= 1 and server.requests == []
     assert not getattr(error, "retryable", False)
     assert "REQUESTS_CA_BUNDLE" in str(error) or "no such file" in str(error)
+
+
+def hello(connection: Connection) -> None:
+    """Read what a client says first. Only then a close is an end, and not a reset."""
+    connection.socket.recv(65536)
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("end", [(), (reset(),)], ids=["closed", "reset"])
+def test_a_handshake_that_breaks_off_is_a_connection_error_and_done_again(
+    end: tuple[Step, ...],
+) -> None:
+    scripts = [[hello, *end], [tls(), read_request(), json_answer(COUNTS)]]
+    with RawServer(scripts=scripts) as server, client_of(server) as client:
+        assert client.get_status() == COUNTS
+        assert len(server.requests) == 1
+    with RawServer(hello, *end) as server:
+        error = failure_of(client_of(server), "status")
+        assert server.connections == 4
+    assert isinstance(error, ServiceUnavailable) and error.retryable
 
 
 @pytest.mark.usefixtures("trusted")
