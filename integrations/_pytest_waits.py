@@ -49,7 +49,8 @@ class Screen:
     def live(self) -> bool:
         """Whether a line can be written over again."""
         reporter = self._reporter
-        return self._channel is None and reporter is not None and bool(reporter.isatty())
+        # Not called: in pytest 8 it is a bool.
+        return self._channel is None and reporter is not None and bool(reporter.isatty)
 
     def line(self, text: str) -> None:
         """Write one line, or have the controlling process write it."""

@@ -362,11 +362,16 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if not _is_named(config):
         return
-    from appid_manager_client import AppIdClient
+    from appid_manager_client import AppIdClient, ConfigurationError
 
     from ._journal import journal_may_exist, keep_journal, sweep
 
-    if journal_may_exist():
-        with AppIdClient(url) as client:
-            keep_journal(client)
-            sweep([client])
+    if not journal_may_exist():
+        return
+    try:
+        client = AppIdClient(url)
+    except ConfigurationError:  # then no worker could use the service either
+        return
+    with client:
+        keep_journal(client)
+        sweep([client])

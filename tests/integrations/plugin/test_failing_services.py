@@ -251,12 +251,14 @@ def test_an_empty_option_is_a_usage_error(run: Run) -> None:
     result.stderr.fnmatch_lines(["*--appid-url is empty: name the service, or 'local'*"])
 
 
-def test_after_a_crash_without_a_url_the_controlling_process_asks_nobody(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("url", [None, "nonsense"])
+def test_after_a_crash_without_a_usable_url_the_controlling_process_asks_nobody(
+    run: Run, monkeypatch: pytest.MonkeyPatch, url: str | None
 ) -> None:
     run.url = None
-    state = run.pytester.mkdir("journal")
-    monkeypatch.setenv("APPID_MANAGER_JOURNAL", str(state))
+    if url is not None:
+        monkeypatch.setenv("APPID_MANAGER_URL", url)
+    monkeypatch.setenv("APPID_MANAGER_JOURNAL", str(run.pytester.mkdir("journal")))
     result = run("def test_crashes(): os._exit(3)", "-n", "1")
     result.stdout.fnmatch_lines(["*worker 'gw0' crashed*"])
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
