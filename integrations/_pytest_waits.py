@@ -11,6 +11,7 @@ import contextlib
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,9 @@ class Waits:
             self._end(event.product_name)
 
     @contextlib.contextmanager
-    def showing(self, product: str, reason: str, seconds: float | None, at: float | None) -> Any:
+    def showing(
+        self, product: str, reason: str, seconds: float | None, at: float | None
+    ) -> Iterator[None]:
         """Show a wait for the length of the block, whatever the client says of it."""
         self._note(product, reason, seconds, at, ended_by_caller=True)
         try:

@@ -197,19 +197,19 @@ def appid_lease_factory(
 @pytest.fixture
 def appid_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
     """The lease that the test holds while it runs, of the product that its mark names."""
-    yield from _marked_lease(request, "mark the test with")
+    yield from _marked_lease(request, "mark the test with @")
 
 
 @pytest.fixture(scope="class")
 def appid_class_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
     """One lease for all tests of a class, of the product that the mark of the class names."""
-    yield from _marked_lease(request, "mark the class with")
+    yield from _marked_lease(request, "mark the class with @")
 
 
 @pytest.fixture(scope="module")
 def appid_module_lease(request: pytest.FixtureRequest) -> Iterator[Lease]:
     """One lease for all tests of a module, of the product that the module's mark names."""
-    yield from _marked_lease(request, "write in the module: pytestmark =")
+    yield from _marked_lease(request, "write in the module: pytestmark = ")
 
 
 def _marked_lease(request: pytest.FixtureRequest, where: str) -> Iterator[Lease]:
@@ -220,11 +220,9 @@ def _marked_lease(request: pytest.FixtureRequest, where: str) -> Iterator[Lease]
     node = request.node
     mark = node.get_closest_marker("appid")
     if mark is None:
-        # The name of the fixture is the name of what the test asked for.
-        decorator = "" if where.endswith("=") else "@"
         fail(
-            f"{request.fixturename} needs to know the product: {where} "
-            f'{decorator}pytest.mark.appid("PRODUCT")'
+            f"{request.fixturename} needs to know the product: "
+            f'{where}pytest.mark.appid("PRODUCT")'
         )
     wish = Wish.read(mark.args, mark.kwargs, _on_exhausted(request.config))
     if not wish.pooled:
