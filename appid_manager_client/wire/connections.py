@@ -130,15 +130,15 @@ def _through_requests(
     looked up here, once.
     """
     proxies = proxies_for(base_url, session)
-    # requests reads the whole body of a redirect, without a limit, even if it must not follow it.
+    # As in _HOOKS.
     session.get_redirect_target = lambda response: None  # type: ignore[assignment,method-assign]
 
     def function(method: str) -> Any:
         name = method.lower()
         if not replaced.isdisjoint({f"requests.{name}", *_BEHIND_FUNCTIONS}):
-            return getattr(requests, name)
+            return functools.partial(getattr(requests, name), hooks=_HOOKS)
         if "requests.request" in replaced:
-            return functools.partial(requests.request, method)
+            return functools.partial(requests.request, method, hooks=_HOOKS)
         return getattr(session, name)
 
     def send(
@@ -162,6 +162,14 @@ def _through_requests(
 
 def _add_nothing(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _forget_location(response: requests.Response, **options: Any) -> None:
+    response.headers.pop("Location", None)  # the raw response has it still
+
+
+_HOOKS = {"response": _forget_location}
+"""`requests` reads the whole body of a redirect, without a limit, even if it must not follow it."""
 
 
 def _readable(answer: requests.Response, service: str) -> urllib3.BaseHTTPResponse:

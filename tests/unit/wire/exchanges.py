@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -72,7 +72,7 @@ HEALTHY = json_answer({"status": "healthy", "timestamp": 1_700_000_000_000})
 COUNTS: dict[str, Any] = {"total": 0, "available": 0, "in_use": 0, "released": 0, "appids": []}
 """The body of a status without AppIDs."""
 
-WAYS = ["pool", "session", "proxy"]
+WAYS = ["pool", "session", "proxy", "traced", "traced function"]
 
 
 def via(way: str, url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
@@ -82,4 +82,12 @@ def via(way: str, url: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[
     if way == "proxy":
         monkeypatch.setenv("HTTP_PROXY", url)
         return f"http://{UNKNOWN_HOST}", {}
+    if way == "traced":
+        monkeypatch.setattr(requests.Session, "send", _traced(requests.Session.send))
+    if way == "traced function":
+        monkeypatch.setattr(requests.api, "request", _traced(requests.api.request))
     return url, {}
+
+
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *args, **options: function(*args, **options)
