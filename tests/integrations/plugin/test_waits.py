@@ -19,10 +19,10 @@ from tests.support.waiting import wait_until
 from .conftest import RUN_WITHIN, Run
 
 EXHAUSTED = """
-@pytest.mark.appid("scarce")
+@pytest.mark.appid("scarce", retry_interval=0.2, max_retries=1000)
 def test_first(): pass
 
-@pytest.mark.appid("scarce")
+@pytest.mark.appid("scarce", retry_interval=0.2, max_retries=1000)
 def test_second(): pass
 """
 
@@ -32,6 +32,28 @@ import appid_manager_client.integrations._pytest_waits as waits
 
 leases.FIRST_TRY = 0.5
 waits.SHOWN_AFTER = 0.5
+"""
+
+TURNED_ONCE_SHOWN = """
+def then_turn(show, times):
+    shown = []
+
+    def wrapper(screen, text):
+        show(screen, text)
+        shown.append(text)
+        if len(shown) == times:
+            services[0].advance_to_next_hour(1)
+
+    return wrapper
+
+waits.Screen.line = then_turn(waits.Screen.line, 1)
+waits.Screen.rewrite = then_turn(waits.Screen.rewrite, 12)
+services = []
+
+@pytest.fixture(scope="session", autouse=True)
+def scarce(appid_service, appid_client):
+    services.append(appid_service)
+    appid_client.init_product("scarce", {"only": 1})
 """
 
 NEAR_THE_END = """
@@ -45,20 +67,18 @@ def appid_service():
 @pytest.fixture(autouse=True)
 def near_the_end(request, appid_client, appid_service):
     if request.node.name == "test_second":
-        appid_service.advance_to_next_hour(-2.5)
+        appid_service.advance_to_next_hour(-1.5)
     else:
         appid_client.init_product("scarce", {"only": 1})
 """
 
-SHOWN = (
-    "*test_it.py::test_second waits for an AppID of scarce: every AppID is used up for this hour; *"
-)
-AT = r"the next can be free in [123] s, at \d\d:\d\d:\d\d"
+SHOWN = "*::test_second waits for an AppID of scarce: every AppID is used up for this hour; *"
+AT = r"the next can be free in (\d{4}) s, at \d\d:\d\d:\d\d"
 
 
 def turned(run: Run, *args: str, tests: str = EXHAUSTED, more: str = "") -> pytest.RunResult:
-    """Run two tests, of which the second has to wait for the turn of the hour."""
-    return run(tests, "--appid-url=local", *args, conftest=IMPATIENT + NEAR_THE_END + more)
+    """Run two tests. The second waits for the turn of the hour, which comes once that is shown."""
+    return run(tests, "--appid-url=local", *args, conftest=IMPATIENT + TURNED_ONCE_SHOWN + more)
 
 
 @pytest.mark.parametrize(
@@ -106,8 +126,10 @@ def test_a_wait_in_the_body_of_a_test_is_shown(run: Run) -> None:
     result = turned(
         run,
         tests=EXHAUSTED.replace(
-            '@pytest.mark.appid("scarce")\ndef test_second(): pass',
-            "def test_second(appid_client):\n    with appid_client.lease('scarce'): pass",
+            '@pytest.mark.appid("scarce", retry_interval=0.2, max_retries=1000)\n'
+            "def test_second(): pass",
+            "def test_second(appid_client):\n"
+            "    with appid_client.lease('scarce', retry_interval=0.2): pass",
         ),
     )
     result.assert_outcomes(passed=2)
@@ -155,7 +177,7 @@ def test_a_short_wait_is_not_shown(run: Run) -> None:
 
 def test_a_wait_with_a_timeout_ends_with_it(run: Run) -> None:
     result = run(
-        EXHAUSTED.replace('("scarce")', '("scarce", timeout=0.2)'),
+        EXHAUSTED.replace('("scarce", ', '("scarce", timeout=0.2, '),
         conftest="""
 @pytest.fixture(scope="session", autouse=True)
 def scarce(appid_client):
@@ -167,11 +189,11 @@ def scarce(appid_client):
 
 
 def test_a_terminal_shows_a_countdown_and_clears_it(run: Run) -> None:
-    run.write(EXHAUSTED, IMPATIENT + NEAR_THE_END)
+    run.write(EXHAUSTED, IMPATIENT + TURNED_ONCE_SHOWN)
     with terminal(run) as output:
         wait_until(lambda: "2 passed" in output(), RUN_WITHIN)
         shown = output()
-    counted = re.findall(r"\r[^\r\n]*waits for an AppID of scarce: [^\r]*?free in (\d) s", shown)
+    counted = re.findall(r"\r[^\r\n]*waits for an AppID of scarce: [^\r]*?in (\d{4}) s", shown)
     assert counted == sorted(counted, reverse=True)
     assert len(set(counted)) >= 2
     assert re.search(r"\r +\r[^\r\n]*\.", shown[shown.rindex("waits for") :])
