@@ -76,6 +76,7 @@ class Lender:
         )
         self._worker = worker(f"appid-pool {printable(product_name)}", self._round, system)
         self._quiet = threading.Event()
+        self._forgotten = False
         forks.register(self._after_fork_in_child)
         if options.min_size:
             self.wake()
@@ -307,6 +308,11 @@ class Lender:
         return None
 
     def _round(self, forgotten: Slot | None) -> float | None:
+        if self._forgotten:
+            # Its garbage-collection can take long: the threads must not wait for it.
+            self._executor.close()
+            self._worker.stop()
+            return None
         if forgotten is not None:
             with self.plan.lock:
                 self.plan.slots.retire_forgotten(forgotten)
@@ -353,8 +359,13 @@ class Lender:
         Takes no lock: safe in a `__del__`. Returns the number of AppIDs.
         """
         self.plan.slots.closed = True
-        self._worker.stop()
+        self._forgotten = True
+        self._worker.post(None)
         held = [slot.claim for slot in self.plan.slots.idle if slot.claim.pid == os.getpid()]
         for claim in held:
             self.keeper.forget(claim)
+        if not self._worker.running:
+            # No round will close the executor. Without these references in a circle, it is
+            # garbage-collected now, and its threads end with it.
+            del self._calls, self._worker
         return len(held)

@@ -75,11 +75,14 @@ class Executor(WithLock):
             if self._closed:
                 return None
             if self._threads is None or self._pid != os.getpid():
+                self._started_threads = started = []
+                # The threads must not keep this object: they end when it is garbage-collected.
                 self._threads = ThreadPoolExecutor(
-                    self._limit, thread_name_prefix=self._name, initializer=self._begin_thread
+                    self._limit,
+                    thread_name_prefix=self._name,
+                    initializer=lambda: started.append(threading.current_thread()),
                 )
                 self._pid = os.getpid()
-                self._started_threads = []
             return self._threads
 
     def run_shielded(self, work: Callable[[], T], bound: float) -> T:
@@ -120,9 +123,6 @@ class Executor(WithLock):
             left = deadline - self._system.monotonic()
             if left > 0 and thread is not threading.current_thread():
                 thread.join(left)
-
-    def _begin_thread(self) -> None:
-        self._started_threads.append(threading.current_thread())
 
 
 class _Call(Generic[T]):
