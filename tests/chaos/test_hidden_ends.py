@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
+from packaging.version import Version
 
 from appid_manager_client.lease.exits import EXIT_TIMEOUT
 from tests.chaos.test_process_ends import set_up
@@ -186,6 +188,10 @@ say("ended", os.waitpid(child, 0)[1])
 """
 
 
+@pytest.mark.skipif(
+    Version(version("urllib3")) < Version("2.8"),
+    reason="there, urllib3 itself can't be patched late",
+)
 def test_a_preloaded_client_works_in_a_child_that_is_patched_by_gevent(
     any_service: AnyService,
 ) -> None:
