@@ -159,6 +159,29 @@ class Refused:
 Outcome: TypeAlias = Granted | Exhausted | Released | Initialized | Extended | Swept | Refused
 
 
+UnavailableReason: TypeAlias = Literal[
+    "away", "locked", "full", "replaced", "incompatible", "stopping"
+]
+
+
+class Unavailable(Exception):
+    """The store can't do now what it was asked, and nothing was changed: ask again later.
+
+    An operation has it as its outcome, and a query raises it.
+
+    Attributes:
+        reason: a reason of the wire contract.
+        message: what is wrong and what to do, in one line, for callers and for the log.
+        retry_after: in how many seconds another try is worth it; at least 1.
+    """
+
+    def __init__(self, reason: UnavailableReason, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.reason: UnavailableReason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
 # Queries and records
 
 

@@ -23,6 +23,7 @@ from ..operations import (
     Refused,
     Released,
     Status,
+    Unavailable,
 )
 
 Header = tuple[bytes, bytes]
@@ -146,6 +147,12 @@ def method_not_allowed(allowed: Iterable[str]) -> Reply:
 def internal_error(message: str) -> Reply:
     """The answer to a request that the service could not carry out."""
     return refusal(Refused("internal_error", message))
+
+
+def unavailable(error: Unavailable) -> Reply:
+    """The answer to a request while the service can't do anything, and when to ask again."""
+    body = {"error": "unavailable", "reason": error.reason, "message": error.message}
+    return _reply(body, 503, (b"retry-after", b"%d" % error.retry_after))
 
 
 def invalid_http(message: str) -> Reply:

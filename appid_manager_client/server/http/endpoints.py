@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from ..clock import Clock
 from ..log import describe_failure, logger
-from ..operations import Refused
+from ..operations import Refused, Unavailable
 from . import answers
 from .answers import Reply
 from .authentication import Authenticator
@@ -81,6 +81,8 @@ class Endpoint:
         except RequestRefused as error:
             # uvicorn reads the rest of the body, so that its sender can read this answer.
             reply = answers.refusal(error.refused)
+        except Unavailable as error:
+            reply = answers.unavailable(error)
         except asyncio.CancelledError:
             # Only a stop that has waited long enough cancels; the task ends here anyway.
             logger.warning("%s was not finished when the service stopped", scope["path"])

@@ -115,6 +115,13 @@ class Store:
         with self._reader.begin() as connection:
             return read_history(connection, query)
 
+    def check(self) -> None:
+        """Return if a write would be taken now.
+
+        Raises:
+            Unavailable: it would not; says why.
+        """
+
     def close(self) -> None:
         """Close the connections. The store can't be used afterwards."""
         self._connection.close()
