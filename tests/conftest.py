@@ -18,6 +18,7 @@ from tests.support.isolation import (
     nothing_left_running,
 )
 from tests.support.ours import OurService
+from tests.support.postgres import PostgresServer, running_postgres
 
 pytest_plugins = ["pytester"]
 
@@ -46,6 +47,20 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home.mkdir(parents=True)
     with clean_environment(home), nothing_left_running():
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The PostgreSQL server that all tests of this process share."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The URL of an empty database."""
+    with postgres.database() as url:
+        yield url
 
 
 @pytest.fixture

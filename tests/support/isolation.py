@@ -108,19 +108,23 @@ def _threads() -> set[threading.Thread]:
 
 
 def _children() -> set[str]:
-    """The pids of this process's children, but those that `multiprocessing` keeps (Linux)."""
+    """The pids of this process's children, but those that outlast tests (Linux)."""
     pids: set[str] = set()
     for listing in Path("/proc/self/task").glob("*/children"):
         try:
             pids.update(listing.read_text().split())
         except OSError:  # the thread has ended meanwhile, or the kernel has no such file
             continue
-    return {pid for pid in pids if not _belongs_to_multiprocessing(pid)}
+    return {pid for pid in pids if not _outlasts_tests(pid)}
 
 
-def _belongs_to_multiprocessing(pid: str) -> bool:
+# What `multiprocessing` keeps, and the PostgreSQL of the session, which tests restart.
+_OUTLASTING = ("multiprocessing.resource_tracker", "multiprocessing.forkserver", "/appid-postgres-")
+
+
+def _outlasts_tests(pid: str) -> bool:
     command = _command(pid)
-    return "multiprocessing.resource_tracker" in command or "multiprocessing.forkserver" in command
+    return any(part in command for part in _OUTLASTING)
 
 
 def _command(pid: str) -> str:
