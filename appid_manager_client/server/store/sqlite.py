@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, insert, select
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ...errors import unusable
 from ..settings import database_path
-from .tables import SCHEMA, meta, metadata
+from .schema import bring_up_to_date
+from .tables import SCHEMA
 
 _OPTIONS: dict[str, Any] = {
     "connect_args": {"timeout": 30, "check_same_thread": False},
@@ -40,14 +41,11 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
         event.listen(writer, "begin", lambda connection: _begin(connection, "BEGIN IMMEDIATE"))
         event.listen(reader, "begin", lambda connection: _begin(connection, "BEGIN"))
         with writer.begin() as connection:
-            metadata.create_all(connection)
-            found = connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar()
-            if found is None:
-                connection.execute(insert(meta).values(key="schema", value=SCHEMA))
+            found = bring_up_to_date(connection)
     except SQLAlchemyError as error:
         reason = _why_not_opened(url, getattr(error, "orig", None) or error)
         raise unusable("database", f"{url} can't be opened: {reason}") from None
-    if found not in (None, SCHEMA):
+    if found != SCHEMA:
         writer.dispose()
         raise unusable(
             "database",

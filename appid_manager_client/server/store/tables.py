@@ -2,7 +2,8 @@
 
 `appids` holds the AppIDs that each product has now, `leases` who had which AppID when. A request
 that was abandoned before it got an AppID is a row of `leases` without one, so that one look-up
-answers every question about a request id.
+answers every question about a request id. `processes` names the services that use the database;
+`meta` holds single values.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
+    text,
 )
 
-SCHEMA = "1"
+SCHEMA = "2"
 """The version of these tables, kept in `meta`."""
 
 NEVER = -1
@@ -50,6 +53,11 @@ appids = Table(
     Column("retired", Boolean(create_constraint=False), nullable=False),  # deleted when released
     Column("last_start", BigInteger),
     Column("last_stop", BigInteger, nullable=False),
+    # The last one granted; 0: none yet.
+    Column("fence", BigInteger, nullable=False, server_default=text("0")),
+    # A reserved AppID is never granted: while it isn't in use it is `held` without a lease.
+    Column("reserved", Boolean(create_constraint=False), nullable=False, server_default=false()),
+    Column("note", Text),  # why it is reserved
     # The order in which AppIDs are granted: the first entry is the next one.
     Index("ix_appids_next", "product", "held", "last_stop", "position"),
 )
@@ -69,7 +77,18 @@ leases = Table(
     Column("ended", String(16)),  # released, expired, reset; abandoned where there is no AppID
     Column("ttl", BigInteger),
     Column("expires", BigInteger),
+    Column("fence", BigInteger),  # none for leases that began before schema 2
 )
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, nullable=False),  # of the package
+    Column("schema", Text, nullable=False),
+    Column("seen", BigInteger, nullable=False),
+)
+
 _live = leases.c.stop.is_(None)
 # The last safeguard: the database itself refuses a second holder of an AppID.
 Index("ux_leases_live", leases.c.appid, unique=True, sqlite_where=_live, postgresql_where=_live)

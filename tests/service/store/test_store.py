@@ -283,7 +283,7 @@ def test_everything_is_there_after_it_was_closed_and_opened(world):
 
 def test_a_database_of_another_version_is_refused(world):
     with contextlib.closing(sqlite3.connect(world.path)) as database, database:
-        database.execute("UPDATE meta SET value = '99'")
+        database.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
     with pytest.raises(ConfigurationError, match="schema 99") as caught:
         world.open()
     assert caught.value.setting == "database"
