@@ -1,20 +1,22 @@
 """The commands of `appid-manager` and their arguments: names, defaults, and help texts.
 
+Those that run and keep the service are in `service_arguments.py`.
 docs/cli.md has a reference that is written from this (`python -m tests.cli.reference`).
 """
 
 from __future__ import annotations
-
-import argparse
 
 from .._version import __version__
 from ..config import DEFAULT_TIMEOUT
 from .exits import MEANINGS
 from .output import PROGRAM
 from .parser import (
+    DIRECTORIES,
+    FILES,
     CommandLine,
     Parser,
     Show,
+    completing,
     count,
     holder,
     page_size,
@@ -23,24 +25,11 @@ from .parser import (
     seconds,
     ttl,
 )
+from .service_arguments import add_backup, add_serve
 
 RUN_TTL = 600.0
 """The `ttl` of a run, in seconds. An outage of a minute must not end the command. An AppID comes
 back only when the hour turns, so that a long `ttl` costs little."""
-
-DEFAULT_DATABASE = "appids.db"
-
-# What completion scripts offer for an argument, in the words of shtab's documentation.
-_FILES = {
-    "bash": "_shtab_compgen_files",
-    "zsh": "_files",
-    "fish": "(__fish_complete_path (commandline -ct))",
-}
-_DIRECTORIES = {
-    "bash": "_shtab_compgen_dirs",
-    "zsh": "_files -/",
-    "fish": "(__fish_complete_directories)",
-}
 
 
 def command_line() -> CommandLine:
@@ -57,8 +46,8 @@ def command_line() -> CommandLine:
     _add_release(line)
     _add_run(line)
     _add_reap(line)
-    _add_serve(line)
-    _add_backup(line)
+    add_serve(line)
+    add_backup(line)
     line.add_command("demo", "Demonstrate leases on a service of its own, in about 20 seconds.")
     _add_completion(line)
     _add_help(line)
@@ -103,11 +92,6 @@ def _add_global_options(line: CommandLine) -> None:
 
 def _add_product(command: Parser) -> None:
     command.add_argument("product", metavar="PRODUCT")
-
-
-def _completing(action: argparse.Action, offered: dict[str, str]) -> None:
-    """Have completion scripts offer files or directories for an argument."""
-    setattr(action, "complete", offered)  # noqa: B010 - argparse declares no such attribute
 
 
 def _add_status(line: CommandLine) -> None:
@@ -168,7 +152,7 @@ def _add_init(line: CommandLine) -> None:
         metavar="FILE",
         help="a JSON object {appid: vid}, each vid a string or an integer; - for stdin",
     )
-    _completing(file, _FILES)
+    completing(file, FILES)
     state = init.add_mutually_exclusive_group()
     state.add_argument(
         "--reset",
@@ -307,7 +291,7 @@ def _add_reap(line: CommandLine) -> None:
         help="the journal's directory "
         "(default: APPID_MANAGER_JOURNAL, else the user's state directory)",
     )
-    _completing(journal, _DIRECTORIES)
+    completing(journal, DIRECTORIES)
     reap.add_argument(
         "--every",
         type=positive_seconds,
@@ -315,62 +299,6 @@ def _add_reap(line: CommandLine) -> None:
         help="repeat every SECONDS until Ctrl-C or SIGTERM; "
         "goes on while the service can't be reached",
     )
-
-
-def _add_serve(line: CommandLine) -> None:
-    serve = line.add_command(
-        "serve",
-        "Run the service until SIGTERM or Ctrl-C (needs the extra 'server').",
-        epilog="APPID_MANAGER_TOKEN, or the global option --token, sets the token for callers.",
-    )
-    serve.add_argument(
-        "--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)"
-    )
-    serve.add_argument(
-        "--port", type=count, default=5000, help="the TCP port (default: 5000); 0 takes a free one"
-    )
-    _add_database(serve, "the SQLite file with the service's state")
-    serve.add_argument(
-        "--timezone",
-        default="UTC",
-        metavar="ZONE",
-        help="the time zone whose hours count (default: UTC)",
-    )
-    serve.add_argument(
-        "--hour-seconds",
-        type=count,
-        metavar="S",
-        help="the length of an hour, S seconds, for tests and demonstrations",
-    )
-    serve.add_argument(
-        "--insecure",
-        action="store_true",
-        help="allow calls from other machines without a token",
-    )
-
-
-def _add_database(command: Parser, what: str) -> None:
-    database = command.add_argument(
-        "--database",
-        default=DEFAULT_DATABASE,
-        metavar="FILE",
-        help=f"{what}, as a path or as a URL (default: {DEFAULT_DATABASE}, "
-        f"which is sqlite:///{DEFAULT_DATABASE})",
-    )
-    _completing(database, _FILES)
-
-
-def _add_backup(line: CommandLine) -> None:
-    backup = line.add_command(
-        "backup",
-        "Copy the database of a service on this machine, as it is at one moment. The service may\n"
-        "be running.",
-    )
-    file = backup.add_argument(
-        "file", metavar="FILE", help="the copy; a file that exists is not overwritten"
-    )
-    _completing(file, _FILES)
-    _add_database(backup, "the SQLite file of the service")
 
 
 def _add_completion(line: CommandLine) -> None:

@@ -6,6 +6,8 @@ hold a name that looks like a setting.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..config import TOKEN_VARIABLE, URL_VARIABLE
 from ..errors import AuthenticationError, ConfigurationError, NoAppIdInTime, ServiceUnavailable
 from .exits import ExitCode
@@ -21,14 +23,20 @@ OPTIONS = {
     "database": "--database",
     "timezone": "--timezone",
     "hour_seconds": "--hour-seconds",
+    "history_days": "--history-days",
     "insecure": "--insecure",
 }
 """The option for each setting of the client and of the service that a command can set."""
 
 
-def report(error: Exception, code: ExitCode, *, as_json: bool) -> None:
-    """Write the error that ended a command to stderr."""
-    message = message_of(error)
+def report(
+    error: Exception, code: ExitCode, *, as_json: bool, variables: Mapping[str, str] | None = None
+) -> None:
+    """Write the error that ended a command to stderr.
+
+    `variables` says which settings came from which variable.
+    """
+    message = message_of(error, variables or {})
     if not as_json:
         write_error(message)
         return
@@ -42,10 +50,12 @@ def report(error: Exception, code: ExitCode, *, as_json: bool) -> None:
     write_error_json(facts)
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: Exception, variables: Mapping[str, str]) -> str:
     """What an error says to somebody who uses options and variables."""
-    if isinstance(error, ConfigurationError) and error.setting in OPTIONS:
-        return f"{OPTIONS[error.setting]} {error.problem}"
+    if isinstance(error, ConfigurationError) and error.setting is not None:
+        name = variables.get(error.setting) or OPTIONS.get(error.setting)
+        if name is not None:
+            return f"{name} {error.problem}"
     if isinstance(error, AuthenticationError) and error.problem is not None:
         return f"{error.problem} (--token or {TOKEN_VARIABLE})"
     if isinstance(error, ServiceUnavailable) and not error.maybe_received and error.status is None:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import difflib
 import math
+import os
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from ..checks import check_name
 from ..runtime.identity import MAX_HOLDER
-from .exits import ExitCode
+from .exits import ExitCode, UsageError
 from .output import PROGRAM, write_error, write_line
+from .variables import Setting, fill_in, variable_of
 
 HOUR = 3600
 """The length of an hour in seconds, but for services of tests and demonstrations."""
@@ -25,14 +27,55 @@ LONGEST_TTL = 3600
 LARGEST_PAGE = 10_000
 """The most entries of a history in one answer."""
 
+# What completion scripts offer for an argument, in the words of shtab's documentation.
+FILES = {
+    "bash": "_shtab_compgen_files",
+    "zsh": "_files",
+    "fish": "(__fish_complete_path (commandline -ct))",
+}
+DIRECTORIES = {
+    "bash": "_shtab_compgen_dirs",
+    "zsh": "_files -/",
+    "fish": "(__fish_complete_directories)",
+}
+
+
+def completing(action: argparse.Action, offered: dict[str, str]) -> None:
+    """Have completion scripts offer files or directories for an argument."""
+    setattr(action, "complete", offered)  # noqa: B010 - argparse declares no such attribute
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser with one-line errors. They never repeat an unknown argument: it may be a token."""
+    """A parser with one-line errors. They never repeat an unknown argument: it may be a token.
+
+    Attributes:
+        settings: the options that a variable can hold too.
+    """
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(allow_abbrev=False, add_help=False, **options)
+        self.settings: list[Setting] = []
         self.add_argument("-h", "--help", action=Show, help="show this help message and exit")
+
+    def add_setting(
+        self, name: str, *, default: Any = None, help: str, **options: Any
+    ) -> argparse.Action:
+        """Add an option whose value can also come from a variable; takes what `add_argument` takes.
+
+        The variable is APPID_MANAGER_ and the option's name. One whose action is "append" takes
+        several values, which a variable holds with spaces or commas between them.
+        """
+        several = options.get("action") == "append"
+        shown = "" if default in (None, False, ()) else f", else {default}"
+        action = self.add_argument(
+            name,
+            default=[] if several else None,
+            help=f"{help} (default: {variable_of(name)}{shown})",
+            **options,
+        )
+        self.settings.append(Setting(action, default))
+        return action
 
     def error(self, message: str) -> NoReturn:
         write_error(f"{message} (try '{self.prog} --help')")
@@ -137,6 +180,11 @@ class CommandLine(Parser):
                 delattr(arguments, name)
                 counted = name.removeprefix(_COUNTED_AFTER)
                 setattr(arguments, counted, getattr(arguments, counted) + value)
+        command = self.commands[arguments.command]
+        try:
+            fill_in(arguments, command.settings, os.environ)
+        except UsageError as error:
+            command.error(str(error))
         return arguments
 
     def _command_in(self, arguments: Sequence[str]) -> str | None:

@@ -95,7 +95,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if isinstance(failure, OutputError):
         discard_output()
     code = code_for(failure)
-    report(failure, code, as_json=arguments.json)
+    variables = getattr(arguments, "variables", None)
+    report(failure, code, as_json=arguments.json, variables=variables)
     return code
 
 

@@ -46,6 +46,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             auth_token=token,
             timezone=arguments.timezone,
             hour_seconds=arguments.hour_seconds,
+            history_days=arguments.history_days,
             insecure=arguments.insecure,
         )
     except ConfigurationError as error:

@@ -46,9 +46,9 @@ ORDER = {
         "answers authentication requests endpoints h11_protocol httptools_protocol app"
     ),
     "cli": (
-        "exits output errors parser arguments help completion countdown connection entries"
-        " health status products why history appids_file init acquire reap database serve backup"
-        " terminal group relay run demo program __main__"
+        "exits output errors variables parser service_arguments arguments help completion countdown"
+        " connection entries health status products why history appids_file init acquire reap"
+        " database serve backup terminal group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",

@@ -1,0 +1,70 @@
+"""The commands that run and keep the service, and their arguments.
+
+Every setting can come from a variable, too (`variables.py`): a password has no place in a process
+list. The other commands stand in `arguments.py`.
+"""
+
+from __future__ import annotations
+
+from .parser import FILES, CommandLine, Parser, completing, count
+
+DEFAULT_DATABASE = "appids.db"
+
+
+def add_serve(line: CommandLine) -> None:
+    """`appid-manager serve`."""
+    serve = line.add_command(
+        "serve",
+        "Run the service until SIGTERM or Ctrl-C (needs the extra 'server').",
+        epilog="APPID_MANAGER_TOKEN, or the global option --token, sets the token for callers.",
+    )
+    serve.add_setting("--host", default="127.0.0.1", help="the address to listen on")
+    serve.add_setting("--port", type=count, default=5000, help="the TCP port; 0 takes a free one")
+    add_database(serve, "the SQLite file with the service's state")
+    serve.add_setting(
+        "--timezone", default="UTC", metavar="ZONE", help="the time zone whose hours count"
+    )
+    serve.add_setting(
+        "--hour-seconds",
+        type=count,
+        metavar="S",
+        help="the length of an hour, S seconds, for tests and demonstrations",
+    )
+    serve.add_setting(
+        "--history-days",
+        type=count,
+        default=90,
+        metavar="N",
+        help="how many days an ended lease stays in the history",
+    )
+    serve.add_setting(
+        "--insecure",
+        action="store_true",
+        default=False,
+        help="allow calls from other machines without a token",
+    )
+
+
+def add_database(command: Parser, what: str) -> None:
+    """The option `--database`."""
+    database = command.add_setting(
+        "--database",
+        default=DEFAULT_DATABASE,
+        metavar="FILE",
+        help=f"{what}, as a path or as a URL",
+    )
+    completing(database, FILES)
+
+
+def add_backup(line: CommandLine) -> None:
+    """`appid-manager backup`."""
+    backup = line.add_command(
+        "backup",
+        "Copy the database of a service on this machine, as it is at one moment. The service may\n"
+        "be running.",
+    )
+    file = backup.add_argument(
+        "file", metavar="FILE", help="the copy; a file that exists is not overwritten"
+    )
+    completing(file, FILES)
+    add_database(backup, "the SQLite file of the service")
