@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from .checks import check_appids, check_name, check_seconds
+from .administration import Administration
+from .checks import check_name, check_seconds
 from .config import URL_VARIABLE, Settings
 from .errors import AppIdManagerError
 from .events import EventHook
@@ -42,7 +43,7 @@ logger = get_logger()
 
 
 @explains_field_calls
-class AppIdClient(WithLock):
+class AppIdClient(Administration, WithLock):
     """A client of one AppID service. Safe for many threads, and across `fork`.
 
         client = AppIdClient("http://localhost:5000")
@@ -172,47 +173,6 @@ class AppIdClient(WithLock):
         check_name(appid, "appid")
         check_name(product_name, "product_name")
         return self._unmanaged.release(appid, product_name)
-
-    def init_product(
-        self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
-    ) -> bool:
-        """Initialize or reset the AppIDs of a product.
-
-        This forgets what is in use and what was used in this hour, unless `keep_state` is set. A
-        warning is logged with the number of live leases that it ended.
-
-        Args:
-            product_name: the product.
-            appids: `{appid: vid}`. Field services take only vids that are numbers.
-            keep_state: keep what is known of this hour's use. Only services with the extensions
-                can; others reset.
-
-        Returns:
-            `True`.
-
-        Raises:
-            ValueError, TypeError: an argument is wrong; nothing was sent.
-            AppIdConflict: an AppID belongs to another product; nothing was changed.
-            AuthenticationError, InvalidRequest, TransportError, ProtocolError: it was not done,
-                or nobody knows.
-        """
-        check_name(product_name, "product_name")
-        check_appids(appids)
-        self._products.initialize(product_name, appids, keep_state=keep_state)
-        return True
-
-    def get_status(self, product_name: str | None = None) -> dict[str, Any]:
-        """Get the status and statistics of one product or of all, as the service sends them.
-
-        Raises:
-            ValueError, TypeError: an argument is wrong; nothing was sent.
-            ProductNotFound: a service with the extensions knows no such product. A field service
-                answers with zeros.
-            AuthenticationError, InvalidRequest, TransportError, ProtocolError: no usable answer.
-        """
-        if product_name is not None:
-            check_name(product_name, "product_name")
-        return self._products.status(product_name)
 
     def health_check(self) -> bool:
         """Check whether the service is well. Never raises; the log says why it is not."""

@@ -9,11 +9,12 @@ from ..errors import ProductNotFound, ProtocolError
 FREE = "free"
 IN_USE = "in use"
 USED = "used this hour"
+RESERVED = "reserved"
 UNUSABLE = "unusable"
 """Released without having been acquired: a field service hands it out only by force (wire contract,
 "Base")."""
 
-_STATES = {"available": FREE, "released": FREE, "in_use": IN_USE}
+_STATES = {"available": FREE, "released": FREE, "in_use": IN_USE, "reserved": RESERVED}
 
 Entry = dict[str, Any]
 
@@ -52,6 +53,19 @@ def state_of(entry: Entry) -> str:
     if entry.get("starttime") is None and entry.get("stoptime") is not None:
         return UNUSABLE
     return _STATES.get(str(entry.get("status")), USED)
+
+
+def is_reserved(entry: Entry) -> bool:
+    """Whether an AppID is reserved, or will be from its release on."""
+    return entry.get("reserved") is True
+
+
+def reservation(entry: Entry) -> str:
+    """Why an AppID is reserved, for a cell of a table."""
+    if not is_reserved(entry):
+        return "-"
+    note = entry.get("note") or "yes"
+    return f"when released: {note}" if state_of(entry) == IN_USE else str(note)
 
 
 def seconds_of(entry: Entry, name: str) -> float | None:

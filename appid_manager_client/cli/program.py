@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("init", "init"),
     "acquire": ("acquire", "acquire"),
     "release": ("acquire", "release"),
+    "reserve": ("reserve", "reserve"),
     "run": ("run", "run"),
     "reap": ("reap", "reap"),
     "serve": ("serve", "serve"),

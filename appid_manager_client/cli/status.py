@@ -16,11 +16,14 @@ from .connection import open_client
 from .entries import (
     FREE,
     IN_USE,
+    RESERVED,
     UNUSABLE,
     USED,
     Entry,
     by_product,
     entries_of,
+    is_reserved,
+    reservation,
     seconds_of,
     state_of,
 )
@@ -91,8 +94,9 @@ def _text(entries: list[Entry]) -> str:
 def _product_text(product: str, entries: list[Entry]) -> str:
     states = [state_of(entry) for entry in entries]
     counts = ", ".join(f"{states.count(state)} {state}" for state in (FREE, IN_USE, USED))
-    if UNUSABLE in states:
-        counts += f", {states.count(UNUSABLE)} {UNUSABLE}"
+    for state in (RESERVED, UNUSABLE):
+        if state in states:
+            counts += f", {states.count(state)} {state}"
     headings = ["APPID", "VID", "STATE", "ACQUIRED", "RELEASED"]
     rows = [
         [
@@ -108,6 +112,10 @@ def _product_text(product: str, entries: list[Entry]) -> str:
         headings.append("HOLDER")
         for row, entry in zip(rows, entries):
             row.append(entry.get("holder") or "-")
+    if any(is_reserved(entry) for entry in entries):
+        headings.append("RESERVED")
+        for row, entry in zip(rows, entries):
+            row.append(reservation(entry))
     return f"{printable(product)}: {len(entries)} AppIDs, {counts}\n{format_table(headings, rows)}"
 
 

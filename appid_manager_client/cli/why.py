@@ -13,10 +13,23 @@ from ..checks import check_name
 from ..text import printable
 from ..wire.api import ServiceApi
 from .connection import ask, open_api
-from .entries import FREE, IN_USE, UNUSABLE, USED, Entry, entries_of, seconds_of, state_of
+from .entries import (
+    FREE,
+    IN_USE,
+    RESERVED,
+    UNUSABLE,
+    USED,
+    Entry,
+    entries_of,
+    is_reserved,
+    reservation,
+    seconds_of,
+    state_of,
+)
 from .exits import ExitCode
 from .output import PROGRAM, format_duration, format_table, format_time, write_json, write_line
-from .products import hour_end_ms
+
+_STATES = (FREE, IN_USE, USED, RESERVED, UNUSABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +48,12 @@ class Findings:
 
     @property
     def next(self) -> float | None:
-        """When the next AppID can be free: when the hour turns, if one is used or in use."""
-        waits = self.having(USED) or self.having(IN_USE)
+        """When the next AppID can be free: when the hour turns, if one is used or in use.
+
+        One that is in use and reserved isn't free after its release.
+        """
+        held = [entry for entry in self.having(IN_USE) if not is_reserved(entry)]
+        waits = self.having(USED) or held
         return None if self.having(FREE) or not waits else self.hour_end
 
 
@@ -54,17 +71,30 @@ def why(arguments: argparse.Namespace) -> int:
 def _look(api: ServiceApi, product: str) -> Findings:
     ask(api.health)
     entries = entries_of(ask(lambda: api.status_body(product)), api.base_url, product)
-    end = hour_end_ms(api, entries)
+    end = _hour_end_ms(api, entries)
     now = api.clock.now()
     return Findings(product, entries, now, None if end is None else end / 1000, bool(api.extended))
 
 
+def _hour_end_ms(api: ServiceApi, entries: list[Entry]) -> int | None:
+    """When the service's hour ends, in milliseconds since the Unix epoch; `None` if unknown.
+
+    Field services name the hour only in the entries of a status.
+    """
+    end = api.clock.hour_end()
+    if end is not None:
+        return round(end * 1000)
+    start = seconds_of(entries[0], "current_hour") if entries else None
+    return None if start is None else round((start + api.clock.hour_length) * 1000)
+
+
 def _text(findings: Findings) -> list[str]:
     total = len(findings.entries)
-    number = {state: len(findings.having(state)) for state in (FREE, IN_USE, USED, UNUSABLE)}
+    number = {state: len(findings.having(state)) for state in _STATES}
     others = [
         f"{number[IN_USE]} in use" if number[IN_USE] else "",
         f"{number[USED]} used in this hour" if number[USED] else "",
+        f"{number[RESERVED]} reserved" if number[RESERVED] else "",
         f"{number[UNUSABLE]} unusable" if number[UNUSABLE] else "",
     ]
     free = f"{number[FREE]} of {total} AppIDs free" if number[FREE] else "nothing is free"
@@ -78,7 +108,9 @@ def _text(findings: Findings) -> list[str]:
             "unusable: released without having been acquired; "
             f"'{PROGRAM} acquire --force', followed by 'release', mends that"
         )
-    taken = findings.having(IN_USE) + findings.having(USED) + findings.having(UNUSABLE)
+    if number[RESERVED] and not number[FREE]:
+        lines.append(f"reserved: '{PROGRAM} reserve --free APPID' takes one back into use")
+    taken = [entry for state in _STATES[1:] for entry in findings.having(state)]
     if taken:
         lines += ["", _table(findings, taken)]
     if number[IN_USE] and not findings.extended:
@@ -109,6 +141,10 @@ def _table(findings: Findings, taken: Sequence[Entry]) -> str:
         for row, entry in zip(rows, taken):
             ends = seconds_of(entry, "expiresAt")
             row += [entry.get("holder") or "-", _ends(ends, state_of(entry))]
+    if any(is_reserved(entry) for entry in taken):
+        headings.append("RESERVED")
+        for row, entry in zip(rows, taken):
+            row.append(reservation(entry))
     return format_table(headings, rows)
 
 
@@ -125,6 +161,7 @@ def _as_json(findings: Findings) -> dict[str, object]:
         "free": len(findings.having(FREE)),
         "inUse": len(findings.having(IN_USE)),
         "usedThisHour": len(findings.having(USED)),
+        "reserved": len(findings.having(RESERVED)),
         "unusable": len(findings.having(UNUSABLE)),
         "availableAt": None if findings.next is None else round(findings.next * 1000),
         "hourEnd": None if findings.hour_end is None else round(findings.hour_end * 1000),

@@ -176,6 +176,19 @@ class Lease(ABC):
         return self._grant.lease_id
 
     @property
+    def fence(self) -> int | None:
+        """A number that grows with every grant of this AppID, whoever gets it.
+
+        Send it along with what is written somewhere else: a store that remembers the largest fence
+        refuses a holder that was paused for longer than its `ttl` (docs/fencing.md). Leases of a
+        pool that use one grant in turn have the same fence. `None` from a field service.
+
+        Raises:
+            LeaseNotHeld: the lease was never acquired.
+        """
+        return self._grant.fence
+
+    @property
     def holder(self) -> str | None:
         """Who holds it, as the service was told, for people; `None` if nobody was named.
 
@@ -218,7 +231,7 @@ class Lease(ABC):
 
             {"product_name": "stt_billing", "appid": "appid1", "vid": "vid1",
              "start_time": 1767225600000, "hour_end_ms": 1767229200000,
-             "lease_id": "...", "holder": "...", "state": "held"}
+             "lease_id": "...", "fence": 1767225600000, "holder": "...", "state": "held"}
 
         Both times are milliseconds since the Unix epoch on the service's clock, as `start_time` is
         everywhere. What isn't known is `None`; nothing is sent to find it out. `state` is one of
@@ -235,6 +248,7 @@ class Lease(ABC):
             "start_time": None if grant is None else grant.start_time,
             "hour_end_ms": None if hour_end is None else round(hour_end * 1000),
             "lease_id": None if grant is None else grant.lease_id,
+            "fence": None if grant is None else grant.fence,
             "holder": None if claim is None else claim.holder,
             "state": (LeaseState.LOST if lost else self._lease_state).value,
         }

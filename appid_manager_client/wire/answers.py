@@ -20,6 +20,7 @@ from ..errors import (
 )
 from .models import (
     END_OF_TIME_MS,
+    FENCES_END,
     AppIdStatus,
     Grant,
     Health,
@@ -97,6 +98,14 @@ class AnswerReader:
         self._expect_success(answer, product_name)
         return self._optional_integer(answer, "ended")
 
+    def read_reserve(self, answer: Answer, product_name: str, appid: str) -> str:
+        """Read the answer to a reserve: the status of the AppID after it."""
+        self._expect_success(answer, product_name, appid)
+        status = answer.body.get("status")
+        if not isinstance(status, str):
+            raise self._malformed(answer, "status")
+        return status
+
     def read_status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
         """Check the counts of a status, and return its body."""
         self._total(answer, product_name)
@@ -163,6 +172,7 @@ class AnswerReader:
             self._optional_integer(answer, "expiresAt"),
             self._optional_integer(answer, "serverTime"),
             self._optional_integer(answer, "hourEnd"),
+            self._optional_integer(answer, "fence", FENCES_END),
         )
 
     def _wait(self, answer: Answer) -> Wait:
@@ -210,14 +220,16 @@ class AnswerReader:
             current_hour_ms=self._integer(fields, "current_hour"),
         )
 
-    def _integer(self, answer: Answer, name: str) -> int:
+    def _integer(self, answer: Answer, name: str, bound: int = END_OF_TIME_MS) -> int:
         value = answer.body.get(name)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < END_OF_TIME_MS:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < bound:
             raise self._malformed(answer, name)
         return value
 
-    def _optional_integer(self, answer: Answer, name: str) -> int | None:
-        return None if answer.body.get(name) is None else self._integer(answer, name)
+    def _optional_integer(
+        self, answer: Answer, name: str, bound: int = END_OF_TIME_MS
+    ) -> int | None:
+        return None if answer.body.get(name) is None else self._integer(answer, name, bound)
 
     def _expect_success(self, answer: Answer, product_name: str, appid: str | None = None) -> None:
         self._expect_ok(answer, product_name, appid)

@@ -231,6 +231,17 @@ class ServiceApi:
         return self._reader.read_list_body(answer, "products")
 
     @_without_frames
+    def reserve(
+        self, product_name: str, appid: str, *, reserved: bool, note: str | None = None
+    ) -> str:
+        """Reserve an AppID or take it back into use (extension). Returns its status after that."""
+        body: dict[str, Any] = {"appid": appid, "productName": product_name, "reserved": reserved}
+        if note is not None:
+            body["note"] = note
+        answer = self._transport.call("POST", "/api/appid/reserve", body=body)
+        return self._reader.read_reserve(answer, product_name, appid)
+
+    @_without_frames
     def health(self) -> Health:
         """Ask whether the service is healthy, and what time it is there. Sent without a token.
 

@@ -13,6 +13,9 @@ from typing import NamedTuple
 END_OF_TIME_MS = 253_402_300_800_000
 """The year 10000, where Python's dates end: every time and count of the contract is less."""
 
+FENCES_END = 2**53
+"""Every `fence` is less: JavaScript and JSON readers like it hold such integers exactly."""
+
 
 class AppIdState(str, Enum):
     """The state of one AppID, as a status reports it: all that the contract has."""
@@ -21,6 +24,7 @@ class AppIdState(str, Enum):
     IN_USE = "in_use"
     USED_IN_CURRENT_HOUR = "used_in_current_hour"
     RELEASED = "released"
+    RESERVED = "reserved"
 
 
 class Acquisition(NamedTuple):
@@ -43,7 +47,8 @@ Acquisition.__module__ = "appid_manager_client"  # a NamedTuple's body cannot se
 class Grant:
     """A 200 answer to an acquire.
 
-    The last four fields are `None` from a service without the extensions.
+    The last five fields are `None` from a service without the extensions. `fence` is also `None`
+    from one that has them and was made before fences.
     """
 
     appid: str
@@ -54,6 +59,7 @@ class Grant:
     expires_at_ms: int | None = None
     server_time_ms: int | None = None
     hour_end_ms: int | None = None
+    fence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,28 +1,34 @@
-"""What is done with a product as a whole: its AppIDs are set, and its status is read.
+"""What is done with products as a whole: AppIDs are set and reserved, states are read and counted.
 
-Owns what the answers leave open: how many live leases an init ended, and whether there is such a
-product at all. The calls themselves are in `api.py`.
+Owns what the answers leave open: how many live leases an init ended, whether there is such a
+product at all, and what a service that lacks a call can do instead. The calls are in `api.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from ..checks import is_numeric
 from ..errors import (
     AppIdManagerError,
     AuthenticationError,
+    InvalidRequest,
     ServiceUnavailable,
     TransportError,
 )
 from ..runtime.time import SystemTime
 from ..text import get_logger
 from .api import ServiceApi
-from .models import AppIdState
+from .models import AppIdState, AppIdStatus
 from .retry import LONGEST_CALL_BACKOFF, retry, unless_it_was_slow
 
 logger = get_logger()
+
+T = TypeVar("T")
+
+_NO_SUCH_CALL = frozenset({"not_found", "method_not_allowed"})
+"""Codes of an extended service that is older than a call."""
 
 
 class Products:
@@ -69,15 +75,77 @@ class Products:
             ProductNotFound: an extended service knows no such product. A field service is asked
                 about products before their init, and does not say.
         """
-        body = retry(
-            self._system,
-            lambda attempt: self._api.status_body(product_name),
-            longest=LONGEST_CALL_BACKOFF,
-            may_retry=unless_it_was_slow,
-        )
+        body = self._ask(lambda: self._api.status_body(product_name))
         if product_name is not None and body["total"] == 0 and self._is_extended():
             raise self._api.unknown_product(product_name)
         return body
+
+    def overview(self) -> dict[str, Any]:
+        """All products and their counts: as the service sends them, or counted from its status."""
+        self._ask(self._api.learn_time)
+        if self._api.extended:
+            try:
+                return self._ask(self._api.products_body)
+            except InvalidRequest as error:
+                if error.code not in _NO_SUCH_CALL:
+                    raise
+        by_product: dict[str, list[AppIdStatus]] = {}
+        for entry in self._ask(self._api.status).appids:
+            by_product.setdefault(entry.product_name, []).append(entry)
+        end = self._api.clock.hour_end()
+        end_ms = None if end is None else round(end * 1000)
+        return {
+            "products": [_count(name, those, end_ms) for name, those in by_product.items()],
+            "serverTime": round(self._api.clock.now() * 1000),
+            "hourEnd": end_ms,
+        }
+
+    def reserve(self, appid: str, product_name: str, *, reserved: bool, note: str | None) -> str:
+        """Reserve an AppID or take it back into use. Returns its status after that.
+
+        Raises:
+            InvalidRequest: the service can't, or refuses it.
+        """
+        if self._api.extended is None:
+            self._ask(self._api.health)
+        if not self._api.extended:
+            raise self._cannot_reserve("is a field service", appid, product_name)
+        in_doubt = False
+
+        def send(attempt: int) -> str:
+            nonlocal in_doubt
+            try:
+                return self._api.reserve(product_name, appid, reserved=reserved, note=note)
+            except TransportError as error:
+                in_doubt = in_doubt or error.maybe_received
+                raise
+            except InvalidRequest as error:
+                if in_doubt and not reserved and error.code == AppIdState.IN_USE.value:
+                    # An earlier try freed it, its answer was lost, and somebody has it now.
+                    return AppIdState.IN_USE.value
+                if error.code in _NO_SUCH_CALL:
+                    why = "is an older version of the service"
+                    raise self._cannot_reserve(why, appid, product_name) from None
+                raise
+
+        return retry(self._system, send, longest=LONGEST_CALL_BACKOFF)
+
+    def _cannot_reserve(self, why: str, appid: str, product_name: str) -> InvalidRequest:
+        return InvalidRequest(
+            f"{self._api.base_url} {why}, which can't reserve AppIDs; nothing was changed",
+            service=self._api.base_url,
+            product_name=product_name,
+            appid=appid,
+        )
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """Make a call that changes nothing; a failure that may pass is tried again."""
+        return retry(
+            self._system,
+            lambda attempt: call(),
+            longest=LONGEST_CALL_BACKOFF,
+            may_retry=unless_it_was_slow,
+        )
 
     def _live_leases(self, product_name: str) -> int | None:
         """How many AppIDs of the product are in use; `None` if the service does not say."""
@@ -101,3 +169,18 @@ class Products:
             except AppIdManagerError:
                 return False
         return bool(self._api.extended)
+
+
+def _count(name: str, entries: list[AppIdStatus], hour_end: int | None) -> dict[str, object]:
+    """One product as `GET /api/appid/products` has it: nobody waits in line here."""
+    free = sum(entry.is_available for entry in entries)
+    # One that was released without having been acquired comes back only by force.
+    can_come = any(entry.start_time is not None for entry in entries)
+    return {
+        "productName": name,
+        "total": len(entries),
+        "available": free,
+        "in_use": len(entries) - free,
+        "waiting": 0,
+        "next": hour_end if can_come and not free else None,
+    }

@@ -1,4 +1,4 @@
-"""What a lease tells as data, of both kinds and against both services: holder, id, JSON."""
+"""What a lease tells as data, of both kinds and against both services: holder, id, fence, JSON."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def test_it_names_its_holder_and_its_id(any_service: AnyService, make: MakeLease
     ), "known after the release, for logs"
 
 
-def test_before_it_was_acquired_there_is_neither(make: MakeLease) -> None:
-    for fact in ("holder", "lease_id"):
+def test_before_it_was_acquired_there_is_nothing_to_tell(make: MakeLease) -> None:
+    for fact in ("holder", "lease_id", "fence"):
         with pytest.raises(LeaseNotHeld):
             getattr(make(holder="night run"), fact)
 
@@ -64,6 +64,7 @@ def test_as_data_it_is_json(any_service: AnyService, make: MakeLease) -> None:
             "start_time": any_service.grants[0].starttime,
             "hour_end_ms": told["hour_end_ms"],
             "lease_id": lease.lease_id,
+            "fence": lease.fence,
             "holder": "night run",
             "state": "held",
         }

@@ -26,6 +26,7 @@ def appid_of(lease: Lease) -> str:
         lease.check()
         assert_type(lease.holder, str | None)
         assert_type(lease.lease_id, str | None)
+        assert_type(lease.fence, int | None)
         assert_type(lease.as_dict(), dict[str, str | int | None])
     return f"{lease.appid} {lease.vid} {lease.held} {lease.remaining}"
 

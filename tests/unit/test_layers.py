@@ -22,8 +22,8 @@ ROOT = "appid_manager_client"
 ORDER = {
     "": (
         "_version _lazy text secret errors events checks fieldcalls runtime config wire"
-        " lease journal pool client default decorator __init__ server testing cli __main__"
-        " integrations"
+        " lease journal pool administration client default decorator __init__ server testing"
+        " cli __main__ integrations"
     ),
     "runtime": "forks coroutines tracing time identity executor worker signals",
     "wire": (
@@ -47,8 +47,8 @@ ORDER = {
     ),
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"
-        " connection entries health status products why history appids_file init acquire reap"
-        " database serve backup terminal group relay run demo program __main__"
+        " connection entries health status products why history appids_file init acquire reserve"
+        " reap database serve backup terminal group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",

@@ -31,6 +31,8 @@ WRONG_GRANTS: list[tuple[str, Any]] = [
     ("starttime", NEVER),
     ("leaseId", 7),
     ("hourEnd", 1.5),
+    ("fence", 2**53),
+    ("fence", "7"),
 ]
 
 WRONG_WAITS: list[tuple[str, Any]] = [
