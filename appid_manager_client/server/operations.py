@@ -75,7 +75,12 @@ class Sweep:
     prune: bool = False
 
 
-Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Sweep
+@dataclass(slots=True, eq=False)
+class Look:
+    """Write something small, to learn whether the database takes it."""
+
+
+Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Sweep | Look
 
 
 # Outcomes
@@ -139,7 +144,7 @@ class Extended:
 
 @dataclass(slots=True)
 class Swept:
-    """The time at which a sweep ran."""
+    """The time at which a sweep or a look ran."""
 
     now: int
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
+import stat
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
@@ -10,18 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ...errors import unusable
-from ..settings import database_path
 from .schema import bring_up_to_date
-from .tables import SCHEMA
+from .sqlite_errors import LOCK_PATIENCE
+from .sqlite_files import DatabaseFiles
+from .tables import SCHEMA, appids, leases, meta
 
-_OPTIONS: dict[str, Any] = {
-    "connect_args": {"timeout": 30, "check_same_thread": False},
-    # Values that callers sent stay out of errors and logs.
-    "hide_parameters": True,
-}
+# How many seconds a start waits for the lock: another service may be changing the tables.
+_START_PATIENCE = 30
 
 
-def open_engines(url: str) -> tuple[Engine, Engine]:
+def open_engines(url: str, files: DatabaseFiles) -> tuple[Engine, Engine]:
     """Open a database, create its tables if they are missing, and check their version.
 
     Returns:
@@ -30,10 +32,25 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
     Raises:
         ConfigurationError: the database can't be opened, or another version wrote it.
     """
-    try:
+    with opening(url, files), contextlib.ExitStack() as undo:
+        _refuse_other_programs(url, files.path)
+        files.create()
         # The writer keeps one connection; readers open one each, in whichever thread they run.
-        writer = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, **_OPTIONS)
-        reader = create_engine(url, poolclass=NullPool, **_OPTIONS)
+        writer = create_engine(
+            url,
+            poolclass=QueuePool,
+            pool_size=1,
+            max_overflow=0,
+            connect_args=_connect_args(_START_PATIENCE),
+            hide_parameters=True,
+        )
+        reader = create_engine(
+            url,
+            poolclass=NullPool,
+            connect_args=_connect_args(LOCK_PATIENCE),
+            hide_parameters=True,
+        )
+        undo.callback(writer.dispose)
         event.listen(writer, "connect", _prepare)
         event.listen(reader, "connect", _prepare)
         # The write lock is taken first: a transaction that reads and then writes could otherwise
@@ -42,28 +59,87 @@ def open_engines(url: str) -> tuple[Engine, Engine]:
         event.listen(reader, "begin", lambda connection: _begin(connection, "BEGIN"))
         with writer.begin() as connection:
             found = bring_up_to_date(connection)
-    except SQLAlchemyError as error:
-        reason = _why_not_opened(url, getattr(error, "orig", None) or error)
-        raise unusable("database", f"{url} can't be opened: {reason}") from None
-    if found != SCHEMA:
-        writer.dispose()
-        raise unusable(
-            "database",
-            f"{url} was written by another version of the service (schema {found}, not {SCHEMA})",
-        )
+            # The start is over: callers are waiting from now on.
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={_milliseconds(LOCK_PATIENCE)}")
+        if found != SCHEMA:
+            raise unusable(
+                "database",
+                f"{url} was written by another version of the service "
+                f"(schema {found}, not {SCHEMA})",
+            )
+        undo.pop_all()
+    event.listen(writer, "connect", _be_impatient)
     return writer, reader
 
 
-def _why_not_opened(url: str, error: BaseException) -> str:
+@contextlib.contextmanager
+def opening(url: str, files: DatabaseFiles) -> Iterator[None]:
+    """Turn errors of SQLite while a database is opened into a `ConfigurationError` of one line."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        reason = _why_not_opened(files.path, getattr(error, "orig", None) or error)
+        raise unusable("database", f"{url} can't be opened: {reason}") from None
+
+
+def _refuse_other_programs(url: str, path: str) -> None:
+    """Refuse what is no file, and the database of another program, before anything is written.
+
+    Raises:
+        ConfigurationError: it is one of these.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return  # opening it tells why, or makes it
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "no regular file"
+        raise unusable("database", f"{url} can't be opened: {path} is {kind}")
+    if not found.st_size:
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=_START_PATIENCE)) as database:
+        names = {name for (name,) in database.execute(_NAMES_OF_TABLES)}
+    if names and not _OURS <= names:
+        raise unusable("database", f"{url} belongs to another program: it has other tables")
+
+
+_NAMES_OF_TABLES = """
+SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+"""
+_OURS = {meta.name, appids.name, leases.name}
+
+
+def _why_not_opened(path: str, error: BaseException) -> str:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_NOTADB:
+        return "the file is no SQLite database, or it is encrypted"
+    if code == sqlite3.SQLITE_CORRUPT:
+        return "the file is damaged; bring back a backup"
+    if code == sqlite3.SQLITE_BUSY:
+        return "another process keeps it locked"
     # SQLite has one message for a missing directory and for one that can't be written.
-    directory = os.path.dirname(database_path(url))
+    directory = os.path.dirname(path)
     if not os.path.isdir(directory):
         return f"there is no directory {directory}"
     if not os.access(directory, os.W_OK):
         return (
             f"the directory {directory} can't be written, and SQLite keeps files of its own there"
         )
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.W_OK):
+        return "the file must be readable and writable"
     return str(error)
+
+
+def _connect_args(patience: float) -> dict[str, Any]:
+    return {"timeout": patience, "check_same_thread": False}
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _be_impatient(connection: Any, _record: object) -> None:
+    connection.execute(f"PRAGMA busy_timeout={_milliseconds(LOCK_PATIENCE)}")
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -7,9 +7,10 @@ nothing is cached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 
-from sqlalchemy import RootTransaction
+from sqlalchemy import Connection, RootTransaction
 
 from ..clock import Clock
 from ..hours import Hours
@@ -21,6 +22,7 @@ from ..operations import (
     HistoryQuery,
     Init,
     LeaseRecord,
+    Look,
     Operation,
     Outcome,
     Release,
@@ -28,7 +30,9 @@ from ..operations import (
     StatusQuery,
     Sweep,
     Swept,
+    Unavailable,
 )
+from ..settings import database_path
 from .acquire import acquire
 from .endings import expire, grant_grace
 from .heartbeat import extend
@@ -36,9 +40,11 @@ from .history import read_history
 from .init import initialize
 from .pruning import prune
 from .release import release
-from .sqlite import open_engines
+from .sqlite import open_engines, opening
+from .sqlite_errors import unavailable
+from .sqlite_files import DatabaseFiles
 from .status import read_status
-from .transaction import Transaction
+from .transaction import Transaction, write_something
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -71,48 +77,60 @@ class Store:
         self.clock = clock
         self._clock_jumped = clock_jumped
         self._history_ms = history_days * _DAY_MS
-        self._writer, self._reader = open_engines(database)
+        self._files = DatabaseFiles(database_path(database))
+        self._writer, self._reader = open_engines(database, self._files)
         # One connection for all batches: borrowing it for each one costs as much as a statement.
         self._connection = self._writer.connect()
-        # While no service ran, no heartbeat could be received.
-        with self._connection.begin():
-            grant_grace(self._transaction())
+        self._failed = False
+        try:
+            # While no service ran, no heartbeat could be received.
+            with opening(database, self._files), self._connection.begin():
+                grant_grace(self._transaction())
+        except BaseException:
+            self.close()
+            raise
+        self._files.remember()
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
         """Carry out a batch; returns its outcomes in the same order, all of them committed.
 
         An operation that fails unexpectedly has its exception as its outcome; the others of the
-        batch are carried out.
+        batch are carried out. While the database can't be used, all have an `Unavailable`.
         """
         try:
+            self._files.ensure_present()
             if self._connection.closed:
                 self._connection = self._writer.connect()
             begun = self._connection.begin()
         except Exception as error:
-            # Another process holds the write lock: each operation alone would wait as long again.
-            return [error] * len(operations)
+            # Each operation alone would wait for the same lock as long again.
+            return [self._fault(error)] * len(operations)
         try:
-            return list(self._execute_in(begun, operations))
+            outcomes = self._execute_in(begun, operations)
+            # What was written to a file that is gone meanwhile must not be acknowledged.
+            self._files.ensure_present()
+            return list(outcomes)
         except Exception as error:
             # A commit that failed can leave its transaction open.
             self._connection.close()
-            if len(operations) == 1:
-                return [error]
-            logger.warning(
-                "a batch of %d operations failed and is run one by one: %s",
-                len(operations),
-                describe_failure(error),
-            )
-        return [self.execute([operation])[0] for operation in operations]
+            fault = self._fault(error)
+        if len(operations) == 1 or isinstance(fault, Unavailable):
+            return [fault] * len(operations)
+        logger.warning(
+            "a batch of %d operations failed and is run one by one: %s",
+            len(operations),
+            describe_failure(fault),
+        )
+        return self._one_by_one(operations)
 
     def status(self, query: StatusQuery) -> Status:
         """The AppIDs that `query` asks for, and what each one is doing now."""
-        with self._reader.begin() as connection:
+        with self._reading() as connection:
             return read_status(connection, self.hours, self.clock(), query)
 
     def history(self, query: HistoryQuery) -> list[LeaseRecord]:
         """The leases that `query` asks for, the newest first."""
-        with self._reader.begin() as connection:
+        with self._reading() as connection:
             return read_history(connection, query)
 
     def check(self) -> None:
@@ -121,12 +139,44 @@ class Store:
         Raises:
             Unavailable: it would not; says why.
         """
+        (outcome,) = self.execute([Look()])
+        if isinstance(outcome, Exception):
+            raise outcome
 
     def close(self) -> None:
         """Close the connections. The store can't be used afterwards."""
         self._connection.close()
         self._reader.dispose()
         self._writer.dispose()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        try:
+            # Before: SQLite would make an empty file where the database was.
+            self._files.ensure_present()
+            with self._reader.begin() as connection:
+                yield connection
+        except Exception as error:
+            fault = unavailable(error, self._files)
+            if fault is None:
+                raise
+            raise fault from None
+
+    def _one_by_one(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
+        outcomes: list[Outcome | Exception] = []
+        for operation in operations:
+            outcomes += self.execute([operation])
+            if isinstance(outcomes[-1], Unavailable):
+                # The others would wait as long, and hear the same.
+                outcomes += [outcomes[-1]] * (len(operations) - len(outcomes))
+                break
+        return outcomes
+
+    def _fault(self, error: Exception) -> Exception:
+        """What the operations of a batch have as their outcome when it failed with `error`."""
+        fault = unavailable(error, self._files)
+        self._failed = self._failed or fault is not None
+        return error if fault is None else fault
 
     def _transaction(self) -> Transaction:
         # Read now, after the lock was taken.
@@ -140,7 +190,11 @@ class Store:
             if self._clock_jumped():
                 logger.warning("the clock was set: every lease with a ttl has all of it from now")
                 grant_grace(transaction)
+            elif self._failed:
+                # Heartbeats were refused meanwhile.
+                grant_grace(transaction)
             self._apply(transaction, operations, outcomes)
+        self._failed = False
         return [outcomes[operation] for operation in operations]
 
     def _apply(
@@ -167,6 +221,9 @@ class Store:
             elif isinstance(operation, Sweep):
                 if operation.prune:
                     prune(transaction, self._history_ms)
+                outcomes[operation] = Swept(transaction.now)
+            elif isinstance(operation, Look):
+                write_something(transaction)
                 outcomes[operation] = Swept(transaction.now)
         acquires = [op for op in operations if isinstance(op, Acquire)]
         if acquires:
