@@ -91,7 +91,8 @@ class Granted:
     """An acquire that got an AppID.
 
     A repeated request gets the grant of the first one: `start` is then earlier than `now`, and
-    `hour_end` belongs to `now`.
+    `hour_end` belongs to `now`. `fence` is larger than that of every earlier grant of this AppID;
+    it is `None` for a grant of a version that had no fences.
     """
 
     appid: str
@@ -102,6 +103,7 @@ class Granted:
     expires: int | None
     now: int
     hour_end: int
+    fence: int | None
 
 
 @dataclass(slots=True)
@@ -207,7 +209,7 @@ class AppIdEntry:
 
     `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
     `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
-    and `expires` belong to the lease that holds it.
+    and `expires` belong to the lease that holds it. `fence` is that of the last grant.
     """
 
     appid: str
@@ -219,6 +221,7 @@ class AppIdEntry:
     stop_hour: int | None
     holder: str | None
     expires: int | None
+    fence: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,3 +264,4 @@ class LeaseRecord:
     stop: int | None
     ended: str | None
     expires: int | None
+    fence: int | None

@@ -39,8 +39,8 @@ ORDER = {
     "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log settings operations store http run __init__",
     "server.store": (
-        "tables schema transaction sqlite_files sqlite_errors sqlite endings request_ids acquire"
-        " release heartbeat init pruning status history store batching"
+        "tables schema transaction fences sqlite_files sqlite_errors sqlite endings request_ids"
+        " acquire release heartbeat init pruning status history store batching"
     ),
     "server.http": (
         "answers authentication requests endpoints h11_protocol httptools_protocol app"

@@ -175,6 +175,7 @@ def _granted(grant: Granted) -> dict[str, Any]:
         "expiresAt": grant.expires,
         "serverTime": grant.now,
         "hourEnd": grant.hour_end,
+        "fence": grant.fence,
     }
 
 
@@ -233,6 +234,7 @@ def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
         "is_available": entry.state == "available",
         "stoptime_hour": entry.stop_hour,
         "current_hour": hour_start,
+        "fence": entry.fence,
     }
     if entry.state == "in_use":
         body["holder"] = entry.holder
@@ -251,4 +253,5 @@ def _lease(lease: LeaseRecord) -> dict[str, Any]:
         "stoptime": lease.stop,
         "ended": lease.ended,
         "expiresAt": lease.expires,
+        "fence": lease.fence,
     }

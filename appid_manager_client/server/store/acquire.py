@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import bindparam, insert, select, update
 
 from ..operations import Acquire, Exhausted, Granted, Operation, Outcome, Refused
+from .fences import NEXT_FENCE
 from .request_ids import find_requests
 from .tables import appids, decode_vid, leases
 from .transaction import Transaction
@@ -77,6 +78,7 @@ def _answer_again(transaction: Transaction, operation: Acquire, lease: Any) -> O
         lease.expires,
         transaction.now,
         transaction.hour.end,
+        lease.fence,
     )
 
 
@@ -101,8 +103,8 @@ _next = (
 _HOLD_NEXT = (
     update(appids)
     .where(appids.c.id.in_(_next))
-    .values(held=True, last_start=bindparam("now"))
-    .returning(appids.c.last_stop, appids.c.position, appids.c.appid, appids.c.vid)
+    .values(held=True, last_start=bindparam("now"), fence=NEXT_FENCE)
+    .returning(appids.c.last_stop, appids.c.position, appids.c.appid, appids.c.vid, appids.c.fence)
 )
 _ADD_LEASES = insert(leases)
 _ALWAYS = 2**63 - 1
@@ -127,7 +129,8 @@ def _grant(
     ).all()
     records: list[dict[str, Any]] = []
     # A database returns the rows in an order of its own.
-    for operation, (_, _, appid, vid) in zip(operations, sorted(held, key=_order), strict=False):
+    in_order = sorted(held, key=_order)
+    for operation, (_, _, appid, vid, fence) in zip(operations, in_order, strict=False):
         # Ids that grow with time are added at one end of their index, which keeps commits small.
         lease_id = f"{now:012x}{secrets.token_hex(12)}"
         expires = None if operation.ttl_ms is None else now + operation.ttl_ms
@@ -142,10 +145,19 @@ def _grant(
                 "start": now,
                 "ttl": operation.ttl_ms,
                 "expires": expires,
+                "fence": fence,
             }
         )
         outcomes[operation] = Granted(
-            appid, decode_vid(vid), product, now, lease_id, expires, now, transaction.hour.end
+            appid,
+            decode_vid(vid),
+            product,
+            now,
+            lease_id,
+            expires,
+            now,
+            transaction.hour.end,
+            fence,
         )
     if records:
         transaction.connection.execute(_ADD_LEASES, records)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, select, update
 
+from .fences import remove_appids
 from .tables import appids, leases
 from .transaction import Transaction, chunks
 
@@ -54,7 +55,7 @@ def end_leases(transaction: Transaction, endings: Sequence[Ending]) -> None:
     if freed:
         execute(_FREE_APPID, freed)
     for rows in chunks(e.appid_row for e in endings if e.retired):
-        execute(delete(appids).where(appids.c.id.in_(rows)))
+        remove_appids(transaction, appids.c.id.in_(rows))
 
 
 _EXPIRED = (

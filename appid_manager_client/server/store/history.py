@@ -30,6 +30,7 @@ def read_history(connection: Connection, query: HistoryQuery) -> list[LeaseRecor
             row.stop,
             row.ended,
             row.expires,
+            row.fence,
         )
         for row in connection.execute(statement)
     ]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import bindparam, case, insert, select, update
 
 from ..operations import Init, Initialized, Outcome, Refused
+from .fences import fence_floor, remove_appids
 from .tables import NEVER, appids, encode_vid, leases
 from .transaction import Transaction, chunks
 
@@ -47,7 +48,7 @@ def _replace(transaction: Transaction, operation: Init) -> Initialized:
         )
         .values(stop=case((leases.c.start > now, leases.c.start), else_=now), ended="reset")
     ).rowcount
-    removed = execute(delete(appids).where(of_product)).rowcount
+    removed = remove_appids(transaction, of_product)
     _add(transaction, operation, list(operation.appids))
     return Initialized(operation.product, removed, len(operation.appids), ended)
 
@@ -77,7 +78,7 @@ def _update(transaction: Transaction, operation: Init) -> Initialized:
         execute(_UPDATE_APPID, changed)
     gone = [row for name, row in present.items() if name not in operation.appids]
     for rows in chunks(row.id for row in gone if not row.held):
-        execute(delete(appids).where(appids.c.id.in_(rows)))
+        remove_appids(transaction, appids.c.id.in_(rows))
     for rows in chunks(row.id for row in gone if row.held):
         # Its holder keeps it; it is deleted when it is released.
         execute(update(appids).where(appids.c.id.in_(rows)).values(retired=True))
@@ -89,6 +90,7 @@ def _update(transaction: Transaction, operation: Init) -> Initialized:
 
 def _add(transaction: Transaction, operation: Init, names: list[str]) -> None:
     positions = {name: position for position, name in enumerate(operation.appids)}
+    fence = fence_floor(transaction)
     rows = [
         {
             "appid": name,
@@ -98,6 +100,7 @@ def _add(transaction: Transaction, operation: Init, names: list[str]) -> None:
             "held": False,
             "retired": False,
             "last_stop": NEVER,
+            "fence": fence,
         }
         for name in names
     ]

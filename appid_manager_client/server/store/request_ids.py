@@ -24,6 +24,7 @@ _OF_REQUESTS = select(
     leases.c.stop,
     leases.c.ended,
     leases.c.expires,
+    leases.c.fence,
 ).where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
 
 _FORGET = (

@@ -29,6 +29,7 @@ _ENTRIES = (
         appids.c.held,
         appids.c.last_start,
         appids.c.last_stop,
+        appids.c.fence,
         leases.c.holder,
         leases.c.expires,
     )
@@ -41,7 +42,7 @@ def _entries(
     connection: Connection, hours: Hours, hour_start: int, wanted: list[ColumnElement[bool]]
 ) -> list[AppIdEntry]:
     found: list[AppIdEntry] = []
-    for appid, vid, product, held, start, last_stop, holder, expires in connection.execute(
+    for appid, vid, product, held, start, last_stop, fence, holder, expires in connection.execute(
         _ENTRIES.where(*wanted)
     ):
         state: AppIdState
@@ -53,7 +54,17 @@ def _entries(
         stop_hour = None if stop is None else hours.at(stop).start
         found.append(
             AppIdEntry(
-                appid, decode_vid(vid), product, state, start, stop, stop_hour, holder, expires
+                appid,
+                decode_vid(vid),
+                product,
+                state,
+                start,
+                stop,
+                stop_hour,
+                holder,
+                expires,
+                # One that was added again starts with a fence that it was never granted with.
+                None if start is None else fence or None,
             )
         )
     return found
