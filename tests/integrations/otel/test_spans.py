@@ -19,21 +19,32 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from appid_manager_client import AppIdClient, NoAppIdAvailable
-from tests.support.services import AnyService, client_of
+from tests.support.faults import Fault
+from tests.support.services import AnyService, hasty_client
 from tests.support.waiting import wait_until
 
 
 class Recorder:
-    """The spans that ended, and a tracer for the test's own."""
+    """The spans that ended, and a tracer for the test's own.
 
-    def __init__(self) -> None:
+    A process has one tracer for all of its clients, also for those that an earlier test left with
+    something to release. So of the spans that name a service, only those of `service` count.
+    """
+
+    def __init__(self, service: str) -> None:
+        self._service = service
         self._exporter = InMemorySpanExporter()
         self.provider = TracerProvider()
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
         self.tracer = self.provider.get_tracer("test")
 
     def spans(self, name: str) -> list[ReadableSpan]:
-        return [span for span in self._exporter.get_finished_spans() if span.name == name]
+        return [
+            span
+            for span in self._exporter.get_finished_spans()
+            if span.name == name
+            and (span.attributes or {}).get("appid_manager.service", self._service) == self._service
+        ]
 
     def one(self, name: str) -> ReadableSpan:
         (span,) = self.spans(name)
@@ -41,8 +52,8 @@ class Recorder:
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    recorder = Recorder()
+def recorder(any_service: AnyService) -> Iterator[Recorder]:
+    recorder = Recorder(any_service.url)
     instrument(recorder.provider)
     yield recorder
     uninstrument()
@@ -51,7 +62,7 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture
 def client(any_service: AnyService) -> Iterator[AppIdClient]:
     any_service.init("p", {"a": 1})
-    with client_of(any_service, session_factory=requests.Session) as client:
+    with hasty_client(any_service, session_factory=requests.Session) as client:
         yield client
 
 
@@ -137,6 +148,18 @@ def test_a_release_in_the_background_is_a_child_of_its_lease(
     assert is_child(recorder.one("appid_manager.release"), lease)
     assert lease.parent is None
     assert any_service.in_use("p") == []
+
+
+def test_each_try_of_a_release_has_a_span(
+    recorder: Recorder, any_service: AnyService, client: AppIdClient
+) -> None:
+    any_service.faults.queue("release", Fault.UNAVAILABLE)
+    with client.lease("p"):
+        pass
+    wait_until(lambda: len(recorder.spans("appid_manager.release")) == 2)
+    failed, delivered = recorder.spans("appid_manager.release")
+    assert not failed.status.is_ok and delivered.status.is_ok
+    assert is_child(delivered, recorder.one("appid_manager.lease"))
 
 
 def test_a_lost_lease_says_so(recorder: Recorder, client: AppIdClient) -> None:
