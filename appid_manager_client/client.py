@@ -261,9 +261,10 @@ class AppIdClient(Administration, WithLock):
         options = PoolOptions(
             min_size, max_size, max_uses, renew_margin, timeout, on_error, ttl, holder
         )
-        self._acquirer.check_open()
-        pool = LeasePool(Lender(self._keeper, product_name, options, on_event=self._on_event))
+        # In one step, so that `close` closes every pool that was made before it.
         with self._lock:
+            self._acquirer.check_open()
+            pool = LeasePool(Lender(self._keeper, product_name, options, on_event=self._on_event))
             self._pools.add(pool)
         return pool
 
@@ -315,8 +316,8 @@ class AppIdClient(Administration, WithLock):
         and stay in use.
         """
         deadline = self._system.monotonic() + check_seconds(timeout, "timeout")
-        self._acquirer.close()
         with self._lock:
+            self._acquirer.close()
             pools = list(self._pools)
         for pool in pools:
             pool.close(max(0.0, deadline - self._system.monotonic()))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from types import TracebackType
 from typing import TextIO
 
@@ -41,11 +40,8 @@ class Countdown:
         self._lines = None if _is_terminal(self._stream) else Lines(self._system, as_json=as_json)
         self._worker: Worker[None] = Worker("appid-countdown", self._draw, self._system)
         self._shown = False  # used by the worker's thread, and by `stop` after that has ended
-        self._lock = threading.Lock()
-        # Guarded by _lock:
-        self._waiting: Event | None = None
-        self._until = 0.0
-        self._stopped = False
+        # What is waited for, and until when: replaced as a whole, by the client's threads.
+        self._wait: tuple[Event, float] | None = None
 
     def __enter__(self) -> Countdown:
         return self
@@ -60,39 +56,39 @@ class Countdown:
 
     def __call__(self, event: Event) -> None:
         """Note the begin or the end of a wait. Called on the client's threads."""
-        with self._lock:
-            if event.kind is EventKind.WAITING and not self._stopped:
-                self._waiting = event
-                self._until = self._system.monotonic() + (event.seconds or 0.0)
-            elif event.kind in (EventKind.ACQUIRED, EventKind.EXHAUSTED) and self._waiting:
-                self._waiting = None
-            else:
-                return
+        if event.kind is EventKind.WAITING:
+            self._wait = event, self._system.monotonic() + (event.seconds or 0.0)
+        elif event.kind in (EventKind.ACQUIRED, EventKind.EXHAUSTED) and self._wait is not None:
+            self._wait = None
+        else:
+            return
         self._worker.wake()
 
     def stop(self) -> None:
         """Clear the line, and write nothing from now on."""
-        with self._lock:
-            self._stopped = True
-            self._waiting = None
         self._worker.stop()
         self._worker.join(_STOP_WITHIN)
         if not self._worker.running:
-            self._draw(None)
+            self._clear()
 
     def _draw(self, _: None) -> float | None:
         """Write what is due now, or clear it. Returns the seconds until more is due."""
-        with self._lock:
-            waiting, until = self._waiting, self._until
+        wait = self._wait
+        if wait is None:
+            self._clear()
+            return None
+        waiting, until = wait
         left = until - self._system.monotonic()
         if self._lines is not None:
-            return None if waiting is None else self._lines.write(waiting, left)
-        if waiting is not None:
-            self._redraw(describe(waiting, left))
-        elif self._shown:
+            return self._lines.write(waiting, left)
+        self._shown = True
+        self._redraw(describe(waiting, left))
+        return 1.0
+
+    def _clear(self) -> None:
+        if self._shown:
+            self._shown = False
             self._redraw("")
-        self._shown = waiting is not None
-        return None if waiting is None else 1.0
 
     def _redraw(self, line: str) -> None:
         with contextlib.suppress(OSError, ValueError):

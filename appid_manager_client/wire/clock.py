@@ -37,7 +37,7 @@ class ServerClock(WithLock):
     def __init__(self, system: SystemTime) -> None:
         super().__init__()
         self._system = system
-        # Guarded by _lock: all fields below.
+        # Guarded by _lock: all fields below, where more than one is needed.
         self._low = -math.inf
         self._high = math.inf
         self._as_of = 0.0
@@ -66,21 +66,18 @@ class ServerClock(WithLock):
     @property
     def known(self) -> bool:
         """Whether any time of the service is known."""
-        with self._lock:
-            return self._low > -math.inf
+        return self._low > -math.inf
 
     @property
     def hour_known(self) -> bool:
         """Whether the service itself told the end of the present hour; not extrapolated."""
-        latest = self.latest()
-        with self._lock:
-            return self._anchor is not None and latest < self._anchor
+        latest, anchor = self.latest(), self._anchor
+        return anchor is not None and latest < anchor
 
     @property
     def hour_length(self) -> float:
         """The length of an hour: 3600 s, except where a test or a demo made it shorter."""
-        with self._lock:
-            return self._length
+        return self._length
 
     def earliest(self, at: float | None = None) -> float:
         """The earliest time that the service's clock can show; -inf if unknown.
