@@ -24,6 +24,8 @@ OPTIONS = {
     "timezone": "--timezone",
     "hour_seconds": "--hour-seconds",
     "history_days": "--history-days",
+    "public_urls": "--public-url",
+    "allowed_hosts": "--allowed-host",
     "insecure": "--insecure",
 }
 """The option for each setting of the client and of the service that a command can set."""

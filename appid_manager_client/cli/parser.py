@@ -67,14 +67,14 @@ class Parser(argparse.ArgumentParser):
         several values, which a variable holds with spaces or commas between them.
         """
         several = options.get("action") == "append"
-        shown = "" if default in (None, False, ()) else f", else {default}"
+        shown = "" if default in (None, False) else f", else {default}"
         action = self.add_argument(
             name,
             default=[] if several else None,
             help=f"{help} (default: {variable_of(name)}{shown})",
             **options,
         )
-        self.settings.append(Setting(action, default))
+        self.settings.append(Setting(action, () if several else default))
         return action
 
     def error(self, message: str) -> NoReturn:

@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         discard_output()
         write_error(error)
         return ExitCode.FAILURE
-    with _logging(arguments.verbose):
+    with _logging(arguments.verbose, getattr(arguments, "log_format", None)):
         return _run(arguments)
 
 
@@ -117,18 +117,28 @@ class _Formatter(logging.Formatter):
 
 
 @contextlib.contextmanager
-def _logging(verbose: int) -> Iterator[None]:
-    """Write the library's log to stderr: warnings; with `-v` events; with `-vv` every detail."""
+def _logging(verbose: int, log_format: str | None) -> Iterator[None]:
+    """Write the library's log to stderr: warnings; with `-v` events; with `-vv` every detail.
+
+    With a `log_format` the process is a service: what other libraries warn of is written too.
+    """
     levels = (logging.WARNING, logging.INFO, logging.DEBUG)
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    if log_format is None:
+        target = logger
+        handler.setFormatter(_Formatter(f"{PROGRAM}: %(levelname)s: %(message)s"))
+    else:
+        from ..server.log import make_formatter
+
+        target = logging.root
+        handler.setFormatter(make_formatter(log_format, PROGRAM))
     if not verbose:
         handler.addFilter(lambda record: record.name != WAITING_LOGGER)  # the countdown says it
     before = logger.level
-    logger.addHandler(handler)
+    target.addHandler(handler)
     logger.setLevel(levels[min(verbose, 2)])
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        target.removeHandler(handler)
         logger.setLevel(before)

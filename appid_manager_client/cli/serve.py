@@ -47,6 +47,8 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             timezone=arguments.timezone,
             hour_seconds=arguments.hour_seconds,
             history_days=arguments.history_days,
+            public_urls=arguments.public_urls,
+            allowed_hosts=arguments.allowed_hosts,
             insecure=arguments.insecure,
         )
     except ConfigurationError as error:

@@ -43,6 +43,27 @@ def add_serve(line: CommandLine) -> None:
         default=False,
         help="allow calls from other machines without a token",
     )
+    serve.add_setting(
+        "--public-url",
+        action="append",
+        dest="public_urls",
+        metavar="URL",
+        help="a URL under which browsers reach the service; may be given several times",
+    )
+    serve.add_setting(
+        "--allowed-host",
+        action="append",
+        dest="allowed_hosts",
+        metavar="HOST",
+        help="a name under which the service may be called without a token, besides the loopback "
+        "addresses and localhost; may be given several times",
+    )
+    serve.add_setting(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="how the log on stderr looks: lines for people, or a JSON object a line",
+    )
 
 
 def add_database(command: Parser, what: str) -> None:

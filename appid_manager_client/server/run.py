@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import importlib.util
+import logging
 import signal
 import socket
 import threading
@@ -17,13 +18,14 @@ from types import FrameType
 
 import uvicorn
 
+from .._version import __version__
 from ..errors import ConfigurationError, unusable
 from .clock import Clock, SystemClock
 from .hours import make_hours
 from .http.app import make_app
 from .http.h11_protocol import ServiceH11Protocol
-from .log import logger
-from .settings import ServiceSettings
+from .log import BoundedEvents, log_event
+from .settings import ServiceSettings, describe_database
 from .store.store import Store
 
 STOP_TIMEOUT = 10
@@ -101,6 +103,7 @@ def make_server(
         clock: what the service takes for the time; by default this machine's clock.
     """
     system_clock = SystemClock()
+    events = BoundedEvents()
     store = Store(
         settings.database,
         make_hours(settings.timezone, settings.hour_seconds),
@@ -110,7 +113,7 @@ def make_server(
         history_days=settings.history_days,
     )
     config = uvicorn.Config(
-        make_app(store, settings.auth_token),
+        make_app(store, settings, events),
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         http=protocol_class(),
         ws="none",
@@ -123,7 +126,7 @@ def make_server(
         timeout_graceful_shutdown=STOP_TIMEOUT,
         timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
     )
-    return Server(config, url, on_ready)
+    return Server(config, url, settings, on_ready)
 
 
 def protocol_class() -> type[asyncio.Protocol]:
@@ -139,18 +142,42 @@ class Server(uvicorn.Server):
     """uvicorn's server; it reports when it is ready, and a signal to stop is no failure."""
 
     def __init__(
-        self, config: uvicorn.Config, url: str, on_ready: Callable[[str], None] | None
+        self,
+        config: uvicorn.Config,
+        url: str,
+        settings: ServiceSettings,
+        on_ready: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
         self.url = url
+        self._settings = settings
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            logger.info("listening on %s", self.url)
+            self._log_start()
             if self._on_ready is not None:
                 self._on_ready(self.url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        log_event(logging.INFO, "stopping", "the service at %(url)s stops", url=self.url)
+        await super().shutdown(sockets)
+        log_event(logging.INFO, "stopped", "the service at %(url)s has stopped", url=self.url)
+
+    def _log_start(self) -> None:
+        settings = self._settings
+        length = settings.hour_seconds
+        log_event(
+            logging.INFO,
+            "started",
+            "version %(version)s serves at %(url)s: database %(database)s, %(hours)s, %(access)s",
+            version=__version__,
+            url=self.url,
+            database=describe_database(settings.database),
+            hours=f"hours of {settings.timezone}" if length is None else f"hours of {length} s",
+            access="no token" if settings.auth_token is None else "token required",
+        )
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 import functools
 import ipaddress
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..checks import is_token
 from ..errors import unusable
-from ..secret import Token, hidden
+from ..secret import Token, has_user_info, hidden
+from .authority import Authority, parse_authority, parse_url
 
 _SCHEMES = ("sqlite", "sqlite+pysqlite")
 
@@ -57,6 +60,10 @@ class ServiceSettings:
             tests and demos; `None` means real hours. `timezone` then has no effect.
         insecure: allow to listen beyond loopback without a token.
         history_days: how many days an ended lease stays in the history.
+        public_urls: the URLs under which browsers reach the service, such as
+            `https://appids.example`.
+        allowed_hosts: names under which the service may be called without a token, besides the
+            loopback addresses; one without a port holds for every port.
 
     Raises:
         ConfigurationError: a setting can't be used.
@@ -70,6 +77,8 @@ class ServiceSettings:
     hour_seconds: int | None = None
     insecure: bool = False
     history_days: int = 90
+    public_urls: Sequence[str] = ()
+    allowed_hosts: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host.strip():
@@ -81,6 +90,10 @@ class ServiceSettings:
         _check_database(self.database)
         _check_token(self.auth_token)
         _check_timezone(self.timezone)
+        _check_each("public_urls", self.public_urls, parse_url, "a URL like https://appids.example")
+        _check_each("allowed_hosts", self.allowed_hosts, parse_authority, "a host or host:port")
+        for name in ("public_urls", "allowed_hosts"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.auth_token is None and not self.insecure and not is_loopback(self.host):
             raise unusable(
                 "auth_token",
@@ -89,9 +102,28 @@ class ServiceSettings:
             )
 
     @property
+    def guards_host(self) -> bool:
+        """Whether requests are refused by their `Host`: a token makes that needless."""
+        if self.auth_token is not None:
+            return False
+        return is_loopback(self.host) or bool(self.allowed_hosts)
+
+    @property
     def database_file(self) -> str:
         """The absolute path of the database, as seen from the present directory."""
         return database_path(self.database)
+
+
+def describe_database(url: str) -> str:
+    """Where a database is, for people: without user, password and options."""
+    if url.partition("://")[0] in _SCHEMES:
+        return database_path(url)
+    try:
+        parts = urlsplit(url)
+        port = "" if parts.port is None else f":{parts.port}"
+    except ValueError:
+        return url.partition("://")[0]
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def database_path(url: str) -> str:
@@ -125,6 +157,17 @@ def _hidden_database(url: object) -> object:
 def _check_whole_number(setting: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise unusable(setting, f"must be a whole number from {least} to {most}, not {value!r}")
+
+
+def _check_each(
+    setting: str, values: object, parse: Callable[[str], Authority | None], wanted: str
+) -> None:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise unusable(setting, f"must be a list, each {wanted}, not {values!r}")
+    for value in values:
+        if not isinstance(value, str) or parse(value) is None:
+            shown = "" if has_user_info(str(value)) else f", not {value!r}"
+            raise unusable(setting, f"must be {wanted}{shown}")
 
 
 def _check_database(url: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 from appid_manager_client import AppIdClient
 from tests.cli.command import Cli, Ran, Spawn
@@ -47,6 +49,22 @@ def test_it_serves_where_stdout_takes_nothing(
         assert client.health_check()
     serving.send(signal.SIGTERM)
     assert serving.end() == Ran(0, "", "")
+
+
+def test_its_log_is_one_json_object_a_line_on_demand(spawn: Spawn, tmp_path: Path) -> None:
+    options = ("--port", "0", "--database", str(tmp_path / "appids.db"), "--log-format", "json")
+    serving = spawn("-v", "serve", *options)
+    url = re.search(r"http://127\.0\.0\.1:\d+", serving.line())
+    assert url is not None
+    origin = {"Origin": "https://evil.example", "X-API-Key": "t0p-secret"}
+    requests.post(f"{url.group()}/api/appid/init", json={}, headers=origin, timeout=30)
+    serving.send(signal.SIGTERM)
+    lines = [json.loads(line) for line in serving.end().err.splitlines()]
+    events = {line["event"]: line for line in lines if "event" in line}
+    assert {"started", "foreign_origin", "stopped"} <= events.keys()
+    assert events["started"]["url"] == url.group()
+    assert events["foreign_origin"]["value"] == "https://evil.example"
+    assert "t0p-secret" not in str(lines)
 
 
 def test_a_database_can_be_given_as_a_path(spawn: Spawn, tmp_path: Path) -> None:

@@ -42,6 +42,13 @@ def test_every_option_of_serve_can_come_from_a_variable() -> None:
         ("APPID_MANAGER_HOUR_SECONDS", "60", "hour_seconds", 60),
         ("APPID_MANAGER_INSECURE", "Yes", "insecure", True),
         ("APPID_MANAGER_INSECURE", "0", "insecure", False),
+        (
+            "APPID_MANAGER_ALLOWED_HOST",
+            "box, box:5000 b",
+            "allowed_hosts",
+            ["box", "box:5000", "b"],
+        ),
+        ("APPID_MANAGER_LOG_FORMAT", "json", "log_format", "json"),
     ],
 )
 def test_a_variable_is_read_as_its_option(
@@ -76,6 +83,9 @@ def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> N
         ("APPID_MANAGER_HISTORY_DAYS", "0", "must be a whole number from 1 to 36500"),
         ("APPID_MANAGER_TIMEZONE", "Mars/Base", "must be an IANA time zone"),
         ("APPID_MANAGER_DATABASE", "a%b", "must name an SQLite file"),
+        ("APPID_MANAGER_LOG_FORMAT", "xml", "must be text or json, not 'xml'"),
+        ("APPID_MANAGER_PUBLIC_URL", "http://a b.example", "must be a URL like"),
+        ("APPID_MANAGER_ALLOWED_HOST", "*", "must be a host or host:port, not '*'"),
     ],
 )
 def test_a_variable_that_can_t_be_used_is_named(

@@ -7,6 +7,7 @@ import pytest
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server import ServiceSettings, serve
+from appid_manager_client.server.settings import describe_database
 from appid_manager_client.server.http.authentication import Authenticator
 from tests.support.secrets import TOKEN, assert_hidden
 
@@ -36,6 +37,13 @@ from tests.support.secrets import TOKEN, assert_hidden
         ("hour_seconds", 0),
         ("hour_seconds", 1.5),
         ("history_days", 0),
+        ("public_urls", "https://appids.example"),
+        ("public_urls", ["appids.example"]),
+        ("public_urls", ["https://user:pa55@appids.example"]),
+        ("public_urls", None),
+        ("allowed_hosts", ["*.example"]),
+        ("allowed_hosts", ["https://appids.example"]),
+        ("allowed_hosts", [b"box"]),
     ],
 )
 def test_a_setting_that_can_t_be_used_is_named(name, value):
@@ -84,6 +92,24 @@ def test_no_refusal_shows_a_token_or_a_password(options):
     with pytest.raises((ConfigurationError, TypeError)) as caught:
         ServiceSettings(**options)
     assert_hidden(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            f"postgresql://appids:{TOKEN}@db.example:5433/appids?sslmode=require",
+            "//db.example:5433/a",
+        ),
+        (f"postgresql://appids:{TOKEN}@/appids?host=/run", "postgresql:///appids"),
+        (f"postgresql:///appids?password={TOKEN}&user=a@b", "postgresql:///appids"),
+        (f"postgresql://appids:{TOKEN}@[::1/appids", "postgresql"),
+    ],
+)
+def test_a_database_is_described_without_its_password(url, shown):
+    described = describe_database(url)
+    assert shown in described
+    assert TOKEN not in described
 
 
 def test_a_directory_that_is_missing_is_told_from_one_that_can_t_be_written(tmp_path, monkeypatch):

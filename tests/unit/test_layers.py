@@ -37,13 +37,14 @@ ORDER = {
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
-    "server": "hours clock log settings operations store http run __init__",
+    "server": "hours clock log authority settings operations store http run __init__",
     "server.store": (
         "tables schema transaction fences sqlite_files sqlite_errors sqlite endings request_ids"
         " acquire release heartbeat init pruning status history store batching"
     ),
     "server.http": (
-        "answers authentication requests endpoints h11_protocol httptools_protocol app"
+        "answers authentication origins admission requests endpoints h11_protocol"
+        " httptools_protocol app"
     ),
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"

@@ -34,6 +34,7 @@ _LONGEST_RETRY_AFTER = 300
 # The status of a refusal is 400 unless it stands here.
 _STATUS_OF = {
     "appid_conflict": 409,
+    "foreign_origin": 403,
     "internal_error": 500,
     "lease_mismatch": 409,
     "method_not_allowed": 405,
@@ -130,6 +131,11 @@ def unauthorized() -> Reply:
     """The answer to a request without the token."""
     message = "a valid token is required: X-API-Key: TOKEN, or Authorization: Bearer TOKEN"
     return refusal(Refused("unauthorized", message), (b"www-authenticate", b"Bearer"))
+
+
+def foreign_origin(header: str, advice: str) -> Reply:
+    """The answer to a request that a page of another site may have sent."""
+    return refusal(Refused("foreign_origin", f"{header}: {advice}"))
 
 
 def not_found() -> Reply:

@@ -15,14 +15,17 @@ from typing import Any
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from ..log import describe_failure, logger
-from ..operations import Initialized, Operation, Sweep
+from ..log import BoundedEvents, describe_failure, log_event, logger
+from ..operations import Granted, Initialized, Operation, Sweep
+from ..settings import ServiceSettings
 from ..store.batching import Batcher
 from ..store.store import Store
 from . import answers, requests
 from .answers import Reply
+from .admission import Admission
 from .authentication import Authenticator
 from .endpoints import Call, DateHeader, Endpoint
+from .origins import Origins
 
 _LARGEST_INIT = 32 * 1024 * 1024  # bytes
 
@@ -31,10 +34,14 @@ _SWEEP_EVERY = 1
 _PRUNE_EVERY = 600
 
 
-def make_app(store: Store, auth_token: str | None) -> ASGIApp:
+def make_app(store: Store, settings: ServiceSettings, events: BoundedEvents) -> ASGIApp:
     """The service as an ASGI application. It closes `store` when it shuts down."""
     calls = _Calls(store)
-    endpoint = partial(Endpoint, Authenticator(auth_token), DateHeader(store.clock))
+    origins = Origins(
+        settings.public_urls, settings.allowed_hosts, guards_host=settings.guards_host
+    )
+    admission = Admission(Authenticator(settings.auth_token), origins, events)
+    endpoint = partial(Endpoint, admission, DateHeader(store.clock))
     return Router(
         [
             # Paths are tried in this order: the most frequent calls first.
@@ -78,7 +85,10 @@ class _Calls:
             self._store.close()
 
     async def acquire(self, call: Call) -> Reply:
-        return await self._carry_out(requests.parse_acquire(call.body))
+        outcome = await self._batcher.submit(requests.parse_acquire(call.body))
+        if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
+            _log_grant(outcome, call)
+        return answers.outcome(outcome)
 
     async def release(self, call: Call) -> Reply:
         return await self._carry_out(requests.parse_release(call.body))
@@ -88,13 +98,16 @@ class _Calls:
         operation = await asyncio.to_thread(requests.parse_init, call.body)
         outcome = await self._batcher.submit(operation)
         if isinstance(outcome, Initialized):
-            logger.log(
+            log_event(
                 logging.WARNING if outcome.ended else logging.INFO,
-                "init of product %s: %d AppIDs added, %d removed, %d live leases ended",
-                outcome.product,
-                outcome.added,
-                outcome.removed,
-                outcome.ended,
+                "init",
+                "init of product %(product)s: %(added)d AppIDs added, %(removed)d removed, "
+                "%(ended)d live leases ended, for %(peer)s",
+                product=outcome.product,
+                added=outcome.added,
+                removed=outcome.removed,
+                ended=outcome.ended,
+                peer=call.peer,
             )
         return answers.outcome(outcome)
 
@@ -134,3 +147,15 @@ class _Calls:
                 "the search for expired leases failed and is tried again: %s",
                 describe_failure(error),
             )
+
+
+def _log_grant(grant: Granted, call: Call) -> None:
+    log_event(
+        logging.DEBUG,
+        "granted",
+        "AppID %(appid)s of product %(product)s granted to %(peer)s",
+        appid=grant.appid,
+        product=grant.product,
+        lease=grant.lease_id,
+        peer=call.peer,
+    )

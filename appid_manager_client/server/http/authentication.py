@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from hmac import compare_digest
 
 from ...secret import Token
@@ -23,13 +23,16 @@ class Authenticator:
         if self._token is None:
             return True
         expected = self._token.encode("ascii")
-        for name, value in headers:
-            if name == b"x-api-key":
-                sent = value
-            elif name == b"authorization" and value[:7].lower() == b"bearer ":
-                sent = value[7:].strip()
-            else:
-                continue
-            if compare_digest(sent, expected):
-                return True
-        return False
+        return any(compare_digest(sent, expected) for sent in _tokens(headers))
+
+    def is_tried(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
+        """Return whether the request carries any token."""
+        return any(_tokens(headers))
+
+
+def _tokens(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:
+    for name, value in headers:
+        if name == b"x-api-key":
+            yield value
+        elif name == b"authorization" and value[:7].lower() == b"bearer ":
+            yield value[7:].strip()

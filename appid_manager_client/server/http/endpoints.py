@@ -17,17 +17,18 @@ from ..clock import Clock
 from ..log import describe_failure, logger
 from ..operations import Refused, Unavailable
 from . import answers
+from .admission import Admission, peer_of
 from .answers import Reply
-from .authentication import Authenticator
 from .requests import RequestRefused
 
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets of a request: the body, and the query as it was sent."""
+    """What a handler gets of a request: the body, the query as it was sent, and who sent it."""
 
     body: bytes
     query: bytes
+    peer: str
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -60,7 +61,7 @@ class Endpoint:
 
     def __init__(
         self,
-        authenticator: Authenticator,
+        admission: Admission,
         date: DateHeader,
         handler: Handler,
         method: str | None = "POST",
@@ -68,7 +69,7 @@ class Endpoint:
         largest_body: int = 1024 * 1024,
         public: bool = False,
     ) -> None:
-        self._authenticator = authenticator
+        self._admission = admission
         self._date = date
         self._handler = handler
         self._methods = _METHODS.get(method)
@@ -95,12 +96,13 @@ class Endpoint:
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        if not self._public and not self._authenticator.admits(scope["headers"]):
-            return answers.unauthorized()
+        refusal = self._admission.refusal(scope, public=self._public)
+        if refusal is not None:
+            return refusal
         if self._methods is not None and scope["method"] not in self._methods:
             return answers.method_not_allowed(self._methods)
         body = await self._read_body(scope, receive)
-        return await self._handler(Call(body, scope["query_string"]))
+        return await self._handler(Call(body, scope["query_string"], peer_of(scope)))
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         """Read the body.

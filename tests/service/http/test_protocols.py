@@ -64,14 +64,19 @@ def answers(said):
 
 
 def post(*headers, body=BODY, path=b"/api/appid/acquire", close=True):
-    head = [b"POST " + path + b" HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), *headers]
+    head = [
+        b"POST " + path + b" HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Length: %d" % len(body),
+        *headers,
+    ]
     if close:
         head.append(b"Connection: close")
     return b"\r\n".join([*head, b"", body])
 
 
 def get(*headers, target=b"/health"):
-    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: x", *headers, b"", b""])
+    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: localhost", *headers, b"", b""])
 
 
 @pytest.mark.parametrize(
@@ -83,13 +88,15 @@ def get(*headers, target=b"/health"):
         get(target=b"/h\xffealth"),
         get(b"nonsense"),
         get(b"X: a\0b"),
-        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n" + BODY,
-        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n" + BODY,
-        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nContent-Length: "
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: localhost\r\nContent-Length: many\r\n\r\n"
+        + BODY,
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n" + BODY,
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
         + b"9" * 30
         + b"\r\n\r\n",
         post(b"Content-Length: 5"),
-        b"POST /api/appid/acquire HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /api/appid/acquire HTTP/1.1\r\nHost: localhost\r\n"
+        + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
 )
 def test_what_is_no_http_is_told_so_in_json_and_changes_nothing(raw, said):
@@ -181,7 +188,7 @@ def test_the_connection_of_who_offered_another_protocol_serves_on(raw):
 
 def test_a_connect_is_refused(raw):
     for target in (b"service:443", b"/health"):
-        said = b"CONNECT " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        said = b"CONNECT " + target + b" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         assert [400 <= status < 500 for status, _ in answers(exchange(raw, said))] == [True]
 
 
@@ -193,7 +200,7 @@ def test_a_connect_is_refused(raw):
                 [
                     b"GET /health HTTP/1.1\r\n",
                     b"POST /api/appid/acquire HTTP/1.1\r\n",
-                    b"Host: x\r\n",
+                    b"Host: localhost\r\n",
                     b"Content-Length: 5\r\n",
                     b"Transfer-Encoding: chunked\r\n",
                     b"Upgrade: h2c\r\n",

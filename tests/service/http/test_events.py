@@ -1,0 +1,63 @@
+"""What the service logs of its calls: who, what, how many; never a token."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import requests
+
+from appid_manager_client.testing import LocalService
+
+TOKEN = "s3cret-token"
+
+
+@pytest.fixture
+def service(caplog):
+    caplog.set_level(logging.DEBUG, "appid_manager_client.server")
+    with LocalService(auth_token=TOKEN) as running:
+        running.clock.freeze()
+        yield running
+
+
+def events(caplog, name):
+    return [record for record in caplog.records if getattr(record, "event", None) == name]
+
+
+def call(service, name, token=TOKEN, **body):
+    sent = {} if token is None else {"X-API-Key": token}
+    return requests.post(f"{service.url}/api/appid/{name}", json=body, headers=sent, timeout=30)
+
+
+def test_a_wrong_token_is_a_warning_with_the_address_that_sent_it(service, caplog):
+    call(service, "acquire", token="wr0ng-token")
+    call(service, "acquire", token=None)
+    wrong, missing = events(caplog, "unauthorized")
+    assert wrong.levelno == logging.WARNING
+    assert wrong.fields["peer"].startswith("127.0.0.1:")
+    assert (wrong.fields["problem"], missing.fields["problem"]) == ("wrong", "missing")
+    assert "wr0ng" not in caplog.text and TOKEN not in caplog.text
+
+
+def test_wrong_tokens_don_t_fill_the_disk(service, caplog):
+    for _ in range(30):
+        call(service, "acquire", token="wr0ng-token")
+    assert len(events(caplog, "unauthorized")) == 10
+
+
+def test_a_grant_is_a_detail_that_names_appid_and_caller(service, caplog):
+    call(service, "init", productName="p", appids={"a\n1": "1"})
+    lease = call(service, "acquire", productName="p").json()["leaseId"]
+    (granted,) = events(caplog, "granted")
+    assert granted.levelno == logging.DEBUG
+    assert granted.fields["lease"] == lease and granted.fields["product"] == "p"
+    assert r"AppID a\n1 of product p granted to 127.0.0.1:" in granted.getMessage()
+
+
+def test_start_and_stop_say_what_serves_where(service, caplog):
+    service.restart()
+    (started,) = events(caplog, "started")
+    assert started.fields["url"] == service.url
+    assert started.fields["database"].endswith("appids.db")
+    assert started.fields["hours"] == "hours of UTC"
+    assert len(events(caplog, "stopped")) == 1
