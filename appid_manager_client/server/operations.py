@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour", "reserved"]
+
 # Operations. Each one is its own key in the outcomes of a batch, so they compare by identity.
 
 
@@ -69,6 +71,16 @@ class Init:
 
 
 @dataclass(slots=True, eq=False)
+class Reserve:
+    """Take an AppID out of use, for the reason in `note`; with `reserved` false, back into use."""
+
+    product: str
+    appid: str
+    reserved: bool
+    note: str | None = None
+
+
+@dataclass(slots=True, eq=False)
 class Sweep:
     """End the leases that have expired, as every operation does; `prune` deletes old data too."""
 
@@ -80,7 +92,7 @@ class Look:
     """Write something small, to learn whether the database takes it."""
 
 
-Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Sweep | Look
+Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Reserve | Sweep | Look
 
 
 # Outcomes
@@ -137,6 +149,21 @@ class Initialized:
 
 
 @dataclass(slots=True)
+class Reserved:
+    """A reserve: what was asked for is so now.
+
+    `state` is what the AppID is doing: a reserved one may be in use still.
+    """
+
+    product: str
+    appid: str
+    reserved: bool
+    note: str | None
+    state: AppIdState
+    now: int
+
+
+@dataclass(slots=True)
 class Extended:
     """The new expiry of each live lease (`None` for one without a ttl), and the leases lost."""
 
@@ -163,7 +190,9 @@ class Refused:
     field: str | None = None
 
 
-Outcome: TypeAlias = Granted | Exhausted | Released | Initialized | Extended | Swept | Refused
+Outcome: TypeAlias = (
+    Granted | Exhausted | Released | Initialized | Reserved | Extended | Swept | Refused
+)
 
 
 UnavailableReason: TypeAlias = Literal[
@@ -200,16 +229,14 @@ class StatusQuery:
     details: bool = True
 
 
-AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour"]
-
-
 @dataclass(frozen=True, slots=True)
 class AppIdEntry:
     """One AppID in a status.
 
     `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
     `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
-    and `expires` belong to the lease that holds it. `fence` is that of the last grant.
+    and `expires` belong to the lease that holds it. `fence` is that of the last grant. One that is
+    `reserved` may be in use still; `note` says why it is reserved.
     """
 
     appid: str
@@ -222,6 +249,8 @@ class AppIdEntry:
     holder: str | None
     expires: int | None
     fence: int | None
+    reserved: bool
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +265,29 @@ class Status:
     available: int
     hour_start: int
     appids: list[AppIdEntry] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCounts:
+    """How many AppIDs a product has, and how many of them are available now.
+
+    `next` is when the next one can be: `None` while one is, and where none will be, because all
+    are reserved.
+    """
+
+    product: str
+    total: int
+    available: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """All products, at the time `now` in the hour that ends at `hour_end`."""
+
+    products: list[ProductCounts]
+    now: int
+    hour_end: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,6 +75,12 @@ def test_every_field_of_every_answer_is_described(caller: Caller) -> None:
     _, beat = caller.post("heartbeat", leaseIds=[grant["leaseId"], "other"])
     assert beat["renewed"].keys() == {grant["leaseId"]}
     assert beat.keys() <= section("Heartbeat")
+    _, reserved = caller.post("reserve", productName="stt", appid="a1", reserved=True, note="x")
+    assert keys(reserved) <= section("Reserve")
+    _, status = caller.get("/api/appid/status")
+    assert keys(status) <= section("Status")
+    _, products = caller.get("/api/appid/products")
+    assert keys(products) <= section("Products")
     _, released = caller.post("release", productName="stt", appid="a1")
     assert keys(released) <= section("Release")
     _, history = caller.get("/api/appid/history")
@@ -103,6 +109,7 @@ def refusals(caller: Caller) -> Iterator[Answer]:
     yield caller.post("release", **ours, appid="a2")
     yield caller.post("acquire", productName=7)
     yield caller.send("GET", "/api/appid/status", headers={})
+    yield caller.send("POST", "/api/appid/acquire", headers={"Origin": "http://elsewhere"})
     yield caller.post("acquire", productName="typo")
     yield caller.get("/typo")
     yield caller.get("/api/appid/acquire")
@@ -110,6 +117,8 @@ def refusals(caller: Caller) -> Iterator[Answer]:
     yield caller.post("acquire", **ours, requestId=given_up)
     yield caller.post("release", **ours, appid="a1", leaseId="other")
     yield caller.post("init", **ours, appids={"b1": 1})
+    caller.post("acquire", productName="other")
+    yield caller.post("reserve", productName="other", appid="b1", reserved=False)
     yield caller.post("acquire", productName="x" * 2**20)
 
 
@@ -117,7 +126,7 @@ def test_every_refusal_is_listed_with_its_status(caller: Caller) -> None:
     table = section_of_refusals()
     heard = {(status, body["error"]) for status, body in refusals(caller)}
     # A failure inside the service can't be called for.
-    assert heard == table - {(500, "internal_error")}
+    assert heard == table - {(500, "internal_error"), (503, "unavailable")}
 
 
 def section_of_refusals() -> set[tuple[int, str]]:

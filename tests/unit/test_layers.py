@@ -40,7 +40,7 @@ ORDER = {
     "server": "hours clock log authority settings operations store http run __init__",
     "server.store": (
         "tables schema transaction fences sqlite_files sqlite_errors sqlite endings request_ids"
-        " acquire release heartbeat init pruning status history store batching"
+        " acquire release reserve heartbeat init pruning status history store batching"
     ),
     "server.http": (
         "answers authentication origins admission requests endpoints h11_protocol"

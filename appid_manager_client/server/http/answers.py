@@ -20,8 +20,11 @@ from ..operations import (
     Initialized,
     LeaseRecord,
     Outcome,
+    ProductCounts,
+    Products,
     Refused,
     Released,
+    Reserved,
     Status,
     Unavailable,
 )
@@ -35,6 +38,7 @@ _LONGEST_RETRY_AFTER = 300
 _STATUS_OF = {
     "appid_conflict": 409,
     "foreign_origin": 403,
+    "in_use": 409,
     "internal_error": 500,
     "lease_mismatch": 409,
     "method_not_allowed": 405,
@@ -78,6 +82,8 @@ def outcome(result: Outcome) -> Reply:
             return _reply(_released(result))
         case Initialized():
             return _reply(_initialized(result))
+        case Reserved():
+            return _reply(_reserved(result))
         case Extended():
             return _reply({"renewed": result.expires, "lost": result.lost})
         case Refused():
@@ -98,6 +104,12 @@ def status(found: Status) -> Reply:
     if found.appids is not None:
         body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
     return _reply(body)
+
+
+def products(found: Products) -> Reply:
+    """The answer to `GET /api/appid/products`."""
+    counts = [_counts(product) for product in found.products]
+    return _reply({"products": counts, "serverTime": found.now, "hourEnd": found.hour_end})
 
 
 def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
@@ -229,6 +241,31 @@ def _initialized(done: Initialized) -> dict[str, Any]:
     }
 
 
+_RESERVED = {
+    "reserved": "is reserved",
+    "in_use": "is in use, and reserved from its release on",
+}
+_IN_USE_AGAIN = {
+    "available": "is available",
+    "used_in_current_hour": "was used in this hour, and is available when the hour turns",
+    "in_use": "is in use, and not reserved any more",
+}
+
+
+def _reserved(done: Reserved) -> dict[str, Any]:
+    said = _RESERVED if done.reserved else _IN_USE_AGAIN
+    return {
+        "success": True,
+        "appid": done.appid,
+        "productName": done.product,
+        "reserved": done.reserved,
+        "note": done.note,
+        "status": done.state,
+        "serverTime": done.now,
+        "message": f"AppID {done.appid!r} {said[done.state]}",
+    }
+
+
 def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
     body = {
         "appid": entry.appid,
@@ -245,7 +282,21 @@ def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
     if entry.state == "in_use":
         body["holder"] = entry.holder
         body["expiresAt"] = entry.expires
+    if entry.reserved:
+        body["reserved"] = True
+        body["note"] = entry.note
     return body
+
+
+def _counts(product: ProductCounts) -> dict[str, Any]:
+    return {
+        "productName": product.product,
+        "total": product.total,
+        "available": product.available,
+        "in_use": product.total - product.available,
+        "waiting": 0,  # a client polls until there is a line
+        "next": product.next,
+    }
 
 
 def _lease(lease: LeaseRecord) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from ..log import BoundedEvents, describe_failure, log_event, logger
-from ..operations import Granted, Initialized, Operation, Sweep
+from ..operations import Granted, Initialized, Operation, Reserved, Sweep
 from ..settings import ServiceSettings
 from ..store.batching import Batcher
 from ..store.store import Store
@@ -51,6 +51,8 @@ def make_app(store: Store, settings: ServiceSettings, events: BoundedEvents) -> 
             Route("/health", endpoint(calls.health, "GET", public=True)),
             Route("/api/appid/status", endpoint(calls.status, "GET")),
             Route("/api/appid/history", endpoint(calls.history, "GET")),
+            Route("/api/appid/products", endpoint(calls.products, "GET")),
+            Route("/api/appid/reserve", endpoint(calls.reserve)),
             Route("/api/appid/init", endpoint(calls.init, largest_body=_LARGEST_INIT)),
         ],
         # A redirect would carry the token along, and lose a body.
@@ -119,6 +121,16 @@ class _Calls:
         await self._batcher.submit(Sweep())
         return await asyncio.to_thread(lambda: answers.status(self._store.status(query)))
 
+    async def products(self, _call: Call) -> Reply:
+        await self._batcher.submit(Sweep())
+        return await asyncio.to_thread(lambda: answers.products(self._store.products()))
+
+    async def reserve(self, call: Call) -> Reply:
+        outcome = await self._batcher.submit(requests.parse_reserve(call.body))
+        if isinstance(outcome, Reserved):
+            _log_reserved(outcome, call)
+        return answers.outcome(outcome)
+
     async def history(self, call: Call) -> Reply:
         query = requests.parse_history(call.query)
         await self._batcher.submit(Sweep())
@@ -157,5 +169,17 @@ def _log_grant(grant: Granted, call: Call) -> None:
         appid=grant.appid,
         product=grant.product,
         lease=grant.lease_id,
+        peer=call.peer,
+    )
+
+
+def _log_reserved(done: Reserved, call: Call) -> None:
+    what = "reserved" if done.reserved else "taken back into use"
+    log_event(
+        logging.INFO,
+        "reserved" if done.reserved else "unreserved",
+        f"AppID %(appid)s of product %(product)s is {what}, for %(peer)s",
+        appid=done.appid,
+        product=done.product,
         peer=call.peer,
     )

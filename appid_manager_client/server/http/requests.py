@@ -31,6 +31,7 @@ from ..operations import (
     Operation,
     Refused,
     Release,
+    Reserve,
     StatusQuery,
 )
 
@@ -87,6 +88,19 @@ def parse_init(body: bytes) -> Operation:
     return Init(product, asked.appids, bool(asked.keep_state))
 
 
+def parse_reserve(body: bytes) -> Operation:
+    """The operation that the body of a reserve asks for."""
+    asked = _parse_body(_ReserveBody, body)
+    _require_data(asked)
+    if not asked.appid:
+        raise RequestRefused(Refused("missing_appid", "appid is required", "appid"))
+    product = _product(asked)
+    if asked.reserved is None:
+        message = "reserved is required: true, or false to take the AppID back into use"
+        raise RequestRefused(Refused("invalid_request", message, "reserved"))
+    return Reserve(product, asked.appid, asked.reserved, asked.note or None)
+
+
 def parse_heartbeat(body: bytes, received: int) -> Operation:
     """The operation that the body of a heartbeat asks for; `received` is when it came."""
     return Heartbeat(_parse_body(_HeartbeatBody, body).lease_ids, received)
@@ -130,6 +144,7 @@ _Vid = (
     | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
 )
 _Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_storable)]
+_Note = Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(_storable)]
 _Ttl = Annotated[float, Field(strict=True, ge=1, le=3600, allow_inf_nan=False)]
 
 
@@ -150,6 +165,12 @@ class _ReleaseBody(_Fields):
     appid: _Name | None = None
     lease_id: _Name | None = Field(None, alias="leaseId")
     request_id: UUID | None = Field(None, alias="requestId")
+
+
+class _ReserveBody(_Fields):
+    appid: _Name | None = None
+    reserved: StrictBool | None = None
+    note: _Note | None = None
 
 
 class _InitBody(_Fields):

@@ -33,9 +33,9 @@ _END_LEASE = (
     .values(stop=bindparam("at"), ended=bindparam("how"))
 )
 _FREE_APPID = (
-    update(appids)
-    .where(appids.c.id == bindparam("row"))
-    .values(held=False, last_stop=bindparam("stop"))
+    update(appids).where(appids.c.id == bindparam("row"))
+    # Nobody gets a reserved one after its release.
+    .values(held=appids.c.reserved, last_stop=bindparam("stop"))
 )
 
 

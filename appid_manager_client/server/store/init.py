@@ -1,7 +1,11 @@
-"""How a product gets its AppIDs: all of them replaced, or updated without forgetting their use."""
+"""How a product gets its AppIDs: all of them replaced, or updated without forgetting their use.
+
+Either way, an AppID that stays and is reserved stays reserved.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import bindparam, case, insert, select, update
@@ -48,8 +52,10 @@ def _replace(transaction: Transaction, operation: Init) -> Initialized:
         )
         .values(stop=case((leases.c.start > now, leases.c.start), else_=now), ended="reset")
     ).rowcount
+    query = select(appids.c.appid, appids.c.note).where(of_product, appids.c.reserved)
+    reserved = {row.appid: row.note for row in execute(query.with_for_update())}
     removed = remove_appids(transaction, of_product)
-    _add(transaction, operation, list(operation.appids))
+    _add(transaction, operation, list(operation.appids), reserved)
     return Initialized(operation.product, removed, len(operation.appids), ended)
 
 
@@ -77,18 +83,35 @@ def _update(transaction: Transaction, operation: Init) -> Initialized:
     if changed:
         execute(_UPDATE_APPID, changed)
     gone = [row for name, row in present.items() if name not in operation.appids]
-    for rows in chunks(row.id for row in gone if not row.held):
+    # A reserved one is held without a lease.
+    in_use = _in_use(transaction, [row.appid for row in gone if row.held])
+    for rows in chunks(row.id for row in gone if row.appid not in in_use):
         remove_appids(transaction, appids.c.id.in_(rows))
-    for rows in chunks(row.id for row in gone if row.held):
+    for rows in chunks(row.id for row in gone if row.appid in in_use):
         # Its holder keeps it; it is deleted when it is released.
         execute(update(appids).where(appids.c.id.in_(rows)).values(retired=True))
     new = [name for name in operation.appids if name not in present]
-    _add(transaction, operation, new)
+    _add(transaction, operation, new, {})
     removed = sum(not row.retired for row in gone)
     return Initialized(operation.product, removed, len(new) + taken_back)
 
 
-def _add(transaction: Transaction, operation: Init, names: list[str]) -> None:
+def _in_use(transaction: Transaction, names: list[str]) -> set[str]:
+    """Those of the AppIDs that somebody has now."""
+    live = select(leases.c.appid).where(leases.c.stop.is_(None))
+    found: set[str] = set()
+    for some in chunks(names):
+        found.update(transaction.connection.execute(live.where(leases.c.appid.in_(some))).scalars())
+    return found
+
+
+def _add(
+    transaction: Transaction,
+    operation: Init,
+    names: list[str],
+    reserved: Mapping[str, str | None],
+) -> None:
+    """Add AppIDs that were never used; `reserved` has the notes of those that stay reserved."""
     positions = {name: position for position, name in enumerate(operation.appids)}
     fence = fence_floor(transaction)
     rows = [
@@ -97,10 +120,12 @@ def _add(transaction: Transaction, operation: Init, names: list[str]) -> None:
             "product": operation.product,
             "vid": encode_vid(operation.appids[name]),
             "position": positions[name],
-            "held": False,
+            "held": name in reserved,
             "retired": False,
             "last_stop": NEVER,
             "fence": fence,
+            "reserved": name in reserved,
+            "note": reserved.get(name),
         }
         for name in names
     ]

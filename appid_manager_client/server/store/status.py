@@ -1,11 +1,18 @@
-"""The status: how many AppIDs there are, and what each one is doing now. Changes nothing."""
+"""The status: how many AppIDs there are, and what each is doing now. Changes nothing."""
 
 from __future__ import annotations
 
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..hours import Hours
-from ..operations import AppIdEntry, AppIdState, Status, StatusQuery
+from ..operations import (
+    AppIdEntry,
+    AppIdState,
+    ProductCounts,
+    Products,
+    Status,
+    StatusQuery,
+)
 from .tables import NEVER, appids, decode_vid, leases
 
 
@@ -13,12 +20,38 @@ def read_status(connection: Connection, hours: Hours, now: int, query: StatusQue
     """The AppIDs that `query` asks for. Available is what a plain acquire could get now."""
     hour_start = hours.at(now).start
     wanted = [] if query.product is None else [appids.c.product == query.product]
-    available = and_(appids.c.held.is_(False), appids.c.last_stop < hour_start)
-    total, number_available = connection.execute(
-        select(func.count(), func.count().filter(available)).select_from(appids).where(*wanted)
+    total, available = connection.execute(
+        select(func.count(), _available(hour_start)).select_from(appids).where(*wanted)
     ).one()
     entries = _entries(connection, hours, hour_start, wanted) if query.details else None
-    return Status(query.product, total, number_available, hour_start, entries)
+    return Status(query.product, total, available, hour_start, entries)
+
+
+def read_products(connection: Connection, hours: Hours, now: int) -> Products:
+    """How many AppIDs each product has, and when the next one can be available."""
+    hour = hours.at(now)
+    not_held = appids.c.held.is_(False)
+    used_until = func.min(appids.c.last_stop).filter(not_held)
+    in_use = func.count().filter(appids.c.held, appids.c.reserved.is_(False))
+    counts = select(
+        appids.c.product, func.count(), _available(hour.start), used_until, in_use
+    ).group_by(appids.c.product)
+    found: list[ProductCounts] = []
+    for product, total, available, earliest, number_in_use in connection.execute(
+        counts.order_by(appids.c.product)
+    ):
+        turns = [hour.end] if number_in_use else []
+        if earliest is not None:
+            # Later than this hour only if the clock was ahead when it was released.
+            turns.append(hours.at(earliest).end)
+        next_one = None if available else min(turns, default=None)
+        found.append(ProductCounts(product, total, available, next_one))
+    return Products(found, now, hour.end)
+
+
+def _available(hour_start: int) -> ColumnElement[int]:
+    """The number of AppIDs that a plain acquire could get now."""
+    return func.count().filter(appids.c.held.is_(False), appids.c.last_stop < hour_start)
 
 
 _ENTRIES = (
@@ -26,10 +59,12 @@ _ENTRIES = (
         appids.c.appid,
         appids.c.vid,
         appids.c.product,
-        appids.c.held,
+        appids.c.reserved,
+        appids.c.note,
         appids.c.last_start,
         appids.c.last_stop,
         appids.c.fence,
+        leases.c.id.label("lease"),
         leases.c.holder,
         leases.c.expires,
     )
@@ -42,29 +77,30 @@ def _entries(
     connection: Connection, hours: Hours, hour_start: int, wanted: list[ColumnElement[bool]]
 ) -> list[AppIdEntry]:
     found: list[AppIdEntry] = []
-    for appid, vid, product, held, start, last_stop, fence, holder, expires in connection.execute(
-        _ENTRIES.where(*wanted)
-    ):
+    for row in connection.execute(_ENTRIES.where(*wanted)):
         state: AppIdState
-        if held:
+        if row.lease is not None:
             state = "in_use"
+        elif row.reserved:
+            state = "reserved"
         else:
-            state = "available" if last_stop < hour_start else "used_in_current_hour"
-        stop = None if held or last_stop == NEVER else last_stop
-        stop_hour = None if stop is None else hours.at(stop).start
+            state = "available" if row.last_stop < hour_start else "used_in_current_hour"
+        stop = None if state == "in_use" or row.last_stop == NEVER else row.last_stop
         found.append(
             AppIdEntry(
-                appid,
-                decode_vid(vid),
-                product,
+                row.appid,
+                decode_vid(row.vid),
+                row.product,
                 state,
-                start,
+                row.last_start,
                 stop,
-                stop_hour,
-                holder,
-                expires,
+                None if stop is None else hours.at(stop).start,
+                row.holder,
+                row.expires,
                 # One that was added again starts with a fence that it was never granted with.
-                None if start is None else fence or None,
+                None if row.last_start is None else row.fence or None,
+                row.reserved,
+                row.note,
             )
         )
     return found

@@ -1,8 +1,8 @@
 """The store: runs batches of operations, each in one transaction with one commit; answers queries.
 
-`execute` is for one thread at a time; `status` and `history` can run beside it, on connections of
-their own. Several processes can share one database: everything is decided inside transactions, and
-nothing is cached.
+`execute` is for one thread at a time; `status`, `products` and `history` can run beside it, on
+connections of their own. Several processes can share one database: everything is decided inside
+transactions, and nothing is cached.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from ..operations import (
     Look,
     Operation,
     Outcome,
+    Products,
     Release,
+    Reserve,
     Status,
     StatusQuery,
     Sweep,
@@ -40,10 +42,11 @@ from .history import read_history
 from .init import initialize
 from .pruning import prune
 from .release import release
+from .reserve import reserve
 from .sqlite import open_engines, opening
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
-from .status import read_status
+from .status import read_products, read_status
 from .transaction import Transaction, write_something
 
 _DAY_MS = 24 * 3600 * 1000
@@ -127,6 +130,11 @@ class Store:
         """The AppIDs that `query` asks for, and what each one is doing now."""
         with self._reading() as connection:
             return read_status(connection, self.hours, self.clock(), query)
+
+    def products(self) -> Products:
+        """How many AppIDs each product has now."""
+        with self._reading() as connection:
+            return read_products(connection, self.hours, self.clock())
 
     def history(self, query: HistoryQuery) -> list[LeaseRecord]:
         """The leases that `query` asks for, the newest first."""
@@ -218,6 +226,8 @@ class Store:
         for operation in operations:
             if isinstance(operation, Init):
                 outcomes[operation] = initialize(transaction, operation)
+            elif isinstance(operation, Reserve):
+                outcomes[operation] = reserve(transaction, operation)
             elif isinstance(operation, Sweep):
                 if operation.prune:
                     prune(transaction, self._history_ms)

@@ -213,6 +213,7 @@ def test_a_status_counts_and_lists(api, service):
         "is_available": False,
         "stoptime_hour": hour,
         "current_hour": hour,
+        "fence": started,
     }
     assert status["appids"][1]["status"] == "in_use"
     assert status["appids"][1]["stoptime"] is None
@@ -226,6 +227,7 @@ def test_a_status_counts_and_lists(api, service):
         "is_available": True,
         "stoptime_hour": None,
         "current_hour": hour,
+        "fence": None,
     }
 
 

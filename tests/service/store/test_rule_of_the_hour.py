@@ -1,7 +1,7 @@
 """The rule of the hour, as a model beside the store.
 
-Whatever is asked in whatever order, and however the clock jumps: no AppID has two holders, and
-none is granted, unless forced, in an hour in which it was in use.
+Whatever is asked in whatever order, and however the clock jumps: no AppID has two holders, none is
+granted, unless forced, in an hour in which it was in use, and none that is reserved.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from appid_manager_client.server.operations import (
     Refused,
     Release,
     Released,
+    Reserve,
+    Reserved,
     StatusQuery,
     Sweep,
 )
@@ -48,6 +50,7 @@ class Known:
 
     last_stop: int = NEVER
     held: Held | None = None
+    reserved: bool = False
 
 
 class TheRuleOfTheHour(RuleBasedStateMachine):
@@ -56,6 +59,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
         self.now = 1_000_000
         self.products: dict[str, dict[str, Known]] = {}
+        self.uses: dict[str, list[tuple[int, int]]] = {}
         self.store = self.open()
 
     def open(self) -> Store:
@@ -79,18 +83,33 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         return [known for appids in self.products.values() for known in appids.values()]
 
     def expire(self) -> None:
-        for known in self.every():
-            held = known.held
-            if held is not None and held.expires is not None and held.expires <= self.now:
-                # A heartbeat after the clock was set back can move an expiry to before the start.
-                known.last_stop = max(known.last_stop, held.expires, held.start)
-                known.held = None
+        for appids in self.products.values():
+            for name, known in appids.items():
+                held = known.held
+                if held is not None and held.expires is not None and held.expires <= self.now:
+                    # A heartbeat after the clock was set back can move an expiry to before the
+                    # start.
+                    self.end(name, known, max(held.expires, held.start))
+
+    def end(self, name: str, known: Known, stop: int) -> None:
+        assert known.held is not None
+        self.uses.setdefault(name, []).append((known.held.start, stop))
+        known.last_stop = max(known.last_stop, stop)
+        known.held = None
+
+    def last_use(self, name: str) -> int:
+        """When the last use ended that isn't later than now, or only ends later."""
+        uses = [use for use in self.uses.get(name, []) if use[0] <= self.now]
+        return max((stop if stop <= self.now else start for start, stop in uses), default=NEVER)
 
     @rule(product=st.sampled_from("pq"), count=st.integers(1, 5))
     def init(self, product: str, count: int) -> None:
         names = {f"{product}{number}": number for number in range(count)}
         self.store.execute([Init(product, names)])
-        self.products[product] = {name: Known() for name in names}
+        before = self.products.get(product, {})
+        self.products[product] = {
+            name: Known(reserved=name in before and before[name].reserved) for name in names
+        }
 
     @rule(product=st.sampled_from("pq"), count=st.integers(1, 5))
     def keep_state(self, product: str, count: int) -> None:
@@ -105,6 +124,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
             if name not in wanted and known.held is not None:
                 (outcome,) = self.store.execute([Release(product, name, known.held.lease_id)])
                 assert isinstance(outcome, Released)
+                self.end(name, known, outcome.stop)
         self.products[product] = wanted
 
     @rule(
@@ -122,7 +142,9 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         free = [
             name
             for name in sorted(order, key=lambda n: (appids[n].last_stop, order.index(n)))
-            if appids[name].held is None and (force or appids[name].last_stop < self.hour_start)
+            if appids[name].held is None
+            and not appids[name].reserved
+            and (force or appids[name].last_stop < self.hour_start)
         ]
         granted = [outcome for outcome in outcomes if isinstance(outcome, Granted)]
         assert [grant.appid for grant in granted] == free[:count]
@@ -132,7 +154,7 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
             appids[grant.appid].held = Held(grant.lease_id, self.now, ttl, expires)
         for exhausted in outcomes[len(granted) :]:
             assert isinstance(exhausted, Exhausted)
-            all_held = all(known.held is not None for known in appids.values())
+            all_held = all(known.held or known.reserved for known in appids.values())
             assert exhausted.reason == ("waiting" if all_held else "no_available")
             assert exhausted.available_at == (self.now if force else self.hour_start + HOUR * 1000)
 
@@ -149,12 +171,30 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
             elif known.held is not None:
                 assert isinstance(outcome, Released)
                 assert outcome.stop == max(self.now, known.held.start)
-                known.last_stop = max(known.last_stop, outcome.stop)
-                known.held = None
+                self.end(name, known, outcome.stop)
             else:
                 assert isinstance(outcome, Refused)
                 used = known.last_stop != NEVER
                 assert outcome.code == ("already_released" if used else "not_leased")
+
+    @rule(product=st.sampled_from("pq"), number=st.integers(0, 4), reserved=st.booleans())
+    def reserve(self, product: str, number: int, reserved: bool) -> None:
+        name = f"{product}{number}"
+        (outcome,) = self.store.execute([Reserve(product, name, reserved)])
+        self.expire()
+        known = self.products[product].get(name)
+        if known is None:
+            assert isinstance(outcome, Refused)
+            assert outcome.code == "appid_not_found"
+        elif known.held is not None and not known.reserved and not reserved:
+            assert isinstance(outcome, Refused)
+            assert outcome.code == "in_use"
+        else:
+            assert isinstance(outcome, Reserved)
+            known.reserved = reserved
+            if not reserved and known.last_stop > self.now:
+                known.last_stop = self.last_use(name)
+            assert outcome.state == self.state_of(known)
 
     @precondition(lambda self: any(known.held for known in self.every()))
     @rule()
@@ -197,12 +237,29 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         expected = {name: k for appids in self.products.values() for name, k in appids.items()}
         assert set(shown) == set(expected)
         for name, known in expected.items():
-            if known.held is not None:
-                assert shown[name].state == "in_use"
-            elif known.last_stop < self.hour_start:
-                assert shown[name].state == "available"
-            else:
-                assert shown[name].state == "used_in_current_hour"
+            assert shown[name].state == self.state_of(known)
+            assert shown[name].reserved == known.reserved
+
+    @invariant()
+    def the_products_count_what_the_status_shows(self) -> None:
+        hour_end = self.hour_start + HOUR * 1000
+        counted = {counts.product: counts for counts in self.store.products().products}
+        for product, appids in self.products.items():
+            states = [self.state_of(known) for known in appids.values()]
+            found = counted[product]
+            assert (found.total, found.available) == (len(states), states.count("available"))
+            turns = [hour_end for known in appids.values() if known.held and not known.reserved]
+            for known in appids.values():
+                if self.state_of(known) == "used_in_current_hour":
+                    turns.append(known.last_stop - known.last_stop % (HOUR * 1000) + HOUR * 1000)
+            assert found.next == (None if found.available else min(turns, default=None))
+
+    def state_of(self, known: Known) -> str:
+        if known.held is not None:
+            return "in_use"
+        if known.reserved:
+            return "reserved"
+        return "available" if known.last_stop < self.hour_start else "used_in_current_hour"
 
 
 TestTheRuleOfTheHour = TheRuleOfTheHour.TestCase
