@@ -113,7 +113,7 @@ def make_server(
         history_days=settings.history_days,
     )
     config = uvicorn.Config(
-        make_app(store, settings, events),
+        make_app(store, settings, events, stopping=lambda: server.should_exit),
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         http=protocol_class(),
         ws="none",
@@ -126,7 +126,8 @@ def make_server(
         timeout_graceful_shutdown=STOP_TIMEOUT,
         timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
     )
-    return Server(config, url, settings, on_ready)
+    server = Server(config, url, settings, on_ready)
+    return server
 
 
 def protocol_class() -> type[asyncio.Protocol]:

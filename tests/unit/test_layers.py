@@ -43,7 +43,7 @@ ORDER = {
         " acquire release reserve heartbeat init pruning status history store batching"
     ),
     "server.http": (
-        "answers authentication origins admission requests endpoints h11_protocol"
+        "answers authentication origins admission condition requests endpoints h11_protocol"
         " httptools_protocol app"
     ),
     "cli": (

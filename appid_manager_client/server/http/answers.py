@@ -117,18 +117,31 @@ def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
     return _reply({"leases": [_lease(lease) for lease in leases], "serverTime": now})
 
 
-def health(now: int, hour: Hour) -> Reply:
-    """The answer to `GET /health`."""
-    return _reply(
-        {
-            "status": "healthy",
-            "timestamp": now,
-            "serverTime": now,
-            "hourStart": hour.start,
-            "hourEnd": hour.end,
-            "version": __version__,
-        }
-    )
+def health(now: int, hour: Hour, fault: Unavailable | None) -> Reply:
+    """The answer to `GET /health`; `fault` is why the service can't work now."""
+    body: dict[str, Any] = {
+        "status": "healthy",
+        "timestamp": now,
+        "serverTime": now,
+        "hourStart": hour.start,
+        "hourEnd": hour.end,
+        "version": __version__,
+    }
+    if fault is None:
+        return _reply(body)
+    return _unavailable(fault, {**body, "status": "unhealthy"})
+
+
+def ready(fault: Unavailable | None) -> Reply:
+    """The answer to `GET /ready`; `fault` is why a write would not be taken now."""
+    if fault is None:
+        return _reply({"status": "ready"})
+    return _unavailable(fault, {"status": "unready"})
+
+
+def live() -> Reply:
+    """The answer to `GET /live`."""
+    return _reply({"status": "live"})
 
 
 def refusal(refused: Refused, *extra_headers: Header) -> Reply:
@@ -169,8 +182,7 @@ def internal_error(message: str) -> Reply:
 
 def unavailable(error: Unavailable) -> Reply:
     """The answer to a request while the service can't do anything, and when to ask again."""
-    body = {"error": "unavailable", "reason": error.reason, "message": error.message}
-    return _reply(body, 503, (b"retry-after", b"%d" % error.retry_after))
+    return _unavailable(error, {})
 
 
 def invalid_http(message: str) -> Reply:
@@ -181,6 +193,11 @@ def invalid_http(message: str) -> Reply:
 def _reply(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> Reply:
     # The encoder escapes everything that isn't ASCII.
     return Reply(_encode(body).encode("ascii"), status, extra_headers)
+
+
+def _unavailable(error: Unavailable, more: dict[str, Any]) -> Reply:
+    body = {"error": "unavailable", "reason": error.reason, "message": error.message, **more}
+    return _reply(body, 503, (b"retry-after", b"%d" % error.retry_after))
 
 
 def _granted(grant: Granted) -> dict[str, Any]:

@@ -7,16 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
 from ..log import BoundedEvents, describe_failure, log_event, logger
-from ..operations import Granted, Initialized, Operation, Reserved, Sweep
+from ..operations import (
+    Granted,
+    Initialized,
+    Look,
+    Operation,
+    Outcome,
+    Reserved,
+    Sweep,
+    Unavailable,
+)
 from ..settings import ServiceSettings
 from ..store.batching import Batcher
 from ..store.store import Store
@@ -24,8 +33,11 @@ from . import answers, requests
 from .answers import Reply
 from .admission import Admission
 from .authentication import Authenticator
+from .condition import Condition
 from .endpoints import Call, DateHeader, Endpoint
 from .origins import Origins
+
+T = TypeVar("T")
 
 _LARGEST_INIT = 32 * 1024 * 1024  # bytes
 
@@ -34,14 +46,27 @@ _SWEEP_EVERY = 1
 _PRUNE_EVERY = 600
 
 
-def make_app(store: Store, settings: ServiceSettings, events: BoundedEvents) -> ASGIApp:
-    """The service as an ASGI application. It closes `store` when it shuts down."""
-    calls = _Calls(store)
+def make_app(
+    store: Store,
+    settings: ServiceSettings,
+    events: BoundedEvents,
+    *,
+    stopping: Callable[[], bool],
+) -> ASGIApp:
+    """The service as an ASGI application. It closes `store` when it shuts down.
+
+    Args:
+        store: what carries the calls out.
+        settings: who may call.
+        events: where refusals are logged.
+        stopping: returns whether the service is about to end, and takes no new requests.
+    """
+    calls = _Calls(store, stopping)
     origins = Origins(
         settings.public_urls, settings.allowed_hosts, guards_host=settings.guards_host
     )
     admission = Admission(Authenticator(settings.auth_token), origins, events)
-    endpoint = partial(Endpoint, admission, DateHeader(store.clock))
+    endpoint = partial(Endpoint, admission, DateHeader(store.clock), stopping)
     return Router(
         [
             # Paths are tried in this order: the most frequent calls first.
@@ -49,6 +74,8 @@ def make_app(store: Store, settings: ServiceSettings, events: BoundedEvents) -> 
             Route("/api/appid/release", endpoint(calls.release)),
             Route("/api/appid/heartbeat", endpoint(calls.heartbeat)),
             Route("/health", endpoint(calls.health, "GET", public=True)),
+            Route("/ready", endpoint(calls.ready, "GET", public=True)),
+            Route("/live", endpoint(_live, "GET", public=True)),
             Route("/api/appid/status", endpoint(calls.status, "GET")),
             Route("/api/appid/history", endpoint(calls.history, "GET")),
             Route("/api/appid/products", endpoint(calls.products, "GET")),
@@ -62,6 +89,10 @@ def make_app(store: Store, settings: ServiceSettings, events: BoundedEvents) -> 
     )
 
 
+async def _live(_call: Call) -> Reply:
+    return answers.live()
+
+
 async def _not_found(_call: Call) -> Reply:
     return answers.not_found()
 
@@ -69,25 +100,30 @@ async def _not_found(_call: Call) -> Reply:
 class _Calls:
     """The handlers of the calls, over one store."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, stopping: Callable[[], bool]) -> None:
         self._store = store
         self._batcher = Batcher(store)
+        self._condition = Condition(lambda: self._batcher.submit(Look()), stopping)
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
-        sweeper = asyncio.create_task(self._sweep_forever())
+        tasks = [
+            asyncio.create_task(self._condition.look_forever()),
+            asyncio.create_task(self._sweep_forever()),
+        ]
         try:
             yield
         finally:
-            sweeper.cancel()
-            await asyncio.gather(sweeper, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             # The next start gives every live lease another ttl: end the expired ones before.
             await self._sweep()
             await self._batcher.close()
             self._store.close()
 
     async def acquire(self, call: Call) -> Reply:
-        outcome = await self._batcher.submit(requests.parse_acquire(call.body))
+        outcome = await self._submit(requests.parse_acquire(call.body))
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             _log_grant(outcome, call)
         return answers.outcome(outcome)
@@ -98,7 +134,7 @@ class _Calls:
     async def init(self, call: Call) -> Reply:
         # In a thread: a large body takes long to parse, and other requests are waiting.
         operation = await asyncio.to_thread(requests.parse_init, call.body)
-        outcome = await self._batcher.submit(operation)
+        outcome = await self._submit(operation)
         if isinstance(outcome, Initialized):
             log_event(
                 logging.WARNING if outcome.ended else logging.INFO,
@@ -118,31 +154,41 @@ class _Calls:
 
     async def status(self, call: Call) -> Reply:
         query = requests.parse_status(call.query)
-        await self._batcher.submit(Sweep())
-        return await asyncio.to_thread(lambda: answers.status(self._store.status(query)))
+        return await self._read(lambda: answers.status(self._store.status(query)))
 
     async def products(self, _call: Call) -> Reply:
-        await self._batcher.submit(Sweep())
-        return await asyncio.to_thread(lambda: answers.products(self._store.products()))
+        return await self._read(lambda: answers.products(self._store.products()))
 
     async def reserve(self, call: Call) -> Reply:
-        outcome = await self._batcher.submit(requests.parse_reserve(call.body))
+        outcome = await self._submit(requests.parse_reserve(call.body))
         if isinstance(outcome, Reserved):
             _log_reserved(outcome, call)
         return answers.outcome(outcome)
 
     async def history(self, call: Call) -> Reply:
         query = requests.parse_history(call.query)
-        await self._batcher.submit(Sweep())
-        leases = await asyncio.to_thread(self._store.history, query)
+        leases = await self._read(lambda: self._store.history(query))
         return answers.history(leases, self._store.clock())
 
     async def health(self, _call: Call) -> Reply:
         now = self._store.clock()
-        return answers.health(now, self._store.hours.at(now))
+        return answers.health(now, self._store.hours.at(now), self._condition.fault())
+
+    async def ready(self, _call: Call) -> Reply:
+        return answers.ready(await self._condition.fresh_fault())
 
     async def _carry_out(self, operation: Operation) -> Reply:
-        return answers.outcome(await self._batcher.submit(operation))
+        return answers.outcome(await self._submit(operation))
+
+    async def _submit(self, operation: Operation) -> Outcome:
+        with self._condition.working():
+            return await self._batcher.submit(operation)
+
+    async def _read(self, query: Callable[[], T]) -> T:
+        """The result of a query, in which leases that have expired have ended."""
+        with self._condition.working():
+            await self._batcher.submit(Sweep())
+            return await asyncio.to_thread(query)
 
     async def _sweep_forever(self) -> None:
         rounds = 0
@@ -154,6 +200,8 @@ class _Calls:
     async def _sweep(self, *, prune: bool = False) -> None:
         try:
             await self._batcher.submit(Sweep(prune))
+        except Unavailable as error:
+            self._condition.note(error)
         except Exception as error:
             logger.error(
                 "the search for expired leases failed and is tried again: %s",

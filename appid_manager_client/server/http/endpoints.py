@@ -63,6 +63,7 @@ class Endpoint:
         self,
         admission: Admission,
         date: DateHeader,
+        stopping: Callable[[], bool],
         handler: Handler,
         method: str | None = "POST",
         *,
@@ -71,6 +72,7 @@ class Endpoint:
     ) -> None:
         self._admission = admission
         self._date = date
+        self._stopping = stopping
         self._handler = handler
         self._methods = _METHODS.get(method)
         self._largest_body = largest_body
@@ -96,6 +98,8 @@ class Endpoint:
         await send({"type": "http.response.body", "body": reply.body})
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        if self._stopping() and not self._public:
+            raise Unavailable("stopping", "the service is stopping")
         refusal = self._admission.refusal(scope, public=self._public)
         if refusal is not None:
             return refusal

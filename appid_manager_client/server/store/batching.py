@@ -11,7 +11,7 @@ import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 
-from ..operations import Operation, Outcome
+from ..operations import Operation, Outcome, Unavailable
 from .store import Store
 
 # How many seconds a batch that is smaller than the last one waits for the callers that have just
@@ -33,12 +33,18 @@ class Batcher:
         self._runner: asyncio.Task[None] | None = None
         self._last_size = 0
         self._enough: asyncio.Event | None = None  # set: as many wait as were in the last batch
+        self._closed = False
 
     async def submit(self, operation: Operation) -> Outcome:
         """Have `operation` carried out, and return its outcome once that is on disk.
 
         An operation is carried out even if its caller is cancelled.
+
+        Raises:
+            Unavailable: the store can't carry it out now.
         """
+        if self._closed:
+            raise Unavailable("stopping", "the service is stopping")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
         self._waiting.append((operation, answer))
@@ -49,9 +55,10 @@ class Batcher:
         return await answer
 
     async def close(self) -> None:
-        """Finish the operations that wait, and end the thread."""
+        """Finish the operations that wait, and end the thread. Later ones are refused."""
         while self._runner is not None:
             await self._runner
+        self._closed = True
         self._thread.shutdown()
 
     async def _run(self) -> None:
@@ -80,9 +87,18 @@ class Batcher:
         except Exception as error:
             outcomes = [error] * len(batch)
         for (_, answer), outcome in zip(batch, outcomes, strict=True):
-            if answer.done():
-                continue
-            if isinstance(outcome, Exception):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
+            _answer(answer, outcome)
+        if isinstance(outcomes[-1], Unavailable):
+            # Who came meanwhile has waited too: nobody waits for the same lock twice.
+            waiting, self._waiting = self._waiting, deque()
+            for _, answer in waiting:
+                _answer(answer, outcomes[-1])
+
+
+def _answer(answer: asyncio.Future[Outcome], outcome: Outcome | Exception) -> None:
+    if answer.done():
+        return
+    if isinstance(outcome, Exception):
+        answer.set_exception(outcome)
+    else:
+        answer.set_result(outcome)

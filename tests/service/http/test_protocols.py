@@ -146,6 +146,7 @@ def test_what_a_stop_can_t_wait_for_is_answered_and_leaves_no_traceback(
     monkeypatch, caplog, tmp_path
 ):
     monkeypatch.setattr("appid_manager_client.server.run.STOP_TIMEOUT", 1)
+    monkeypatch.setattr("appid_manager_client.server.store.sqlite.LOCK_PATIENCE", 30)
     path = tmp_path / "appids.db"
     with LocalService(database=path) as service:
         address = ("127.0.0.1", int(service.url.rpartition(":")[2]))

@@ -1,10 +1,11 @@
 """Group commit: what waits together goes together, and each caller hears its own outcome."""
 
 import asyncio
+import threading
 
 import pytest
 
-from appid_manager_client.server.operations import Sweep, Swept
+from appid_manager_client.server.operations import Sweep, Swept, Unavailable
 from appid_manager_client.server.store.batching import Batcher
 
 
@@ -76,6 +77,50 @@ def test_a_store_that_fails_altogether_is_heard_and_survived():
             with pytest.raises(MemoryError):
                 await batcher.submit(Sweep())
         await batcher.close()
+
+    asyncio.run(scenario())
+
+
+class Locked:
+    """A store that fails its first batch, in which others come."""
+
+    def __init__(self):
+        self.batches = 0
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def execute(self, operations):
+        self.batches += 1
+        if self.batches > 1:
+            return [Swept(1) for _ in operations]
+        self.entered.set()
+        assert self.go_on.wait(30)
+        return [Unavailable("locked", "locked")] * len(operations)
+
+
+def test_nobody_waits_for_the_same_lock_twice():
+    async def scenario():
+        store = Locked()
+        batcher = Batcher(store)
+        first = asyncio.create_task(batcher.submit(Sweep()))
+        await asyncio.to_thread(store.entered.wait, 30)
+        others = [asyncio.create_task(batcher.submit(Sweep())) for _ in range(300)]
+        await asyncio.sleep(0)
+        store.go_on.set()
+        outcomes = await asyncio.gather(first, *others, return_exceptions=True)
+        assert {outcome.reason for outcome in outcomes} == {"locked"}
+        assert isinstance(await batcher.submit(Sweep()), Swept)
+        await batcher.close()
+        assert store.batches == 2
+
+    asyncio.run(scenario())
+
+
+def test_what_comes_after_the_end_is_refused():
+    async def scenario():
+        batcher = Batcher(Recorder())
+        await batcher.close()
+        with pytest.raises(Unavailable, match="stopping"):
+            await batcher.submit(Sweep())
 
     asyncio.run(scenario())
 
