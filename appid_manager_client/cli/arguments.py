@@ -266,8 +266,8 @@ def _add_reserve(line: CommandLine) -> None:
 def _add_run(line: CommandLine) -> None:
     run = line.add_command(
         "run",
-        "Run a command while holding a lease. The command has APPID, APPID_VID, APPID_START_TIME\n"
-        "and APPID_PRODUCT in its environment.",
+        "Run a command while holding a lease. The command has APPID, APPID_VID, APPID_START_TIME,\n"
+        "APPID_PRODUCT and APPID_FENCE in its environment.",
         usage=f"{PROGRAM} run [options] PRODUCT -- COMMAND ...",
         epilog="Exits as the command does: 128+n for signal n, 127 if there is no such command,\n"
         "126 if it can't be executed. The AppID is given back when the last process of the\n"

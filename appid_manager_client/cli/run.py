@@ -108,6 +108,8 @@ class _Run:
             "APPID_VID": str(lease.vid),
             "APPID_START_TIME": str(lease.start_time),
             "APPID_PRODUCT": lease.product_name,
+            # Empty, not left out: there can be one of a run around this one.
+            "APPID_FENCE": "" if lease.fence is None else str(lease.fence),
         }
         if any("\0" in value for value in variables.values()):
             raise CannotStart(f"{lease.appid!r}: a variable can't hold a NUL", NOT_EXECUTABLE)

@@ -39,10 +39,10 @@ def run(spawn: Spawn, service: LocalService) -> Run:
 
 
 def test_the_command_has_the_appid_in_its_environment(run: Run, service: LocalService) -> None:
-    ran = run('echo "$APPID $APPID_VID $APPID_START_TIME $APPID_PRODUCT"').end()
+    ran = run('echo "$APPID $APPID_VID $APPID_START_TIME $APPID_PRODUCT $APPID_FENCE"').end()
     (lease,) = service.history("p")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.out.split() == ["a1", "v1", str(lease["starttime"]), "p"]
+    assert ran.out.split() == ["a1", "v1", str(lease["starttime"]), "p", str(lease["fence"])]
     assert lease["ended"] == "released"
 
 

@@ -377,12 +377,16 @@ def test_renewing_gives_back_in_the_old_hour_and_takes_in_the_new(any_service: A
     system = TurnedSystem(followers=(any_service.advance,))
     with hasty_client(any_service, system=system) as client:
         with client.lease("p", ttl=None) as lease:
-            old, turn = lease.start_time, any_service.hour_end()
+            old, turn, fence = lease.start_time, any_service.hour_end(), lease.fence
             assert lease.renew(within=60) is False
             any_service.advance(0)
             assert lease.renew() is True
             assert old < turn * 1000 <= lease.start_time
             assert lease.held and any_service.in_use() == ["a"]
+            if any_service.is_legacy:
+                assert fence is None and lease.fence is None
+            else:
+                assert fence is not None and lease.fence is not None and fence < lease.fence
     assert any_service.in_use() == []
     assert [grant.appid for grant in any_service.grants] == ["a", "a"]
 

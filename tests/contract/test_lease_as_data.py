@@ -37,15 +37,14 @@ def is_extended(service: AnyService) -> bool:
     return not isinstance(service, FieldService)
 
 
-def test_it_names_its_holder_and_its_id(any_service: AnyService, make: MakeLease) -> None:
+def test_it_names_its_holder_its_id_and_its_fence(any_service: AnyService, make: MakeLease) -> None:
     with make(holder="night run") as lease:
         assert lease.holder == "night run"
         assert (lease.lease_id is not None) == is_extended(any_service)
-        held = lease.lease_id
-    assert (lease.holder, lease.lease_id) == (
-        "night run",
-        held,
-    ), "known after the release, for logs"
+        assert (lease.fence is not None) == is_extended(any_service)
+        held = lease.lease_id, lease.fence
+    assert lease.holder == "night run", "known after the release, for logs"
+    assert (lease.lease_id, lease.fence) == held
 
 
 def test_before_it_was_acquired_there_is_nothing_to_tell(make: MakeLease) -> None:

@@ -78,29 +78,31 @@ def _entries(
 ) -> list[AppIdEntry]:
     found: list[AppIdEntry] = []
     for row in connection.execute(_ENTRIES.where(*wanted)):
+        # Unpacked, as there can be a hundred thousand: each look by name costs time.
+        appid, vid, product, reserved, note, start, last_stop, fence, lease, holder, expires = row
         state: AppIdState
-        if row.lease is not None:
+        if lease is not None:
             state = "in_use"
-        elif row.reserved:
+        elif reserved:
             state = "reserved"
         else:
-            state = "available" if row.last_stop < hour_start else "used_in_current_hour"
-        stop = None if state == "in_use" or row.last_stop == NEVER else row.last_stop
+            state = "available" if last_stop < hour_start else "used_in_current_hour"
+        stop = None if state == "in_use" or last_stop == NEVER else last_stop
         found.append(
             AppIdEntry(
-                row.appid,
-                decode_vid(row.vid),
-                row.product,
+                appid,
+                decode_vid(vid),
+                product,
                 state,
-                row.last_start,
+                start,
                 stop,
                 None if stop is None else hours.at(stop).start,
-                row.holder,
-                row.expires,
+                holder,
+                expires,
                 # One that was added again starts with a fence that it was never granted with.
-                None if row.last_start is None else row.fence or None,
-                row.reserved,
-                row.note,
+                None if start is None else fence or None,
+                reserved,
+                note,
             )
         )
     return found
