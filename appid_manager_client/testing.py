@@ -95,6 +95,7 @@ class LocalService:
         database: the path of an SQLite file to use and keep; by default a temporary file, which is
             deleted at the end.
         port: the port to listen on; 0 takes a free one.
+        change_hours: have a file that was kept use these hours from now on, if it used others.
 
     Raises:
         ConfigurationError: a setting can't be used, or the extra `server` isn't installed.
@@ -113,6 +114,7 @@ class LocalService:
         timezone: str = "UTC",
         database: str | Path | None = None,
         port: int = 0,
+        change_hours: bool = False,
     ) -> None:
         require_extra()
         # Check the settings before a directory is created and a port taken.
@@ -135,6 +137,7 @@ class LocalService:
             auth_token=auth_token,
             timezone=timezone,
             hour_seconds=hour_seconds,
+            change_hours=change_hours,
         )
         self.url = f"http://127.0.0.1:{self._settings.port}"
         self._server: Server | None = None

@@ -50,6 +50,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             public_urls=arguments.public_urls,
             allowed_hosts=arguments.allowed_hosts,
             insecure=arguments.insecure,
+            change_hours=arguments.change_hours,
         )
     except ConfigurationError as error:
         if error.setting == "auth_token":  # here it has two names

@@ -64,6 +64,14 @@ def add_serve(line: CommandLine) -> None:
         default="text",
         help="how the log on stderr looks: lines for people, or a JSON object a line",
     )
+    # An act, no setting: a variable would go on changing the hours.
+    serve.add_argument(
+        "--change-hours",
+        action="store_true",
+        help="have the database count its hours as these options say from now on; an AppID whose "
+        "last use ended before the present new hour began is then free at once, even if the old "
+        "hour of that use is not over",
+    )
 
 
 def add_database(command: Parser, what: str) -> None:

@@ -3,13 +3,16 @@
 In a time zone an hour begins when local clocks show a full hour, and when a change of the offset
 makes them skip one. When clocks go back by half an hour, as on Lord Howe Island, the hour that
 they show twice in part is one long hour: an AppID that was used in it stays used until it ends.
+
+A *definition* says in one word what the hours are: `zone:UTC`, or `length:60` (seconds). It is
+stored with the data.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _HOUR = 3600  # seconds
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,6 +28,9 @@ class Hour(NamedTuple):
 class Hours(Protocol):
     """Finds the hour of a time."""
 
+    @property
+    def definition(self) -> str: ...
+
     def at(self, time_ms: int) -> Hour: ...
 
 
@@ -39,10 +45,43 @@ def make_hours(timezone: str, hour_seconds: int | None = None) -> Hours:
     return ZoneHours(ZoneInfo(timezone))
 
 
+def defined_hours(definition: str) -> Hours | None:
+    """The hours that a stored definition means; `None` where nobody can tell here.
+
+    That is a zone that this machine doesn't know, or a kind of definition of a later version.
+    """
+    kind, _, value = definition.partition(":")
+    try:
+        if kind == "zone":
+            return make_hours(value)
+        if kind == "length" and int(value) > 0:
+            return ShortHours(int(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass
+    return None
+
+
+def same_hours(one: Hours, other: Hours, now: int) -> bool:
+    """Return whether two definitions mean the same hours, from the hour of `now` on.
+
+    So zones of one name or of several (`UTC`, `Etc/UTC`), and zones that differ by whole hours
+    (`UTC`, `Europe/Berlin`), are the same. Times of day are no part of it, only when hours turn.
+    """
+    if one.definition == other.definition:
+        return True
+    # An offset stays for weeks at least, so one look a day finds every difference.
+    return all(one.at(now + day * _DAY_MS) == other.at(now + day * _DAY_MS) for day in range(_DAYS))
+
+
+_DAY_MS = 24 * _HOUR * 1000
+_DAYS = 2 * 366  # two years have each change of summer time, in every order
+
+
 class ShortHours:
     """Hours of any length, counted from the epoch."""
 
     def __init__(self, seconds: int) -> None:
+        self.definition = f"length:{seconds}"
         self._length_ms = seconds * 1000
 
     def at(self, time_ms: int) -> Hour:
@@ -55,6 +94,7 @@ class ZoneHours:
     """The hours of a time zone. The last hour is cached, since most calls ask for the present."""
 
     def __init__(self, zone: ZoneInfo) -> None:
+        self.definition = f"zone:{zone.key}"
         self._zone = zone
         self._last = Hour(0, 0)
 

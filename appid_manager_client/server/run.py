@@ -111,6 +111,7 @@ def make_server(
         # A clock that is passed in jumps on purpose.
         clock_jumped=system_clock.jumped if clock is None else lambda: False,
         history_days=settings.history_days,
+        change_hours=settings.change_hours,
     )
     config = uvicorn.Config(
         make_app(store, settings, events, stopping=lambda: server.should_exit),

@@ -64,6 +64,9 @@ class ServiceSettings:
             `https://appids.example`.
         allowed_hosts: names under which the service may be called without a token, besides the
             loopback addresses; one without a port holds for every port.
+        change_hours: have the database use these hours from now on, if it uses others. Each AppID
+            is then judged by the new hours alone: one whose last use ended before the present new
+            hour began is free at once, though the old hour of that use may not be over.
 
     Raises:
         ConfigurationError: a setting can't be used.
@@ -79,6 +82,7 @@ class ServiceSettings:
     history_days: int = 90
     public_urls: Sequence[str] = ()
     allowed_hosts: Sequence[str] = ()
+    change_hours: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host.strip():

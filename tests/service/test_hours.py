@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appid_manager_client.server.hours import make_hours
+from appid_manager_client.server.hours import defined_hours, make_hours, same_hours
 
 ZONES = [
     "UTC",
@@ -75,3 +75,38 @@ def test_every_time_has_one_hour_and_hours_don_t_overlap(zone, time_ms, step):
 
 def test_short_hours_count_from_the_epoch():
     assert make_hours("Asia/Kolkata", 7).at(15_500) == (14_000, 21_000)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("UTC", "Etc/UTC", True),
+        ("UTC", "America/New_York", True),  # whole hours apart, in summer too
+        ("Asia/Kolkata", "Asia/Calcutta", True),
+        ("Asia/Kolkata", "Australia/Adelaide", True),
+        ("UTC", "Asia/Kolkata", False),
+        ("Asia/Kolkata", "Asia/Kathmandu", False),
+        # The same for half of the year.
+        ("UTC", "Australia/Lord_Howe", False),
+        ("Australia/Adelaide", "Australia/Lord_Howe", False),
+    ],
+)
+@pytest.mark.parametrize("now", ["2026-01-15T10:00", "2026-07-15T10:00"])
+def test_zones_are_the_same_if_their_hours_turn_together(one, other, same, now):
+    assert same_hours(make_hours(one), make_hours(other), ms(now)) is same
+    assert same_hours(make_hours(other), make_hours(one), ms(now)) is same
+
+
+@pytest.mark.parametrize("hours", [make_hours("Asia/Kolkata"), make_hours("UTC", 60)])
+def test_a_definition_gives_the_hours_back(hours):
+    found = defined_hours(hours.definition)
+    assert found is not None
+    assert found.definition == hours.definition
+    assert found.at(1_780_000_000_000) == hours.at(1_780_000_000_000)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "UTC", "zone:", "zone:Mars/Base", "zone:../x", "length:0", "length:x", "moon:1"]
+)
+def test_a_definition_that_can_t_be_read_means_no_hours(text):
+    assert defined_hours(text) is None

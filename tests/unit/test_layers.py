@@ -39,9 +39,12 @@ ORDER = {
     "decorator": "injection bare results copies wrappers decorator",
     "server": "hours clock log authority settings operations store http run __init__",
     "server.store": (
-        "tables schema transaction fences sqlite_files sqlite_errors sqlite endings request_ids"
-        " acquire release reserve heartbeat init pruning status history store batching"
+        "tables transaction meta fences registry migrations schema sqlite_files sqlite_errors"
+        " sqlite start endings request_ids acquire release reserve heartbeat init pruning"
+        " status history store batching"
     ),
+    "server.store.migrations": "versions steps",
+    "server.store.migrations.versions": "schema_1 schema_2",
     "server.http": (
         "answers authentication origins admission condition requests endpoints h11_protocol"
         " httptools_protocol app"

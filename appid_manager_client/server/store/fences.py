@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import ColumnElement, bindparam, case, delete, func, select, update
 
+from .meta import FENCE_FLOOR_KEY
 from .tables import appids, meta
 from .transaction import Transaction
 
@@ -18,7 +19,7 @@ The time makes it grow even if the row was lost, in a restore of an old backup. 
 times do, up to the year 285,000, and one more for each grant doesn't get far.
 """
 
-_IS_FLOOR = meta.c.key == "fence_floor"
+_IS_FLOOR = meta.c.key == FENCE_FLOOR_KEY
 _FLOOR = select(meta.c.value).where(_IS_FLOOR).with_for_update()
 _RAISE_FLOOR = update(meta).where(_IS_FLOOR).values(value=bindparam("floor"))
 

@@ -1,47 +1,107 @@
-"""Brings a database to the schema of this version: makes the tables, or upgrades old ones.
+"""Brings a database to the schema of this version: makes the tables, or migrates old ones.
 
-Owns which versions there were and how one becomes the next. How a database is opened, and its
-transactions begun, is left to the engines.
+Owns when that is done and when it is refused. What a migration changes stands in `migrations`; how
+a database is opened, and its transactions begun, is left to the engines.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, insert, inspect, select, update
+from dataclasses import dataclass
 
-from .tables import SCHEMA, meta, metadata, processes
+from sqlalchemy import Connection, insert, inspect, text
 
-_FROM_1 = (
-    "ALTER TABLE appids ADD COLUMN fence BIGINT DEFAULT 0 NOT NULL",
-    "ALTER TABLE appids ADD COLUMN reserved BOOLEAN DEFAULT 0 NOT NULL",
-    "ALTER TABLE appids ADD COLUMN note TEXT",
-    "ALTER TABLE leases ADD COLUMN fence BIGINT",
-)
+from ..._version import __version__
+from ...errors import unusable
+from .meta import FIRST_VALUES, SCHEMA_KEY, read_meta
+from .registry import refuse_while_used
+from .tables import SCHEMA, appids, leases, meta, metadata, processes
+
+_OURS = {meta.name, appids.name, leases.name}
+
+# Only services take this lock of PostgreSQL; the number means nothing to anybody else.
+_ADVISORY_LOCK = 0x617070_6964
 
 
-def bring_up_to_date(connection: Connection) -> str:
-    """Make the tables where there are none, upgrade those of an older version.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What has to be done to a database before this version can use it.
+
+    Attributes:
+        found: the schema that it has; `None` if it has no tables yet.
+        titles: what each step does, in their order; empty if nothing has to be done.
+    """
+
+    found: str | None
+    titles: tuple[str, ...]
+
+
+def bring_up_to_date(connection: Connection, name: str) -> Change:
+    """Make the tables where there are none, migrate those of an older version.
 
     Args:
-        connection: in a transaction that holds the write lock of the database.
+        connection: in a write transaction of its own.
+        name: the database, as messages name it: without a password.
 
     Returns:
-        The schema that the database had, which is another one only if it is newer, and then
-        nothing was changed.
+        What was done.
+
+    Raises:
+        ConfigurationError: the database is newer than this version, or of another program, or a
+            service of an older version uses it. Nothing was changed.
     """
-    if not inspect(connection).has_table(meta.name):
+    change = pending(connection, name)
+    if not change.titles:
+        return change
+    if connection.dialect.name == "postgresql":
+        # Replicas that start together wait here, and then find it done.
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        change = pending(connection, name)
+    if change.found is None:
         metadata.create_all(connection)
-        connection.execute(insert(meta), _FIRST_VALUES)
-        return SCHEMA
-    found = connection.execute(_SCHEMA).scalar()
-    if found == "1":
-        for statement in _FROM_1:
-            connection.exec_driver_sql(statement)
-        processes.create(connection)
-        connection.execute(insert(meta).values(key="fence_floor", value="0"))
-        connection.execute(update(meta).where(meta.c.key == "schema").values(value=SCHEMA))
-        found = SCHEMA
-    return str(found)
+        connection.execute(insert(meta), [{"key": k, "value": v} for k, v in FIRST_VALUES.items()])
+    elif change.titles:
+        if inspect(connection).has_table(processes.name):
+            refuse_while_used(connection, name, "its tables can't be changed")
+        # Alembic takes longer to import than a start takes.
+        from .migrations.steps import run
+
+        run(connection, change.found)
+    return change
 
 
-_SCHEMA = select(meta.c.value).where(meta.c.key == "schema")
-_FIRST_VALUES = [{"key": "schema", "value": SCHEMA}, {"key": "fence_floor", "value": "0"}]
+def pending(connection: Connection, name: str) -> Change:
+    """What has to be done to a database. Changes nothing.
+
+    Raises:
+        ConfigurationError: the database is newer than this version, or of another program.
+    """
+    found = _find_schema(connection, name)
+    if found is None:
+        return Change(None, ("make the tables",))
+    if found == SCHEMA:
+        return Change(found, ())
+    if not found.isdecimal() or int(found) > int(SCHEMA):
+        raise unusable(
+            "database",
+            f"{name} has schema {found}, and this version ({__version__}) knows schemas up to "
+            f"{SCHEMA}: update appid-manager-client",
+        )
+    from .migrations.steps import titles
+
+    return Change(found, titles(found))
+
+
+def _find_schema(connection: Connection, name: str) -> str | None:
+    inspector = inspect(connection)
+    if inspector.has_table(meta.name):
+        columns = {column["name"] for column in inspector.get_columns(meta.name)}
+        if {"key", "value"} <= columns:
+            found = read_meta(connection).get(SCHEMA_KEY)
+            if found is not None:
+                return found
+    taken = _OURS & set(inspector.get_table_names())
+    if taken:
+        raise unusable(
+            "database", f"{name} belongs to another program: it has a table {min(taken)} of its own"
+        )
+    return None

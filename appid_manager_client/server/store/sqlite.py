@@ -17,7 +17,7 @@ from ...errors import unusable
 from .schema import bring_up_to_date
 from .sqlite_errors import LOCK_PATIENCE
 from .sqlite_files import DatabaseFiles
-from .tables import SCHEMA, appids, leases, meta
+from .tables import appids, leases, meta
 
 # How many seconds a start waits for the lock: another service may be changing the tables.
 _START_PATIENCE = 30
@@ -58,15 +58,9 @@ def open_engines(url: str, files: DatabaseFiles) -> tuple[Engine, Engine]:
         event.listen(writer, "begin", lambda connection: _begin(connection, "BEGIN IMMEDIATE"))
         event.listen(reader, "begin", lambda connection: _begin(connection, "BEGIN"))
         with writer.begin() as connection:
-            found = bring_up_to_date(connection)
+            bring_up_to_date(connection, url)
             # The start is over: callers are waiting from now on.
             connection.exec_driver_sql(f"PRAGMA busy_timeout={_milliseconds(LOCK_PATIENCE)}")
-        if found != SCHEMA:
-            raise unusable(
-                "database",
-                f"{url} was written by another version of the service "
-                f"(schema {found}, not {SCHEMA})",
-            )
         undo.pop_all()
     event.listen(writer, "connect", _be_impatient)
     return writer, reader

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, RootTransaction
+from sqlalchemy.exc import SQLAlchemyError
 
 from ..clock import Clock
 from ..hours import Hours
@@ -46,8 +47,9 @@ from .reserve import reserve
 from .sqlite import open_engines, opening
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
+from .start import take_up
 from .status import read_products, read_status
-from .transaction import Transaction, write_something
+from .transaction import Transaction
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -62,9 +64,10 @@ class Store:
         clock_jumped: returns whether the clock was set since the last call; every lease then gets
             one whole ttl of grace.
         history_days: how many days an ended lease is kept.
+        change_hours: have the database use these hours from now on, if it uses others.
 
     Raises:
-        ConfigurationError: the database can't be opened.
+        ConfigurationError: the database can't be opened, or this service must not use it.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Store:
         *,
         clock_jumped: Callable[[], bool] = lambda: False,
         history_days: int = 90,
+        change_hours: bool = False,
     ) -> None:
         self.hours = hours
         self.clock = clock
@@ -86,11 +90,15 @@ class Store:
         self._connection = self._writer.connect()
         self._failed = False
         try:
-            # While no service ran, no heartbeat could be received.
             with opening(database, self._files), self._connection.begin():
-                grant_grace(self._transaction())
+                transaction = self._transaction()
+                self._registration = take_up(
+                    self._connection, database, hours, transaction.now, change_hours=change_hours
+                )
+                # While no service ran, no heartbeat could be received.
+                grant_grace(transaction)
         except BaseException:
-            self.close()
+            self._close_connections()
             raise
         self._files.remember()
 
@@ -153,6 +161,16 @@ class Store:
 
     def close(self) -> None:
         """Close the connections. The store can't be used afterwards."""
+        try:
+            if not self._connection.closed:
+                with self._connection.begin():
+                    self._registration.leave(self._connection)
+        except SQLAlchemyError as error:
+            logger.warning("this service could not sign off: %s", describe_failure(error))
+        finally:
+            self._close_connections()
+
+    def _close_connections(self) -> None:
         self._connection.close()
         self._reader.dispose()
         self._writer.dispose()
@@ -195,6 +213,9 @@ class Store:
         outcomes: dict[Operation, Outcome] = {}
         with begun:
             transaction = self._transaction()
+            looks = any(isinstance(operation, Look) for operation in operations)
+            if looks or self._registration.due():
+                self._registration.refresh(self._connection, transaction.now)
             if self._clock_jumped():
                 logger.warning("the clock was set: every lease with a ttl has all of it from now")
                 grant_grace(transaction)
@@ -233,7 +254,6 @@ class Store:
                     prune(transaction, self._history_ms)
                 outcomes[operation] = Swept(transaction.now)
             elif isinstance(operation, Look):
-                write_something(transaction)
                 outcomes[operation] = Swept(transaction.now)
         acquires = [op for op in operations if isinstance(op, Acquire)]
         if acquires:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import Connection, bindparam, insert, update
+from sqlalchemy import Connection
 
 from ..hours import Hour
-from .tables import meta
 
 T = TypeVar("T")
 
@@ -35,16 +33,3 @@ def chunks(values: Iterable[T]) -> Iterator[list[T]]:
     rest = list(values)
     for start in range(0, len(rest), _CHUNK):
         yield rest[start : start + _CHUNK]
-
-
-_LOOK = "look"
-_WRITE_LOOK = update(meta).where(meta.c.key == _LOOK).values(value=bindparam("mark"))
-_ADD_LOOK = insert(meta)
-
-
-def write_something(transaction: Transaction) -> None:
-    """Change a row that means nothing, to learn whether the commit works."""
-    # Another value each time: SQLite writes nothing where nothing changes.
-    mark = secrets.token_hex(8)
-    if not transaction.connection.execute(_WRITE_LOOK, {"mark": mark}).rowcount:
-        transaction.connection.execute(_ADD_LOOK, {"key": _LOOK, "value": mark})

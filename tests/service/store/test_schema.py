@@ -1,4 +1,4 @@
-"""Databases of older versions: they are carried over with everything in them.
+"""The tables of every version: made, migrated, or refused.
 
 `data/schema1.db` was written by the code of commit 46a8499, with live and ended leases, an
 abandoned request, and a retired AppID.
@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, inspect
 
+from appid_manager_client import ConfigurationError
 from appid_manager_client.server.hours import make_hours
 from appid_manager_client.server.operations import (
     Acquire,
@@ -22,7 +28,13 @@ from appid_manager_client.server.operations import (
     Released,
     StatusQuery,
 )
+from appid_manager_client.server.store import registry, schema, start
+from appid_manager_client.server.store.migrations import steps
 from appid_manager_client.server.store.store import Store
+from appid_manager_client.testing import LocalService
+from tests.service.conftest import Api
+from tests.service.process import ServiceProcess, service_process
+from tests.support.waiting import PATIENCE, wait_until
 
 OLD = Path(__file__).parent / "data" / "schema1.db"
 NOW = 1_780_002_613_000  # one second after the last grant in that file
@@ -37,35 +49,108 @@ def rows(path: Path, query: str) -> list[tuple[object, ...]]:
         return database.execute(query).fetchall()
 
 
-@pytest.fixture
-def old(tmp_path):
-    return Path(shutil.copy(OLD, tmp_path / "appids.db"))
+def change(path: Path, statement: str) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute(statement)
+
+
+def schema_of(path: Path) -> object:
+    [(found,)] = rows(path, "SELECT value FROM meta WHERE key = 'schema'")
+    return found
 
 
 def shape(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """The columns of every table, and the statements of every index."""
+    """The columns of every table, the statements of every index, and the values of `meta`."""
     tables = rows(path, "SELECT name FROM sqlite_master WHERE type = 'table'")
     found = {str(name): rows(path, f"PRAGMA table_info({name})") for (name,) in tables}
     found["indexes"] = rows(
         path, "SELECT name, sql FROM sqlite_master WHERE type = 'index' ORDER BY name"
     )
-    return found
+    return found | {"values": rows(path, "SELECT * FROM meta ORDER BY key")}
 
 
-def test_an_upgraded_database_has_the_shape_of_a_new_one(old, tmp_path):
-    open_store(old).close()
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    return Path(shutil.copy(OLD, tmp_path / "old.db"))
+
+
+@pytest.fixture
+def new(tmp_path: Path) -> Path:
     open_store(tmp_path / "new.db").close()
-    assert shape(old) == shape(tmp_path / "new.db")
-    assert sorted(rows(old, "SELECT * FROM meta")) == sorted(
-        rows(tmp_path / "new.db", "SELECT * FROM meta")
+    return tmp_path / "new.db"
+
+
+@pytest.fixture
+def next_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """From here on the code is that of the next version, which has a schema 3.
+
+    Returns the file of that migration.
+    """
+    directory = tmp_path / "migrations"
+    shutil.copytree(steps.DIRECTORY, directory)
+    monkeypatch.setattr(steps, "DIRECTORY", directory)
+    for module in (schema, steps, registry, start):
+        monkeypatch.setattr(module, "SCHEMA", "3")
+    migration = directory / "versions" / "schema_3.py"
+    migration.write_text(
+        '"""A colour for each AppID."""\n'
+        "from alembic import op\n"
+        'revision, down_revision = "3", "2"\n'
+        "def upgrade():\n"
+        '    op.execute("ALTER TABLE appids ADD COLUMN colour TEXT")\n'
     )
+    return migration
+
+
+def test_an_upgraded_database_has_the_shape_of_a_new_one(old, new):
+    open_store(old).close()
+    assert shape(old) == shape(new)
+
+
+def test_all_migrations_together_make_what_a_new_database_gets_at_once(tmp_path, new):
+    engine = create_engine(f"sqlite:///{tmp_path / 'stepwise.db'}")
+    with engine.begin() as connection:
+        steps.run(connection, "base")
+    engine.dispose()
+    open_store(tmp_path / "stepwise.db").close()
+    assert shape(tmp_path / "stepwise.db") == shape(new)
+
+
+def test_all_migrations_together_make_the_same_on_postgresql(postgres, postgres_url):
+    def made(url, make):
+        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        with engine.begin() as connection:
+            make(connection)
+            found = inspect(connection)
+            tables = {
+                name: (
+                    [
+                        (column["name"], str(column["type"]), column["nullable"], column["default"])
+                        for column in found.get_columns(name)
+                        if column["name"] != "id"
+                    ],
+                    found.get_pk_constraint(name)["constrained_columns"],
+                    sorted(map(str, found.get_unique_constraints(name))),
+                    found.get_table_options(name),
+                )
+                for name in found.get_table_names()
+            }
+            index_query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+            indexes = connection.exec_driver_sql(index_query).all()
+            values = connection.exec_driver_sql("SELECT key, value FROM meta ORDER BY 1").all()
+        engine.dispose()
+        return tables, indexes, values
+
+    with postgres.database() as other_url:
+        at_once = made(other_url, lambda connection: schema.bring_up_to_date(connection, "x"))
+    assert made(postgres_url, lambda connection: steps.run(connection, "base")) == at_once
+    assert len(at_once[0]) == 4
 
 
 def test_an_old_database_keeps_its_appids_leases_and_history(old):
     wanted = "SELECT id, appid, vid, holder, start, stop, ended, ttl, request_id FROM leases"
     before = rows(old, wanted)
-    store = open_store(old)
-    with contextlib.closing(store):
+    with contextlib.closing(open_store(old)) as store:
         assert rows(old, wanted) == before
         status = store.status(StatusQuery(details=True))
         assert {entry.appid: entry.state for entry in status.appids} == {
@@ -83,4 +168,120 @@ def test_an_old_database_keeps_its_appids_leases_and_history(old):
         assert isinstance(repeated, Granted) and repeated.appid == "a4"
         [released] = store.execute([Release("stt_billing", "a2")])
         assert isinstance(released, Released)
-    assert rows(old, "SELECT fence, reserved, note FROM appids GROUP BY 1, 2, 3") == [(0, 0, None)]
+
+
+def test_services_that_start_together_on_an_old_database_all_serve_it(old):
+    with ThreadPoolExecutor(3) as starters, contextlib.ExitStack() as stack:
+        started = [starters.submit(ServiceProcess, old) for _ in range(3)]
+        for start_of in started:
+            stack.callback(start_of.result().end)
+        assert schema_of(old) == schema.SCHEMA
+        assert [r[0] for r in rows(old, "SELECT count(*) FROM processes")] == [3]
+
+
+def test_a_migration_is_refused_while_a_service_runs_and_done_once_it_stopped(new, next_version):
+    with service_process(new) as running:
+        with pytest.raises(ConfigurationError, match="tables can't be changed") as caught:
+            open_store(new)
+        assert f":{running.process.pid}-" in str(caught.value)
+        assert "schema 2" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        assert schema_of(new) == "2"
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(PATIENCE)
+        open_store(new).close()
+    assert schema_of(new) == "3"
+    assert ("colour",) in rows(new, "SELECT name FROM pragma_table_info('appids')")
+
+
+def test_a_killed_service_counts_for_ten_seconds_and_a_clock_set_back_keeps_no_row(
+    new, next_version
+):
+    with service_process(new) as running:
+        running.end()
+    with pytest.raises(ConfigurationError, match="killed counts for 10 more seconds"):
+        open_store(new)
+    change(new, "UPDATE processes SET seen = seen + 60000")
+    open_store(new).close()
+    assert schema_of(new) == "3"
+
+
+def test_a_row_that_was_not_refreshed_for_ten_seconds_is_that_of_a_dead_service(new, next_version):
+    with service_process(new) as running:
+        running.end()
+    change(new, "UPDATE processes SET seen = seen - 10001")
+    open_store(new).close()
+    assert schema_of(new) == "3"
+
+
+def test_a_service_refreshes_its_row(new):
+    with service_process(new):
+        change(new, "UPDATE processes SET seen = 1")
+        wait_until(lambda: rows(new, "SELECT seen > 1 FROM processes") == [(1,)])
+
+
+def test_a_migration_that_fails_changes_nothing(new, next_version):
+    next_version.write_text(next_version.read_text() + '    op.execute("no SQL")\n')
+    before = shape(new)
+    with pytest.raises(ConfigurationError, match="can't be opened"):
+        open_store(new)
+    assert shape(new) == before
+
+
+def test_a_newer_database_is_refused_with_both_schemas(new):
+    change(new, "UPDATE meta SET value = '7' WHERE key = 'schema'")
+    before = shape(new)
+    with pytest.raises(ConfigurationError, match=r"schema 7, .* up to 2: update") as caught:
+        open_store(new)
+    assert caught.value.setting == "database"
+    assert shape(new) == before
+
+
+def test_a_table_of_another_program_is_not_taken_over(tmp_path):
+    path = tmp_path / "other.db"
+    change(path, "CREATE TABLE leases (id INTEGER)")
+    with pytest.raises(ConfigurationError, match="belongs to another program"):
+        open_store(path)
+    assert rows(path, "SELECT name FROM sqlite_master") == [("leases",)]
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("UPDATE meta SET value = '3' WHERE key = 'schema'", "schema 3"),
+        ("UPDATE meta SET value = 'length:60' WHERE key = 'hours'", "length:60"),
+        ("INSERT INTO meta VALUES ('copied_to', 'postgresql://db/x')", "postgresql://db/x"),
+    ],
+)
+def test_a_service_stops_granting_once_its_database_is_another_one(
+    tmp_path, monkeypatch, statement, message
+):
+    monkeypatch.setattr(registry, "REFRESH_EVERY", 0.0)
+    path = tmp_path / "appids.db"
+    with LocalService(database=path) as service:
+        api = Api(service)
+        with api.session:
+            api.init("p", {"a1": "v1", "a2": "v2"})
+            assert api.acquire("p")[0] == 200
+            change(path, statement)
+            code, body = api.acquire("p")
+            assert (code, body["error"], body["reason"]) == (503, "unavailable", "incompatible")
+            assert message in body["message"]
+            assert api.get("/api/appid/status")[0] == 503
+
+
+def test_a_start_that_migrates_nothing_imports_no_alembic(tmp_path):
+    program = (
+        "import sys\n"
+        "from appid_manager_client.testing import LocalService\n"
+        "for _ in range(2):\n"
+        "    with LocalService(database=sys.argv[1]): pass\n"
+        "print('alembic' in sys.modules)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "appids.db")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ran.stdout, ran.stderr) == ("False\n", "")

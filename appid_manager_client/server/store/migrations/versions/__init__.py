@@ -1,0 +1,1 @@
+"""One file for each schema: what it changed of the one before."""

@@ -1,0 +1,36 @@
+"""Fences, reserved AppIDs, and the services that use the database."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "2"
+down_revision = "1"
+
+
+def upgrade() -> None:
+    """Add the columns, the table of services, and the floor of fences."""
+    op.add_column(
+        "appids", sa.Column("fence", sa.BigInteger, nullable=False, server_default=sa.text("0"))
+    )
+    op.add_column(
+        "appids",
+        sa.Column(
+            "reserved",
+            sa.Boolean(create_constraint=False),
+            nullable=False,
+            server_default=sa.false(),
+        ),
+    )
+    op.add_column("appids", sa.Column("note", sa.Text))
+    op.add_column("leases", sa.Column("fence", sa.BigInteger))
+    op.create_table(
+        "processes",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("version", sa.Text, nullable=False),
+        sa.Column("schema", sa.Text, nullable=False),
+        sa.Column("seen", sa.BigInteger, nullable=False),
+    )
+    meta = sa.table("meta", sa.column("key"), sa.column("value"))
+    op.execute(sa.insert(meta).values(key="fence_floor", value="0"))
