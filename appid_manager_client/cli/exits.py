@@ -31,7 +31,11 @@ class ExitCode(IntEnum):
 
 MEANINGS: tuple[tuple[str, str], ...] = (
     ("0", "done"),
-    ("1", "any other failure, such as an unexpected answer or output that can't be written"),
+    (
+        "1",
+        "any other failure, such as an unexpected answer, output that can't be written, "
+        "or a port or database that serve can't use",
+    ),
     ("2", "wrong usage or bad input; nothing was sent"),
     ("3", "no AppID became available in time"),
     ("4", "the service refused the token"),

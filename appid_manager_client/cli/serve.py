@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 from ..server.settings import ServiceSettings
 from ..text import printable
 from .database import database_url
+from .errors import report
 from .exits import ExitCode, UsageError
 from .output import discard_output, write_error, write_json, write_line
 
@@ -32,7 +33,13 @@ def serve(arguments: argparse.Namespace) -> int:
             write_error(line)
 
     _stop_on_hangup()
-    run_service(settings, announce)
+    try:
+        run_service(settings, announce)
+    except ConfigurationError as error:
+        # The settings are right. What they name can't be used now: a port, or a database.
+        variables = getattr(arguments, "variables", None)
+        report(error, ExitCode.FAILURE, as_json=arguments.json, variables=variables)
+        return ExitCode.FAILURE
     return ExitCode.OK
 
 

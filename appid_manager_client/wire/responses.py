@@ -23,6 +23,7 @@ from ..errors import (
     ServiceUnavailable,
 )
 from ..secret import Token
+from ..text import printable
 
 
 class ResponseReader:
@@ -100,7 +101,8 @@ class ResponseReader:
             )
         if status == 429 or status >= 500:
             return ServiceUnavailable(
-                f"{self._service} can't serve {call} now ({status}{_code(body)})",
+                f"{self._service} can't serve {call} now ({status}{_code(body)})"
+                f"{_reason(body)}",
                 service=self._service,
                 status=status,
                 # 501: the server does not know the call, and did nothing.
@@ -194,6 +196,12 @@ def _broke_off(response: urllib3.BaseHTTPResponse, content: bytes) -> bool:
 def _code(body: dict[str, Any] | None) -> str:
     code = body.get("error") if body else None
     return f", {code[:60]!r}" if isinstance(code, str) else ""
+
+
+def _reason(body: dict[str, Any] | None) -> str:
+    """What an extended service says of its own state, for people."""
+    message = body.get("message") if body and body.get("error") == "unavailable" else None
+    return f": {printable(message[:300])}" if isinstance(message, str) else ""
 
 
 def _origin(location: str | None) -> str:

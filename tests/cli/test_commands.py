@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from appid_manager_client import AppIdClient
 from appid_manager_client.runtime.identity import default_holder
 from appid_manager_client.testing import LocalService
 from tests.cli.command import Cli
 from tests.support.field import FieldService
+from tests.support.waiting import wait_until
 
 
 def test_health_shows_the_services_clock_and_hour(cli: Cli, shared_service: LocalService) -> None:
@@ -32,6 +34,19 @@ def test_health_says_that_a_service_is_a_field_service(cli: Cli) -> None:
         ran = cli("health", url=service.url)
     assert ran.code == 0
     assert "no: a field service" in ran.out
+
+
+def test_health_of_a_service_that_lost_its_database_is_unavailable(
+    cli: Cli, tmp_path: Path
+) -> None:
+    file = tmp_path / "appids.db"
+    with LocalService(database=file) as service, AppIdClient(service.url) as client:
+        file.unlink()
+        wait_until(lambda: not client.health_check(), what="a look that failed")
+        ran = cli("health", url=service.url)
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err.startswith(f"appid-manager: {service.url} can't serve GET /health now (503, ")
+    assert "deleted, replaced or moved" in ran.err and ran.err.count("\n") == 1
 
 
 def test_health_of_nothing_is_unavailable_in_one_line(cli: Cli) -> None:

@@ -95,6 +95,15 @@ def test_an_unusable_setting_is_named_as_its_option(
     assert "a b" not in refused.err
 
 
+def test_a_database_that_can_t_be_used_is_one_line_and_exit_1(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "appids.db"
+    file.write_text("something else entirely")
+    refused = cli("serve", "--port", "0", "--database", str(file))
+    assert (refused.code, refused.out) == (1, "")
+    assert re.match(r"appid-manager: --database .* the file is no SQLite database", refused.err)
+    assert refused.err.count("\n") == 1
+
+
 @pytest.mark.parametrize("command", ["serve", "demo"])
 def test_a_missing_extra_is_one_line_that_names_what_to_install(spawn: Spawn, command: str) -> None:
     program = (

@@ -40,6 +40,13 @@ def test_a_busy_service_says_how_long_to_wait(status: int, received: bool) -> No
     assert error.maybe_received is received and error.retryable
 
 
+def test_what_a_service_says_of_its_state_is_shown() -> None:
+    body = {"error": "unavailable", "reason": "full", "message": "no room\x1b left"}
+    with answering(json_answer(body, 503, Retry_After="5")) as url:
+        error = failure_of(client_of(url))
+    assert "(503, 'unavailable'): no room\\x1b left" in str(error)
+
+
 def test_a_retry_after_that_is_a_date_counts_from_the_answer_s_own() -> None:
     headers = {
         "Date": "Wed, 15 Nov 2023 00:00:00 GMT",
