@@ -1,4 +1,4 @@
-"""The smallest server that can grant an AppID: each request gets the same bytes as its answer."""
+"""The smallest server that grants an AppID and takes it back: every answer has the same bytes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import socket
 import sys
 import threading
 
-_BODY = b'{"appid":"a1","vid":1,"productName":"bench","starttime":1700000000000}'
+# Each client reads the fields that it needs: an answer to an acquire and to a release.
+_BODY = (
+    b'{"appid":"a1","vid":1,"productName":"bench","starttime":1700000000000,'
+    b'"success":true,"stoptime":1700000000001}'
+)
 _ANSWER = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
 ) + _BODY

@@ -5,6 +5,7 @@ Data only. Every change of a claim's state is made in `ledger.py`.
 
 from __future__ import annotations
 
+import math
 import os
 import uuid
 import weakref
@@ -95,6 +96,8 @@ class Claim:
     granted_at: float = 0.0
     heard_at: float = 0.0
     """When the last request was *sent* to which the service answered that the lease lives."""
+    beat_at: float = math.inf
+    """When its next heartbeat is due, while it is held; infinite if it needs none."""
     attempts: int = 0
     """How many releases were tried without an answer."""
     next_try: float = 0.0

@@ -23,7 +23,7 @@ from ..runtime.worker import Worker
 from ..wire.api import ServiceApi
 from ..wire.models import Grant, Wait
 from . import exits
-from .claim import Claim, ClaimState, LossHandler, Outcome, PendingRelease, Record
+from .claim import Claim, LossHandler, Outcome, PendingRelease, Record
 from .exits import EXIT_TIMEOUT
 from .giveback import GiveBack
 from .heartbeat import Heartbeat
@@ -75,12 +75,15 @@ class LeaseKeeper:
             self._worker.wake,
         )
         self._forgotten: queue.SimpleQueue[Claim] = queue.SimpleQueue()
+        # Guarded by the ledger's lock: for when the last round scheduled the next one.
+        self._next_round: float | None = None
         forks.register(self._after_fork_in_child)
         exits.register(self)
 
     def _after_fork_in_child(self) -> None:
         self._ledger.start_afresh()
         self._forgotten = queue.SimpleQueue()
+        self._next_round = None
 
     # --- acquiring
 
@@ -146,10 +149,13 @@ class LeaseKeeper:
             grant = outcome if isinstance(outcome, Grant) else None
             with self._ledger.lock:
                 self._ledger.end_acquire(claim, grant, sent=sent, in_doubt=in_doubt)
+                known = self._next_round
             if claim.abandoned:
                 self.give_up(claim)
         if grant is not None and claim.on_lost is not None:
-            self._worker.wake()  # for its heartbeats, and to release it if its lease is forgotten
+            # For its heartbeats, and to release it if its lease is forgotten.
+            if known is None or claim.beat_at < known or not self._worker.running:
+                self._worker.wake()
         return outcome
 
     def give_up(self, claim: Claim) -> None:
@@ -235,7 +241,9 @@ class LeaseKeeper:
 
     def _send_heartbeats(self) -> None:
         with self._ledger.lock:
-            held = [claim for claim in self._ledger.in_state(ClaimState.HELD) if claim.beating]
+            held = self._ledger.take_beats()
+        if not held:
+            return
         beat = self._heartbeat.send(held)
         with self._ledger.lock:
             self._ledger.confirm(beat.alive, beat.sent)
@@ -254,14 +262,12 @@ class LeaseKeeper:
 
     def _seconds_to_next(self) -> float | None:
         with self._ledger.lock:
+            due = self._next_round = self._ledger.next_due()
             if self._ledger.has_unanswered:
                 return 0.0
-            held = self._ledger.in_state(ClaimState.HELD)
-            release = self._ledger.next_release()
-        times = [due for due in (release, self._heartbeat.next_due(held)) if due is not None]
-        if times:
-            return max(0.0, min(times) - self.system.monotonic())
-        return LONGEST_RELEASE_BACKOFF if held else None
+        if due is None:
+            return None
+        return min(max(0.0, due - self.system.monotonic()), LONGEST_RELEASE_BACKOFF)
 
     # --- the end
 

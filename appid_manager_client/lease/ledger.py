@@ -6,6 +6,7 @@ states are assigned in this file alone.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterable
@@ -13,10 +14,19 @@ from collections.abc import Iterable
 from ..runtime.time import SystemTime
 from ..wire.models import Grant
 from ..wire.retry import backoff
+from .agenda import Agenda
 from .claim import Claim, ClaimState, Outcome, PendingRelease
 
 LONGEST_RELEASE_BACKOFF = 60.0
 """The longest pause between two tries of a release, in seconds."""
+
+BEATS_PER_TTL = 3
+"""A heartbeat is due after a third of a `ttl`: some can fail before the lease ends."""
+
+_LONGEST_PAUSE = 5.0
+"""Seconds from a heartbeat that failed to the next; a tenth of the `ttl` where that is less."""
+
+_HELD, _OWED = ClaimState.HELD, ClaimState.OWED
 
 Span = tuple[float, float]
 """When an acquire was sent, and when it broke off, on the monotonic clock."""
@@ -39,6 +49,8 @@ class Ledger:
         """Forget all claims: in a forked child they are the parent's, which releases them."""
         self.lock = threading.Lock()
         self._claims: set[Claim] = set()
+        self._held = Agenda(lambda claim: claim.beat_at if claim.state is _HELD else None)
+        self._owed = Agenda(lambda claim: claim.next_try if claim.state is _OWED else None)
         self._unanswered: list[tuple[str, list[Span]]] = []
 
     # --- questions
@@ -52,10 +64,6 @@ class Ledger:
     def has_unanswered(self) -> bool:
         """Whether there are lost answers that nobody was told of yet."""
         return bool(self._unanswered)
-
-    def in_state(self, state: ClaimState) -> list[Claim]:
-        """The claims in one state."""
-        return [claim for claim in self._claims if claim.state is state]
 
     def of_this_process(self) -> list[Claim]:
         """The claims that are not a parent process's."""
@@ -76,12 +84,13 @@ class Ledger:
             if claim.owed_since
         )
 
-    def next_release(self) -> float | None:
-        """When the next release that is owed is due, on the monotonic clock."""
-        return min(
-            (claim.next_try for claim in self.in_state(ClaimState.OWED)),
-            default=None,
-        )
+    def next_due(self) -> float | None:
+        """When there is something to do next (monotonic), or `None` if nothing can become due.
+
+        Infinite while claims are held that need no heartbeats: their leases can be forgotten.
+        """
+        firsts = (self._held.first(), self._owed.first())
+        return min((first[0] for first in firsts if first is not None), default=None)
 
     # --- acquiring
 
@@ -113,7 +122,13 @@ class Ledger:
             # A field service doesn't know the request again: the lost answer stays unknown.
             self._unanswered.append((claim.product_name, claim.unanswered))
             claim.unanswered = []
-        claim.state = ClaimState.OWED if claim.abandoned else ClaimState.HELD
+        if claim.abandoned:
+            self._owe(claim)
+            return
+        self._put_off_beat(claim)
+        # Before the state changes: an interrupt in between must not leave it where nobody looks.
+        self._held.put(claim, claim.beat_at)
+        claim.state = ClaimState.HELD
 
     def give_up(self, claim: Claim) -> ClaimState | None:
         """Nobody waits for `claim` any more: what it got, or may get yet, is owed."""
@@ -133,11 +148,27 @@ class Ledger:
 
     # --- keeping
 
+    def take_beats(self) -> list[Claim]:
+        """All that heartbeats keep alive, if that of one is due: one call is for all of them.
+
+        Until the service has answered, none is due again before a pause.
+        """
+        now = self._system.monotonic()
+        first = self._held.first()
+        if first is None or first[0] > now:
+            return []
+        held = [claim for claim in self._held if claim.state is ClaimState.HELD and claim.beating]
+        for claim in held:
+            pause = min(_LONGEST_PAUSE, (claim.ttl or 0.0) / 10)
+            claim.beat_at = max(claim.beat_at, now + pause)
+        return held
+
     def confirm(self, claims: Iterable[Claim], sent: float) -> None:
         """The service answered a heartbeat, sent at that moment: these leases live."""
         for claim in claims:
             if claim.state is ClaimState.HELD:
                 claim.heard_at = max(claim.heard_at, sent)
+                self._put_off_beat(claim)
 
     def lose(self, claim: Claim, *, owe: bool) -> ClaimState | None:
         """A held claim was lost. `owe`: it may live on at the service, so it is released too."""
@@ -178,9 +209,10 @@ class Ledger:
     def take_due(self, bound: float) -> list[Claim]:
         """The owed claims whose next try is due; not due again for `bound` seconds."""
         now = self._system.monotonic()
-        due = [claim for claim in self.in_state(ClaimState.OWED) if claim.next_try <= now]
-        for claim in due:
-            claim.next_try = now + bound
+        due: list[Claim] = []
+        while (first := self._owed.first()) is not None and first[0] <= now:
+            first[1].next_try = now + bound
+            due.append(first[1])
         return due
 
     def leave(self, claim: Claim) -> ClaimState | None:
@@ -192,16 +224,23 @@ class Ledger:
         claim.state = ClaimState.ENDED
         claim.owed_since = 0.0
         self._claims.discard(claim)
+        self._held.forget(claim)
+        self._owed.forget(claim)
         return claim.state
 
     def _owe(self, claim: Claim) -> ClaimState:
         now = self._system.monotonic()
-        claim.state = ClaimState.OWED
-        claim.owed_since = claim.owed_since or now
-        self._claims.add(claim)  # again, if it was left at the end and was granted after all
         if claim.attempts:
             claim.next_try = now + backoff(self._system, claim.attempts, LONGEST_RELEASE_BACKOFF)
+        self._claims.add(claim)  # again, if it was left at the end and was granted after all
+        self._owed.put(claim, claim.next_try)  # before its state changes, as in end_acquire
+        claim.owed_since = claim.owed_since or now
+        claim.state = ClaimState.OWED
         return claim.state
+
+    def _put_off_beat(self, claim: Claim) -> None:
+        period = (claim.ttl or 0.0) / BEATS_PER_TTL if claim.beating else math.inf
+        claim.beat_at = claim.heard_at + period
 
 
 def _age(grant: Grant, ttl: float | None) -> float:

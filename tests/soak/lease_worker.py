@@ -106,7 +106,8 @@ class Worker:
     def _nothing_on_the_wire(self) -> bool:
         keeper = self._client._keeper
         with keeper._ledger.lock:
-            return not keeper._ledger.in_state(ClaimState.SENDING)
+            claims = keeper._ledger.of_this_process()
+        return all(claim.state is not ClaimState.SENDING for claim in claims)
 
     def _take_leases(self, number: int) -> None:
         chance = random.Random(f"{self._seed} {number}")

@@ -32,7 +32,7 @@ ORDER = {
     ),
     "journal": "lockedfile record journal reaping",
     "lease": (
-        "claim held options ledger heartbeat release reports giveback"
+        "claim held options agenda ledger heartbeat release reports giveback"
         " waitlog exits keeper waiting steps acquirer unmanaged lease"
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",

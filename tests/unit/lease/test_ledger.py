@@ -133,7 +133,7 @@ def test_a_release_that_is_not_delivered_is_tried_again_with_growing_pauses(
         pauses.append(claim.next_try - time.now)
         assert ledger.take_due(16.0) == []
         time.now = claim.next_try
-        assert ledger.next_release() == time.now
+        assert ledger.next_due() == time.now
         assert ledger.take_due(16.0) == [claim]
         assert ledger.take_due(16.0) == []  # somebody is at it
         assert ledger.begin_release(claim) is False
