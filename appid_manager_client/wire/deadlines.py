@@ -14,6 +14,8 @@ from typing import Any
 
 from requests.adapters import HTTPAdapter
 
+from .sending import InOnePiece
+
 
 class BoundedAdapter(HTTPAdapter):
     """Bounds every answer on its connections by twice the timeout of their sockets.
@@ -28,7 +30,7 @@ class BoundedAdapter(HTTPAdapter):
         kind: Any = getattr(pool, "ConnectionCls", None)
         if getattr(kind, "__module__", None) == "urllib3.connection":
             pool.ConnectionCls = type(
-                "BoundedConnection", (kind,), {"response_class": _BoundedResponse}
+                "BoundedConnection", (InOnePiece, kind), {"response_class": _BoundedResponse}
             )
         return pool
 

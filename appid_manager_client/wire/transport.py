@@ -31,6 +31,8 @@ MAX_ANSWER = 64 * 1024 * 1024
 
 _CHUNK = 64 * 1024
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # json.dumps would make one a call
+
 
 class Transport(WithLock):
     """Sends requests to one service. Safe for many threads; a forked child opens connections anew.
@@ -93,7 +95,7 @@ class Transport(WithLock):
             headers["X-API-Key"] = self._token
         data = None
         if body is not None:
-            data = json.dumps(body, separators=(",", ":")).encode()
+            data = _encode(body).encode()
             headers["Content-Type"] = "application/json"
         target = f"{path}?{urlencode(query)}" if query else path
         handled = sys.exception()
@@ -161,4 +163,6 @@ class Transport(WithLock):
                     f"{self.base_url} was still sending its answer after {self.timeout:g} s",
                     service=self.base_url,
                 )
+            if response.closed and "Content-Encoding" not in response.headers:
+                break  # the whole length has come, and nothing of it waits to be unpacked
         return bytes(content)

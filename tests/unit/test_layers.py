@@ -25,10 +25,10 @@ ORDER = {
         " lease journal pool administration client default decorator __init__ server testing"
         " cli __main__ integrations"
     ),
-    "runtime": "forks coroutines tracing time identity executor worker signals",
+    "runtime": "forks tracing time identity signals executor coroutines worker",
     "wire": (
-        "models answers responses failures deadlines interception proxies connections transport"
-        " clock retry api products"
+        "models answers responses failures sending deadlines interception proxies connections"
+        " transport clock retry api products"
     ),
     "journal": "lockedfile record journal reaping",
     "lease": (
