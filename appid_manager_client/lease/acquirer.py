@@ -5,17 +5,16 @@ What an acquire does stands in `steps.py`, when it tries again in `waiting.py`.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import wait
 from typing import Any, TypeVar
 
 from ..errors import ClientClosed
 from ..events import EventHook
 from ..runtime import forks
-from ..runtime.coroutines import require_asyncio
+from ..runtime.coroutines import require_asyncio, wait_for
 from ..runtime.executor import Executor
+from ..runtime.signals import interrupts_strike_here
 from ..runtime.time import SystemTime
 from .claim import Claim
 from .keeper import LeaseKeeper
@@ -60,19 +59,14 @@ class Acquirer:
         product_name: str,
         options: WaitOptions,
         open_claim: Callable[[], Claim],
-        *,
-        shielded: bool,
     ) -> Claim:
-        """Get an AppID, waiting as `options` say.
-
-        `shielded` calls run on the executor, so that no interrupt can lose what an answer brings.
-        """
+        """Get an AppID, waiting as `options` say."""
         steps = self._begin(product_name, options, open_claim)
         try:
             step = next(steps)
             while True:
                 try:
-                    result = self._perform(step, shielded)
+                    result = self._perform(step)
                 except BaseException as error:
                     step = steps.throw(error)
                 else:
@@ -107,7 +101,9 @@ class Acquirer:
     async def call_async(self, work: Callable[[], T]) -> T:
         """Do `work`, which talks to the service, without holding up the event loop."""
         require_asyncio()
-        return await asyncio.wrap_future(self.executor.submit(work))
+        call = self.executor.start(work)
+        await wait_for(call)
+        return call.result()
 
     def _begin(
         self, product_name: str, options: WaitOptions, open_claim: Callable[[], Claim]
@@ -117,24 +113,35 @@ class Acquirer:
         plan = AcquirePlan(product_name, api.base_url, options, api.clock, self._system)
         return AcquireSteps(self._keeper, plan, product_name, open_claim, self._on_event).run()
 
-    def _perform(self, step: Call | Pause, shielded: bool) -> Any:
+    def _perform(self, step: Call | Pause) -> Any:
         self.check_open()
         if isinstance(step, Pause):
             return self._pause(step.seconds)
-        if step.patience is None and not shielded and self._keeper.api.timeout <= LONG_WAIT:
+        if self._may_be_called_here(step):
             result = step.work()
         else:
-            future = self.executor.submit(step.work)
+            call = self.executor.start(step.work)
             first, rest = _in_two(step.patience)
-            if not wait([future], first).done:
+            if not call.wait(first):
                 if rest != 0:
                     step.slow()
-                if not wait([future], rest).done:
+                if not call.wait(rest):
                     raise step.late()
-            result = future.result()
+            result = call.result()
         # What came after the end was given back, or left, by the closing keeper: it isn't ours.
         self.check_open()
         return result
+
+    def _may_be_called_here(self, step: Call) -> bool:
+        """Whether nobody has to wait for the call: not with a bound, nor to say that it is slow.
+
+        Where interrupts strike, one would lose what the answer brings.
+        """
+        return (
+            step.patience is None
+            and self._keeper.api.timeout <= LONG_WAIT
+            and not interrupts_strike_here()
+        )
 
     def _pause(self, seconds: float) -> None:
         # Made for each wait: gevent may have replaced its kind since this object was made.
@@ -155,19 +162,18 @@ class Acquirer:
                 await self._system.sleep(min(left, _CLOSING_LOOK))
                 self.check_open()
             return None
-        future = asyncio.wrap_future(self.executor.submit(step.work))
+        call = self.executor.start(step.work)
         try:
             first, rest = _in_two(step.patience)
-            if not (await asyncio.wait([future], timeout=first))[0]:
+            if not await wait_for(call, first):
                 if rest != 0:
                     step.slow()
-                if not (await asyncio.wait([future], timeout=rest))[0]:
+                if not await wait_for(call, rest):
                     raise step.late()
             self.check_open()
-            return future.result()
+            return call.result()
         finally:
-            # The call runs on, but must not tell a loop that may be closed by then.
-            future.cancel()
+            call.drop()
 
     def check_open(self) -> None:
         """Raise `ClientClosed` once the client was closed."""

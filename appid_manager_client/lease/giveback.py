@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, wait
 from functools import partial
 
-from ..runtime.executor import Executor
+from ..runtime.executor import Call, Executor
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
 from ..wire.retry import backoff
@@ -61,9 +60,9 @@ class GiveBack:
         except TimeoutError:
             return Outcome.DEFERRED
 
-    def begin(self, claim: Claim) -> Future[Outcome]:
-        """The same for coroutines: a future that nothing cancels."""
-        return self._executor.submit(partial(self.try_once, claim))
+    def begin(self, claim: Claim) -> Call[Outcome]:
+        """The same for coroutines: a call that nothing stops."""
+        return self._executor.start(partial(self.try_once, claim))
 
     def try_once(self, claim: Claim) -> Outcome:
         """Try once to release `claim`, on this thread. What can't be delivered is deferred.
@@ -165,17 +164,17 @@ class GiveBack:
                 with self._ledger.lock:
                     state = self._ledger.give_up(claim)
                 self.follow(claim, state)
-        tries: list[Future[Outcome]] = []
+        tries: list[Call[Outcome]] = []
         for claim in claims:
             # Where no thread can be started, each of them takes as long as a call may.
             if tries and self._system.monotonic() >= deadline:
                 break
             tries.append(self.begin(claim))
-        wait(tries, max(0.0, deadline - self._system.monotonic()))
-        for future in tries:
-            error = future.exception() if future.done() else None
-            if error is not None and not isinstance(error, Exception):
-                raise error
+        for call in tries:
+            call.wait(deadline - self._system.monotonic())
+        for call in tries:
+            if call.error is not None and not isinstance(call.error, Exception):
+                raise call.error
         with self._ledger.lock:
             return [claim for claim in claims if claim.state is not ClaimState.ENDED]
 

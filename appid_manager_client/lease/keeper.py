@@ -11,15 +11,14 @@ import os
 import queue
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from ..errors import AppIdManagerError, ClientClosed, ProtocolError, TransportError
 from ..events import EventHook, EventKind
 from ..runtime import forks
-from ..runtime.executor import Executor
+from ..runtime.executor import Call, Executor
 from ..runtime.identity import default_holder
 from ..runtime.time import SystemTime
-from ..runtime.worker import Worker
+from ..runtime.worker import LINGER, Worker
 from ..wire.api import ServiceApi
 from ..wire.models import Grant, Wait
 from . import exits
@@ -75,15 +74,16 @@ class LeaseKeeper:
             self._worker.wake,
         )
         self._forgotten: queue.SimpleQueue[Claim] = queue.SimpleQueue()
-        # Guarded by the ledger's lock: for when the last round scheduled the next one.
-        self._next_round: float | None = None
+        # Guarded by the ledger's lock: when the next round is done without being asked for, if the
+        # worker runs.
+        self._next_round = 0.0
         forks.register(self._after_fork_in_child)
         exits.register(self)
 
     def _after_fork_in_child(self) -> None:
         self._ledger.start_afresh()
         self._forgotten = queue.SimpleQueue()
-        self._next_round = None
+        self._next_round = 0.0
 
     # --- acquiring
 
@@ -149,12 +149,15 @@ class LeaseKeeper:
             grant = outcome if isinstance(outcome, Grant) else None
             with self._ledger.lock:
                 self._ledger.end_acquire(claim, grant, sent=sent, in_doubt=in_doubt)
-                known = self._next_round
+                soon_enough = self._next_round <= claim.beat_at
             if claim.abandoned:
                 self.give_up(claim)
         if grant is not None and claim.on_lost is not None:
-            # For its heartbeats, and to release it if its lease is forgotten.
-            if known is None or claim.beat_at < known or not self._worker.running:
+            # For its heartbeats, and to release it if its lease is forgotten. To wake the worker
+            # for each lease would cost more than the lease.
+            if soon_enough:
+                self._worker.start()
+            else:
                 self._worker.wake()
         return outcome
 
@@ -179,8 +182,8 @@ class LeaseKeeper:
         """Release `claim` now, shielded from interrupts; see `GiveBack.shielded`."""
         return self._giveback.shielded(claim)
 
-    def begin_release(self, claim: Claim) -> Future[Outcome]:
-        """The same for coroutines: a future that nothing cancels."""
+    def begin_release(self, claim: Claim) -> Call[Outcome]:
+        """The same for coroutines: a call that nothing stops."""
         return self._giveback.begin(claim)
 
     def try_release(self, claim: Claim) -> Outcome:
@@ -261,13 +264,15 @@ class LeaseKeeper:
                 self._reports.lost(claim, reason)
 
     def _seconds_to_next(self) -> float | None:
+        now = self.system.monotonic()
         with self._ledger.lock:
-            due = self._next_round = self._ledger.next_due()
+            due = self._ledger.next_due()
+            pause = None if due is None else min(max(0.0, due - now), LONGEST_RELEASE_BACKOFF)
             if self._ledger.has_unanswered:
-                return 0.0
-        if due is None:
-            return None
-        return min(max(0.0, due - self.system.monotonic()), LONGEST_RELEASE_BACKOFF)
+                pause = 0.0
+            # Without anything to do the worker lingers, and before it ends it looks once more.
+            self._next_round = now + (LINGER if pause is None else pause)
+        return pause
 
     # --- the end
 

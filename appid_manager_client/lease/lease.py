@@ -15,7 +15,7 @@ from typing import Self
 
 from ..checks import check_seconds
 from ..errors import LeaseLost
-from ..runtime.coroutines import require_asyncio
+from ..runtime.coroutines import require_asyncio, wait_for
 from ..runtime.executor import call_aside
 from ..runtime.forks import WithLock
 from ..wire.clock import ServerClock
@@ -119,9 +119,7 @@ class ClientLease(Lease, WithLock):
         """
         self._begin()
         try:
-            self._acquirer.acquire(
-                self._product_name, self._options.wait, self._open_claim, shielded=True
-            )
+            self._acquirer.acquire(self._product_name, self._options.wait, self._open_claim)
             self._finish()
         except BaseException:
             self._fail()
@@ -170,16 +168,16 @@ class ClientLease(Lease, WithLock):
         claim = self._take_for_release()
         if claim is None:
             return False
-        future = asyncio.wrap_future(self._keeper.begin_release(claim))
+        call = self._keeper.begin_release(claim)
         cancelled: asyncio.CancelledError | None = None
-        while not future.done():
+        while not call.done:
             try:
-                await asyncio.wait([future])
+                await wait_for(call)
             except asyncio.CancelledError as error:
                 if cancelled is not None:
                     break
                 cancelled = error
-        outcome = future.result() if future.done() else Outcome.DEFERRED
+        outcome = call.result() if call.done else Outcome.DEFERRED
         self._released()
         if cancelled is not None:
             raise cancelled
@@ -213,7 +211,7 @@ class ClientLease(Lease, WithLock):
         options = self._renewal_options(hour_end, timeout)
         try:
             self._keeper.release(self._take_for_renewal())
-            self._acquirer.acquire(self._product_name, options, self._open_claim, shielded=True)
+            self._acquirer.acquire(self._product_name, options, self._open_claim)
             self._finish()
         except BaseException:
             self._fail()
@@ -231,7 +229,7 @@ class ClientLease(Lease, WithLock):
             return False
         options = self._renewal_options(hour_end, timeout)
         try:
-            await asyncio.wrap_future(self._keeper.begin_release(self._take_for_renewal()))
+            await wait_for(self._keeper.begin_release(self._take_for_renewal()))
             await self._acquirer.acquire_async(self._product_name, options, self._open_claim)
             self._finish()
         except BaseException:

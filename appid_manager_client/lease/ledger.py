@@ -125,9 +125,11 @@ class Ledger:
         if claim.abandoned:
             self._owe(claim)
             return
-        self._put_off_beat(claim)
-        # Before the state changes: an interrupt in between must not leave it where nobody looks.
-        self._held.put(claim, claim.beat_at)
+        if claim.on_lost is not None:
+            self._put_off_beat(claim)
+            # Before its state changes: an interrupt in between must not leave it where nobody
+            # looks.
+            self._held.put(claim, claim.beat_at)
         claim.state = ClaimState.HELD
 
     def give_up(self, claim: Claim) -> ClaimState | None:

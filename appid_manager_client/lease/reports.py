@@ -33,8 +33,9 @@ class Reports:
                 claim.product_name,
                 seconds or 0.0,
             )
-        event = Event(kind, self._service, claim.product_name, claim.appid, seconds)
-        events.emit(self._on_event, event)
+        if self._on_event is not None:
+            event = Event(kind, self._service, claim.product_name, claim.appid, seconds)
+            events.emit(self._on_event, event)
 
     def release(self, claim: Claim, outcome: Outcome, error: Exception | None) -> None:
         """A release was tried. The first failure is a warning, further ones are details."""

@@ -102,7 +102,9 @@ class AcquireSteps:
                 if isinstance(outcome, Wait):
                     yield from self._check_product()
                     yield from self._pause(plan.after_wait(outcome))
-                elif plan.until_fresh_hour(self._api.clock.hour_end()) is None:
+                elif not plan.needs_hours or (
+                    plan.until_fresh_hour(self._api.clock.hour_end()) is None
+                ):
                     keeper.emit(EventKind.ACQUIRED, claim, plan.waited)
                     return claim
                 else:

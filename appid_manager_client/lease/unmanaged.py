@@ -7,11 +7,9 @@ only so that its release names the right lease, and looks first where a field se
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 from ..errors import InvalidRequest
 from ..runtime.forks import WithLock
-from ..runtime.signals import signals_strike_here
 from ..runtime.time import SystemTime
 from ..runtime.tracing import span
 from ..wire.models import Acquisition
@@ -43,8 +41,7 @@ class UnmanagedAppIds(WithLock):
                 product_name, ttl=options.ttl, holder=options.holder, journaled=False
             )
 
-        shielded = signals_strike_here()
-        claim = self._acquirer.acquire(product_name, options.wait, open_claim, shielded=shielded)
+        claim = self._acquirer.acquire(product_name, options.wait, open_claim)
         grant = claim.grant
         assert grant is not None
         with self._lock:
@@ -66,19 +63,14 @@ class UnmanagedAppIds(WithLock):
             start_time = self._look_before_release(product_name, appid)
         release = RepeatedRelease(self._api, product_name, appid, claim, start_time)
         with span("release", service=self._api.base_url, product=product_name, appid=appid):
-            released = self._shielded(
-                lambda: retry(self._system, release.send, longest=LONGEST_CALL_BACKOFF)
+            # An interrupt must not cut a release off on its way.
+            released = self._acquirer.executor.run_shielded(
+                lambda: retry(self._system, release.send, longest=LONGEST_CALL_BACKOFF), math.inf
             )
         with self._lock:
             if self._granted.get(key) is claim:
                 self._granted.pop(key, None)
         return released
-
-    def _shielded(self, work: Callable[[], bool]) -> bool:
-        """Where a signal can strike, an interrupt must not cut a release off on its way."""
-        if not signals_strike_here():
-            return work()
-        return self._acquirer.executor.run_shielded(work, math.inf)
 
     def _look_before_release(self, product_name: str, appid: str) -> int | None:
         """Look up an AppID of unknown origin. Returns the start of its use, where it is in use.

@@ -10,11 +10,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from ..text import get_logger
 from .forks import WithLock
+from .signals import interrupts_strike_here
 from .time import LONGEST_SLEEP, SystemTime
 from .tracing import carry
 
@@ -51,23 +52,41 @@ class Executor(WithLock):
         super()._after_fork_in_child()
         self._threads = None
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        """Call `work` on a thread of the executor.
+    def start(self, work: Callable[[], T]) -> Call[T]:
+        """Begin to call `work` on a thread of the executor.
 
         After `close()`, and while the interpreter shuts down, it is called here, before this
         method returns: no thread can be started then.
         """
-        call = _Call(carry(work))
+        call = Call(carry(work))
+        self._run(call.run)
+        return call
+
+    def submit(self, work: Callable[[], T]) -> Future[T]:
+        """The same, for those who want a future of `concurrent.futures`."""
+        future: Future[T] = Future()
+        carried = carry(work)
+
+        def resolve() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(carried())
+                except BaseException as error:
+                    future.set_exception(error)
+
+        self._run(Call(resolve).run)
+        return future
+
+    def _run(self, run: Callable[[], None]) -> None:
         threads = self._started()
         if threads is None:
-            call.run()
-            return call.future
+            run()
+            return
         try:
-            threads.submit(call.run)
+            threads.submit(run)
         except (RuntimeError, MemoryError):
             # No thread can be started. The call may have been queued all the same: it runs once.
-            call.run()
-        return call.future
+            run()
 
     def _started(self) -> ThreadPoolExecutor | None:
         """The threads of this process, or `None` after `close()`: nobody would end new ones."""
@@ -89,25 +108,28 @@ class Executor(WithLock):
         """Call `work`, and return only when it is done or `bound` seconds have passed.
 
         An interrupt (the exception of a signal or of a task's time limit) that strikes meanwhile
-        is raised afterwards. The third interrupt is raised at once.
+        is raised afterwards. The third interrupt is raised at once. Where none can strike, it is
+        called here, and only its own limits bound it: to change threads costs more than the rest.
 
         Raises:
             TimeoutError: the bound has passed; the work goes on.
         """
-        future = self.submit(work)
+        if not interrupts_strike_here():
+            return work()
+        call = self.start(work)
         deadline = self._system.monotonic() + bound
         interrupts: list[BaseException] = []
-        while not future.done() and len(interrupts) < INTERRUPTS_ENDURED:
+        while not call.done and len(interrupts) < INTERRUPTS_ENDURED:
             left = deadline - self._system.monotonic()
             if left <= 0:
                 break
             try:
-                wait([future], min(left, LONGEST_SLEEP))
+                call.wait(min(left, LONGEST_SLEEP))
             except BaseException as interrupt:
                 interrupts.append(interrupt)
         if interrupts:
             raise interrupts[0]
-        return future.result(0)
+        return call.result()
 
     def close(self, timeout: float = 0.0) -> None:
         """Have the threads end when their work is done; wait `timeout` seconds for that."""
@@ -125,24 +147,84 @@ class Executor(WithLock):
                 thread.join(left)
 
 
-class _Call(Generic[T]):
-    """One call, with the future of its result. It runs at most once, whoever runs it."""
+class Call(Generic[T]):
+    """One call on a thread of an executor. It runs at most once, whoever runs it.
+
+    A future of `concurrent.futures` does the same, and costs twice as much time as the hop.
+
+    Attributes:
+        done: whether it has come to its end.
+        error: what it raised; `None` if nothing, or not yet.
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
-        self.future: Future[T] = Future()
         self._work = [work]
+        self._value: list[T] = []
+        self.error: BaseException | None = None
+        self._then: list[Callable[[], object]] = []
+        # Opened once, at the end. It is a bare lock: an interrupt can strike while a thread has
+        # the lock of an Event or a Condition, and the call could not end any more.
+        self._gate = threading.Lock()
+        self._gate.acquire()
+        self.done = False
 
     def run(self) -> None:
+        """Carry it out, unless that was done or it was dropped."""
         try:
             work = self._work.pop()
         except IndexError:
             return
-        if not self.future.set_running_or_notify_cancel():
-            return
         try:
-            self.future.set_result(work())
+            self._value.append(work())
         except BaseException as error:
-            self.future.set_exception(error)
+            self.error = error
+        self.done = True
+        self._gate.release()
+        self._tell()
+        # The traceback of an error has this frame. With these it would keep itself alive.
+        del self, work
+
+    def drop(self) -> None:
+        """Nobody wants it any more: it need not begin. One that has begun goes on."""
+        self._work.clear()
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait until it is done, at most so many seconds. Returns whether it is."""
+        bound = -1.0 if seconds is None else min(max(0.0, seconds), threading.TIMEOUT_MAX)
+        if not self.done and self._gate.acquire(timeout=bound):
+            self._gate.release()  # for others who wait
+        return self.done
+
+    def when_done(self, then: Callable[[], object]) -> None:
+        """Have `then` called when it is done, on whatever thread. It must not raise."""
+        self._then.append(then)
+        if self.done:
+            self._tell()
+
+    def _tell(self) -> None:
+        # Both threads may come here: whoever takes it out calls it.
+        while self._then:
+            try:
+                then = self._then.pop()
+            except IndexError:
+                return
+            then()
+
+    def result(self) -> T:
+        """What it returned.
+
+        Raises:
+            TimeoutError: it is not done.
+            BaseException: what it raised.
+        """
+        try:
+            if self.error is not None:
+                raise self.error
+            if not self._value:
+                raise TimeoutError("the call is not done")
+            return self._value[0]
+        finally:
+            del self  # as in run()
 
 
 def is_shutting_down(error: BaseException) -> bool:

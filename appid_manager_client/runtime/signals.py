@@ -59,6 +59,15 @@ def signals_strike_here() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+def interrupts_strike_here() -> bool:
+    """Whether the calling code can be interrupted from outside, between any two instructions.
+
+    So it is in the main thread, by signals, and in every greenlet, by the time limits of gevent
+    and its like. They put locks of their own in the place of Python's.
+    """
+    return signals_strike_here() or threading.Lock.__module__ != "_thread"
+
+
 class _Exit:
     """The handler of `exit_on`."""
 

@@ -42,6 +42,8 @@ class Tracer(Protocol):
 
 _tracer: Tracer | None = None
 
+_NOTHING = nullcontext()
+
 
 def use_tracer(tracer: Tracer | None) -> None:
     """Plug a tracer in for this process, or pull it out."""
@@ -54,7 +56,7 @@ def span(
 ) -> AbstractContextManager[object]:
     """A span around a block of code. Facts that are `None` are left out."""
     tracer = _tracer
-    return nullcontext() if tracer is None else tracer.span(name, _known(facts), parent)
+    return _NOTHING if tracer is None else tracer.span(name, _known(facts), parent)
 
 
 def open_span(name: str, **facts: Fact | None) -> OpenSpan | None:

@@ -20,7 +20,7 @@ logger = get_logger()
 
 MessageT = TypeVar("MessageT")
 
-_LINGER = 2.0
+LINGER = 2.0
 """Seconds for which a thread without work waits for more before it ends."""
 
 _PAUSE_AFTER_FAILURE = 1.0
@@ -70,7 +70,7 @@ class Worker(Generic[MessageT]):
         self.running = False
         self._woken = False
         self._stopped = False
-        self._linger = _LINGER
+        self._linger = LINGER
 
     def _after_fork_in_child(self) -> None:
         """Forget the thread and its messages: they are the parent's."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
-from appid_manager_client.runtime.executor import Executor
+from appid_manager_client.runtime.executor import Call, Executor
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.runtime.worker import Worker
 
@@ -19,13 +18,12 @@ class InlineExecutor(Executor):
     def __init__(self, system: SystemTime) -> None:
         super().__init__("inline", 1, system)
 
-    def submit(self, work: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)
-        return future
+    def start(self, work: Callable[[], T]) -> Call[T]:
+        call = Call(work)
+        call.run()
+        if call.error is not None and not isinstance(call.error, Exception):
+            raise call.error
+        return call
 
 
 class IdleWorker(Worker[Callable[[], object]]):
@@ -36,6 +34,10 @@ class IdleWorker(Worker[Callable[[], object]]):
 
     def wake(self) -> None:
         """Nothing is done."""
+
+    def start(self) -> bool:
+        """There is no thread."""
+        return False
 
     def post(self, message: Callable[[], object] | None) -> None:
         """Nothing is done."""

@@ -137,7 +137,7 @@ def test_a_thread_that_was_ended_is_started_again_with_the_next_need(
 def test_without_work_it_ends_after_a_while_and_no_work_is_left_behind(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker_module, "_LINGER", 0.0)
+    monkeypatch.setattr(worker_module, "LINGER", 0.0)
     work = list(range(300))
 
     def do_some() -> None:
@@ -154,7 +154,7 @@ def test_without_work_it_ends_after_a_while_and_no_work_is_left_behind(
 
 
 def test_with_work_it_stays_although_nothing_is_scheduled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "_LINGER", 0.0)
+    monkeypatch.setattr(worker_module, "LINGER", 0.0)
     rounds = Rounds(pause=None, idle=lambda: False)
     rounds.worker.wake()
     wait_until(lambda: len(rounds.done) >= 3)
