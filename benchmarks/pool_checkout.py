@@ -1,19 +1,22 @@
 """What a checkout from the pool costs, beside psycopg_pool and SQLAlchemy's QueuePool.
 
+In coroutines it is measured beside `asyncio.LifoQueue`, the least that hands something out in turn.
+
 All hand out an object that is there already: psycopg_pool has a connection class that does nothing,
 `QueuePool` a creator of nothing. Measured alone, and with eight threads that want the only one.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from typing import Any
 
-from appid_manager_client import AppIdClient
+from appid_manager_client import AppIdClient, LeasePool
 from appid_manager_client.testing import LocalService
 from benchmarks._report import at_most
 
@@ -28,7 +31,8 @@ Checkout = Callable[[Body], None]
 
 def main() -> None:
     with ExitStack() as stack:
-        ours = _our_pool(stack)
+        pool = _our_pool(stack)
+        ours = _checkout_of(pool)
         peers: dict[str, tuple[Checkout, float]] = {"QueuePool": (_queue_pool(), 1.0)}
         try:
             peers["psycopg_pool"] = (_psycopg_pool(stack), 0.5)
@@ -50,6 +54,40 @@ def main() -> None:
                 f"  {name}, {_THREADS} threads for one AppID: {cost:.1f} us for each checkout; "
                 f"the last thread was done {spread:.0%} later than the first"
             )
+        coroutines = asyncio.run(_in_coroutines(pool))
+    for name, each in zip(("asyncio.LifoQueue", "ours"), zip(*coroutines)):
+        print(f"  {name}, {_THREADS} coroutines for one AppID: {statistics.median(each):.1f} us")
+    ratio = statistics.median(ours / queue for queue, ours in coroutines)
+    at_most("a contended checkout of coroutines to one of asyncio.LifoQueue", ratio, 3.0)
+
+
+async def _in_coroutines(pool: LeasePool) -> list[tuple[float, float]]:
+    """Microseconds of one checkout among eight coroutines, of a LifoQueue and of the pool."""
+    queue: asyncio.LifoQueue[int] = asyncio.LifoQueue()
+    queue.put_nowait(1)
+
+    async def from_queue() -> None:
+        item = await queue.get()
+        try:
+            await asyncio.sleep(0)  # lets the others run while this one holds it
+        finally:
+            queue.put_nowait(item)
+
+    async def from_pool() -> None:
+        async with pool.lease():
+            await asyncio.sleep(0)
+
+    return [(await _among_eight(from_queue), await _among_eight(from_pool)) for _ in range(_ROUNDS)]
+
+
+async def _among_eight(checkout: Callable[[], Awaitable[None]]) -> float:
+    async def work() -> None:
+        for _ in range(_CONTENDED_CHECKOUTS):
+            await checkout()
+
+    start = time.thread_time()
+    await asyncio.gather(*(work() for _ in range(_THREADS)))
+    return (time.thread_time() - start) / (_THREADS * _CONTENDED_CHECKOUTS) * 1e6
 
 
 def _alone(checkout: Checkout) -> float:
@@ -88,12 +126,14 @@ def _contended(checkout: Checkout) -> tuple[float, float]:
     return (max(ends) - start) / (_THREADS * _CONTENDED_CHECKOUTS) * 1e6, spread
 
 
-def _our_pool(stack: ExitStack) -> Checkout:
+def _our_pool(stack: ExitStack) -> LeasePool:
     service = stack.enter_context(LocalService())
     client = stack.enter_context(AppIdClient(service.url))
     client.init_product("benchmark", {"appid1": 1})
-    pool = stack.enter_context(client.pool("benchmark", max_size=1))
+    return stack.enter_context(client.pool("benchmark", max_size=1))
 
+
+def _checkout_of(pool: LeasePool) -> Checkout:
     def checkout(body: Body) -> None:
         with pool.lease():
             body()

@@ -18,7 +18,7 @@ from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
 from ..lease.waitlog import LONG_WAIT, WaitLog
 from ..runtime import forks
-from ..runtime.coroutines import require_asyncio
+from ..runtime.coroutines import Naps, require_asyncio
 from ..runtime.executor import Executor
 from ..runtime.tracing import span
 from ..runtime.worker import Worker
@@ -75,6 +75,7 @@ class Lender:
             keeper, self._executor, self.plan, options, self._claim_lost, self.wake
         )
         self._worker = worker(f"appid-pool {printable(product_name)}", self._round, system)
+        self._naps: Naps | None = None
         self._quiet = threading.Event()
         self._forgotten = False
         forks.register(self._after_fork_in_child)
@@ -163,13 +164,13 @@ class Lender:
 
         That happens if the idle lease that it could not take was only overdue.
         """
+        plan = self.plan
         overdue = [
             slot.claim
-            for slot in tuple(self.plan.slots.idle)
+            for slot in tuple(plan.slots.idle)
             if slot.beat_within is not None and self.keeper.overdue(slot.claim)
         ]
         now = self._monotonic()
-        plan = self.plan
         with plan.lock:
             if overdue and not waiter.not_before and plan.slots.take(waiter.ticket, now):
                 return True
@@ -200,13 +201,25 @@ class Lender:
             log = WaitLog(self.product_name)
             with self._span():
                 while not waiter.done and (left := self._left(waiter, log)) > 0:
-                    await asyncio.wait([waiter.future], timeout=left)
+                    if left == _SHORT_WAIT:
+                        await self._nap(waiter)
+                    else:
+                        await waiter.wait(left)
                     self._ensure_worker()
                 self.conclude(waiter)
         except BaseException as error:
             self.stop_waiting(waiter)
             self._report(error)
             raise
+
+    def _nap(self, waiter: LoopWaiter) -> asyncio.Future[None]:
+        """Returns what resolves when `waiter` is notified, or after a short wait."""
+        naps = self._naps
+        if naps is None or naps.loop is not waiter.loop:
+            naps = self._naps = Naps(waiter.loop, _SHORT_WAIT)
+        sleeper = waiter.to_sleep()
+        naps.begin(sleeper)
+        return sleeper
 
     def _span(self) -> AbstractContextManager[object]:
         return span("wait", service=self.keeper.api.base_url, product=self.product_name)
@@ -261,6 +274,8 @@ class Lender:
 
     def conclude(self, waiter: Waiter) -> None:
         """End a wait. Raises the waiter's error, or a `PoolTimeout` if its deadline passed."""
+        if waiter.served:
+            return
         plan = self.plan
         with plan.lock:
             if waiter.served:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from ..errors import AppIdManagerError, PoolClosed, PoolTimeout
-from ..runtime.coroutines import require_asyncio
+from ..runtime.coroutines import require_asyncio, resolve, runs_here
 from ..wire.clock import ServerClock
 from .model import Ticket
 
@@ -90,26 +90,41 @@ class ThreadWaiter(Waiter):
 class LoopWaiter(Waiter):
     """A coroutine of a running event loop that waits."""
 
-    __slots__ = ("future", "_loop")
+    __slots__ = ("future", "loop")
 
     def __init__(
         self, ticket: Ticket, since: float, deadline: float | None, not_before: float = 0.0
     ) -> None:
         super().__init__(ticket, since, deadline, not_before)
-        require_asyncio()
-        self._loop = asyncio.get_running_loop()
-        self.future: asyncio.Future[None] = self._loop.create_future()
+        self.loop = require_asyncio()
+        self.future: asyncio.Future[None] = self.loop.create_future()
+
+    async def wait(self, seconds: float) -> None:
+        """Sleep until notified, at most `seconds`; then the caller reads its own clock again."""
+        timer = self.loop.call_later(seconds, self._resolve)
+        try:
+            await self.to_sleep()
+        finally:
+            timer.cancel()
+
+    def to_sleep(self) -> asyncio.Future[None]:
+        """What to await: it is resolved when the waiter is notified."""
+        if self.future.done():
+            self.future = self.loop.create_future()
+        return self.future
 
     def notify(self) -> bool:
+        if runs_here(self.loop):
+            self._resolve()  # another coroutine gave its lease back
+            return True
         try:
-            self._loop.call_soon_threadsafe(self._resolve)
+            self.loop.call_soon_threadsafe(self._resolve)
         except RuntimeError:
             return False  # the loop was closed while its coroutine waited
         return True
 
     def _resolve(self) -> None:
-        if not self.future.done():
-            self.future.set_result(None)
+        resolve(self.future)
 
 
 class WaitingQueue:

@@ -8,6 +8,9 @@ import threading
 import pytest
 
 from appid_manager_client import AppIdClient, PoolTimeout
+from appid_manager_client.lease.waitlog import WaitLog
+from appid_manager_client.pool.lender import Lender
+from appid_manager_client.pool.queue import Waiter
 from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
 from tests.unit.pool.threads import PRODUCT
@@ -42,6 +45,48 @@ def test_a_thousand_coroutines_wait_without_a_thread(client: AppIdClient) -> Non
     with client.pool(PRODUCT, max_size=1) as pool:
         asyncio.run(main())
     assert order == list(range(1000))
+
+
+def test_coroutines_of_one_loop_hand_leases_on_without_waking_the_loop_from_outside(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def work() -> None:
+        for _ in range(10):
+            async with pool.lease():
+                await asyncio.sleep(0)
+
+    async def main() -> int:
+        async with pool.lease():
+            pass  # has its AppID from here on
+        loop = asyncio.get_running_loop()
+        calls: list[object] = []
+        monkeypatch.setattr(loop, "call_soon_threadsafe", calls.append)
+        await asyncio.gather(*(work() for _ in range(8)))
+        return len(calls)
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        assert asyncio.run(main()) == 0
+
+
+def test_a_coroutine_that_is_not_notified_looks_again_until_its_time_is_over(
+    client: AppIdClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[float] = []
+    left = Lender._left
+
+    def look(lender: Lender, waiter: Waiter, log: WaitLog) -> float:
+        looks.append(found := left(lender, waiter, log))
+        return found
+
+    async def main() -> None:
+        monkeypatch.setattr(Lender, "_left", look)
+        async with pool.lease():
+            with pytest.raises(PoolTimeout):
+                await pool.lease(timeout=0.7).acquire_async()
+
+    with client.pool(PRODUCT, max_size=1) as pool:
+        asyncio.run(main())
+    assert len(looks) >= 3 and looks[0] == 0.5 and looks[-1] <= 0
 
 
 def test_a_cancelled_wait_keeps_nothing(client: AppIdClient) -> None:
