@@ -64,6 +64,14 @@ def acquire() -> ResponseReturnValue:
     return jsonify({"error": "waiting", "retry_after": 60, "message": "all in use"}), 202
 
 
+@app.post("/api/appid/release")
+def release() -> ResponseReturnValue:
+    now = int(time.time() * 1000)
+    with _lock:
+        _appids[request.get_json()["appid"]]["stoptime"] = now
+    return jsonify({"success": True, "stoptime": now})
+
+
 if __name__ == "__main__":
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     app.run(port=int(sys.argv[1]), threaded=True)

@@ -18,8 +18,8 @@ from appid_manager_client import AppIdClient
 from benchmarks._processes import service
 from benchmarks._report import at_most
 
-_CALLS = 400
-_ROUNDS = 9
+_CALLS = 50
+_ROUNDS = 60
 _TOKEN = "benchmark-token-benchmark-token"
 
 
