@@ -9,6 +9,8 @@ from ..errors import ProductNotFound, ProtocolError
 FREE = "free"
 IN_USE = "in use"
 USED = "used this hour"
+USED_LATER = "used in a later hour"
+"""Its last use ended in the future: the service's clock was ahead then, and was set back."""
 RESERVED = "reserved"
 UNUSABLE = "unusable"
 """Released without having been acquired: a field service hands it out only by force (wire contract,
@@ -52,7 +54,12 @@ def state_of(entry: Entry) -> str:
         return FREE
     if entry.get("starttime") is None and entry.get("stoptime") is not None:
         return UNUSABLE
-    return _STATES.get(str(entry.get("status")), USED)
+    state = _STATES.get(str(entry.get("status")), USED)
+    if state == USED:
+        stopped, now = seconds_of(entry, "stoptime_hour"), seconds_of(entry, "current_hour")
+        if stopped is not None and now is not None and stopped > now:
+            return USED_LATER
+    return state
 
 
 def is_reserved(entry: Entry) -> bool:

@@ -19,6 +19,7 @@ from .entries import (
     RESERVED,
     UNUSABLE,
     USED,
+    USED_LATER,
     Entry,
     by_product,
     entries_of,
@@ -94,7 +95,7 @@ def _text(entries: list[Entry]) -> str:
 def _product_text(product: str, entries: list[Entry]) -> str:
     states = [state_of(entry) for entry in entries]
     counts = ", ".join(f"{states.count(state)} {state}" for state in (FREE, IN_USE, USED))
-    for state in (RESERVED, UNUSABLE):
+    for state in (USED_LATER, RESERVED, UNUSABLE):
         if state in states:
             counts += f", {states.count(state)} {state}"
     headings = ["APPID", "VID", "STATE", "ACQUIRED", "RELEASED"]

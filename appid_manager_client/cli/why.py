@@ -19,6 +19,7 @@ from .entries import (
     RESERVED,
     UNUSABLE,
     USED,
+    USED_LATER,
     Entry,
     entries_of,
     is_reserved,
@@ -29,7 +30,7 @@ from .entries import (
 from .exits import ExitCode
 from .output import PROGRAM, format_duration, format_table, format_time, write_json, write_line
 
-_STATES = (FREE, IN_USE, USED, RESERVED, UNUSABLE)
+_STATES = (FREE, IN_USE, USED, USED_LATER, RESERVED, UNUSABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Findings:
     entries: list[Entry]
     now: float
     hour_end: float | None
+    hour_length: float
     extended: bool
 
     def having(self, state: str) -> list[Entry]:
@@ -50,11 +52,16 @@ class Findings:
     def next(self) -> float | None:
         """When the next AppID can be free: when the hour turns, if one is used or in use.
 
-        One that is in use and reserved isn't free after its release.
+        One that is in use and reserved isn't free after its release. If all were used in later
+        hours, it is when the first of these hours ends.
         """
+        if self.having(FREE):
+            return None
         held = [entry for entry in self.having(IN_USE) if not is_reserved(entry)]
-        waits = self.having(USED) or held
-        return None if self.having(FREE) or not waits else self.hour_end
+        if self.having(USED) or held:
+            return self.hour_end
+        hours = [seconds_of(entry, "stoptime_hour") for entry in self.having(USED_LATER)]
+        return min((hour + self.hour_length for hour in hours if hour is not None), default=None)
 
 
 def why(arguments: argparse.Namespace) -> int:
@@ -73,7 +80,14 @@ def _look(api: ServiceApi, product: str) -> Findings:
     entries = entries_of(ask(lambda: api.status_body(product)), api.base_url, product)
     end = _hour_end_ms(api, entries)
     now = api.clock.now()
-    return Findings(product, entries, now, None if end is None else end / 1000, bool(api.extended))
+    return Findings(
+        product,
+        entries,
+        now,
+        None if end is None else end / 1000,
+        api.clock.hour_length,
+        bool(api.extended),
+    )
 
 
 def _hour_end_ms(api: ServiceApi, entries: list[Entry]) -> int | None:
@@ -94,6 +108,7 @@ def _text(findings: Findings) -> list[str]:
     others = [
         f"{number[IN_USE]} in use" if number[IN_USE] else "",
         f"{number[USED]} used in this hour" if number[USED] else "",
+        f"{number[USED_LATER]} used in a later hour" if number[USED_LATER] else "",
         f"{number[RESERVED]} reserved" if number[RESERVED] else "",
         f"{number[UNUSABLE]} unusable" if number[UNUSABLE] else "",
     ]
@@ -108,6 +123,8 @@ def _text(findings: Findings) -> list[str]:
             "unusable: released without having been acquired; "
             f"'{PROGRAM} acquire --force', followed by 'release', mends that"
         )
+    if number[USED_LATER]:
+        lines += _later(findings.extended)
     if number[RESERVED] and not number[FREE]:
         lines.append(f"reserved: '{PROGRAM} reserve --free APPID' takes one back into use")
     taken = [entry for state in _STATES[1:] for entry in findings.having(state)]
@@ -121,11 +138,19 @@ def _text(findings: Findings) -> list[str]:
 def _outlook(findings: Findings, used: int) -> list[str]:
     if findings.next is None:
         return []
-    at = format_time(findings.next, date=False)
     left = format_duration(findings.next - findings.now)
+    if findings.next != findings.hour_end:
+        return [f"next: at {format_time(findings.next)}, in {left}, when a later hour has ended"]
+    at = format_time(findings.next, date=False)
     if used:
         return [f"next: {used} when the hour turns, at {at}, in {left}"]
     return [f"next: what is given back by then is free when the hour turns, at {at}, in {left}"]
+
+
+def _later(extended: bool) -> list[str]:
+    cure = f"'{PROGRAM} reserve --free APPID' takes one back into use"
+    what = "used in a later hour: the service's clock was ahead then, and was set back"
+    return [f"{what}; {cure}" if extended else what]
 
 
 def _table(findings: Findings, taken: Sequence[Entry]) -> str:
@@ -134,7 +159,9 @@ def _table(findings: Findings, taken: Sequence[Entry]) -> str:
     for entry in taken:
         state = state_of(entry)
         since = seconds_of(entry, "starttime" if state == IN_USE else "stoptime")
-        long = "-" if since is None else format_duration(findings.now - since)
+        long = (
+            "-" if since is None or state == USED_LATER else format_duration(findings.now - since)
+        )
         rows.append([entry.get("appid"), state, format_time(since), long])
     if findings.extended:
         headings += ["HOLDER", "LEASE ENDS"]
@@ -161,6 +188,7 @@ def _as_json(findings: Findings) -> dict[str, object]:
         "free": len(findings.having(FREE)),
         "inUse": len(findings.having(IN_USE)),
         "usedThisHour": len(findings.having(USED)),
+        "usedInLaterHour": len(findings.having(USED_LATER)),
         "reserved": len(findings.having(RESERVED)),
         "unusable": len(findings.having(UNUSABLE)),
         "availableAt": None if findings.next is None else round(findings.next * 1000),

@@ -98,6 +98,25 @@ def test_why_says_that_something_is_free(cli: Cli, product: str) -> None:
     assert cli("why", product).out == f"{product}: 2 of 2 AppIDs free\n"
 
 
+def test_why_says_what_to_do_about_a_clock_that_was_ahead(cli: Cli) -> None:
+    with LocalService() as service, AppIdClient(service.url) as client:
+        service.clock.freeze()
+        client.init_product("p", {"a1": 1})
+        service.advance(3 * 3600)
+        client.release_appid(client.acquire_appid("p").appid, "p")
+        end = service.hour.end
+        service.advance(-3 * 3600)
+        out = cli("why", "p", url=service.url).out
+        found = json.loads(cli("why", "p", "--json", url=service.url).out)
+        assert cli("reserve", "--free", "a1", url=service.url).code == 0
+        assert cli("why", "p", url=service.url).out == "p: 1 of 1 AppIDs free\n"
+    lines = out.splitlines()
+    assert lines[0] == "p: nothing is free (1 used in a later hour)"
+    assert lines[1].startswith(f"next: at {local(end, '%Y-%m-%d %H:%M:%S')}, in ")
+    assert "'appid-manager reserve --free APPID' takes one back into use" in lines[2]
+    assert (found["usedInLaterHour"], found["availableAt"]) == (1, end)
+
+
 def test_why_as_json_is_one_object(cli: Cli, product: str, shared_service: LocalService) -> None:
     cli("acquire", product), cli("acquire", product)
     found = json.loads(cli("why", product, "--json").out)
