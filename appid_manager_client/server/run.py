@@ -13,8 +13,10 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
@@ -24,16 +26,21 @@ from .clock import Clock, SystemClock
 from .hours import make_hours
 from .http.app import make_app
 from .http.h11_protocol import ServiceH11Protocol
+from .http.limits import Connection, Limits, Watch, limits_for
 from .log import BoundedEvents, log_event
 from .settings import ServiceSettings, describe_database
 from .store.store import Store
 
+try:
+    import resource
+except ImportError:  # Windows: no such limit
+    resource = None  # type: ignore[assignment]
+
 STOP_TIMEOUT = 10
 """How many seconds a stop waits for the requests that are under way."""
 
-# How many seconds an idle connection stays open: longer than clients pause between two
-# heartbeats. A client that sends just as its connection is closed can't know whether it was heard.
-_KEEP_ALIVE_TIMEOUT = 75
+# More than that costs memory before it serves anybody.
+_MOST_OPEN_FILES = 65_536
 
 
 def serve(settings: ServiceSettings, on_ready: Callable[[str], None] | None = None) -> None:
@@ -46,6 +53,7 @@ def serve(settings: ServiceSettings, on_ready: Callable[[str], None] | None = No
     Raises:
         ConfigurationError: the address can't be listened on, or the database can't be opened.
     """
+    raise_open_files()
     listener = listen(settings.host, settings.port)
     with contextlib.closing(listener):
         server = make_server(settings, url_of(listener), on_ready)
@@ -113,10 +121,11 @@ def make_server(
         history_days=settings.history_days,
         change_hours=settings.change_hours,
     )
+    watch = Watch(connection_limits(), events)
     config = uvicorn.Config(
         make_app(store, settings, events, stopping=lambda: server.should_exit),
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
-        http=protocol_class(),
+        http=cast(type[asyncio.Protocol], partial(protocol_class(), watch)),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -125,13 +134,31 @@ def make_server(
         date_header=False,  # each endpoint sends the service's own time
         proxy_headers=False,
         timeout_graceful_shutdown=STOP_TIMEOUT,
-        timeout_keep_alive=_KEEP_ALIVE_TIMEOUT,
+        timeout_keep_alive=round(watch.limits.idle),
     )
-    server = Server(config, url, settings, on_ready)
+    server = Server(config, url, settings, watch, on_ready)
     return server
 
 
-def protocol_class() -> type[asyncio.Protocol]:
+def raise_open_files() -> None:
+    """Let this process have as many files open as it may without asking: connections are files."""
+    if resource is not None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_OPEN_FILES)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            with contextlib.suppress(OSError, ValueError):  # macOS allows less than it says
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connection_limits() -> Limits:
+    """The limits of connections to a service in this process."""
+    if resource is None:
+        return limits_for(_MOST_OPEN_FILES)
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limits_for(_MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft)
+
+
+def protocol_class() -> Callable[..., asyncio.Protocol]:
     """The protocol on httptools if it is installed (three times as fast), otherwise that on h11."""
     if importlib.util.find_spec("httptools") is None:
         return ServiceH11Protocol
@@ -148,9 +175,11 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         url: str,
         settings: ServiceSettings,
+        watch: Watch,
         on_ready: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
+        self._watch = watch
         self.url = url
         self._settings = settings
         self._on_ready = on_ready
@@ -161,6 +190,12 @@ class Server(uvicorn.Server):
             self._log_start()
             if self._on_ready is not None:
                 self._on_ready(self.url)
+
+    async def on_tick(self, counter: int) -> bool:
+        # uvicorn calls it ten times a second.
+        now = asyncio.get_running_loop().time()
+        self._watch.look(cast(Iterable[Connection], self.server_state.connections), now)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log_event(logging.INFO, "stopping", "the service at %(url)s stops", url=self.url)

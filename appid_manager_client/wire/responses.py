@@ -130,6 +130,13 @@ class ResponseReader:
     ) -> AuthenticationError:
         """The error for a 401 or 403: by the service, or by something on the way to it."""
         status = response.status
+        if body is not None and body.get("error") == "foreign_origin":
+            advice = self.hide(str(body.get("message")))[:400]  # about the service, not the token
+            return AuthenticationError(
+                f"{self._service} refused {call} ({status}{_code(body)}): {advice}",
+                service=self._service,
+                status=status,
+            )
         if _code(body):
             problem = f"{self._service} refused {call} ({status}{_code(body)}): check the token"
             message = f"{problem} (auth_token or {TOKEN_VARIABLE})"

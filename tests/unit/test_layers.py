@@ -46,7 +46,8 @@ ORDER = {
     "server.store.migrations": "versions steps",
     "server.store.migrations.versions": "schema_1 schema_2",
     "server.http": (
-        "answers authentication origins admission condition requests endpoints h11_protocol"
+        "answers authentication origins admission condition requests limits connection endpoints"
+        " h11_protocol"
         " httptools_protocol app"
     ),
     "cli": (

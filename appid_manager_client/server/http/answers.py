@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from ..._version import __version__
@@ -46,6 +47,7 @@ _STATUS_OF = {
     "product_not_found": 404,
     "request_abandoned": 409,
     "request_ended": 409,
+    "request_timeout": 408,
     "request_too_large": 413,
     "unauthorized": 401,
 }
@@ -158,6 +160,15 @@ def unauthorized() -> Reply:
     return refusal(Refused("unauthorized", message), (b"www-authenticate", b"Bearer"))
 
 
+def caller_gone() -> Reply:
+    """The answer to an acquire that was not granted, as its caller may be gone."""
+    message = (
+        "the connection was closed for sending before the answer: an acquire is then granted only "
+        "with a requestId, which can ask for the grant again"
+    )
+    return refusal(Refused("invalid_request", message, "requestId"))
+
+
 def foreign_origin(header: str, advice: str) -> Reply:
     """The answer to a request that a page of another site may have sent."""
     return refusal(Refused("foreign_origin", f"{header}: {advice}"))
@@ -188,6 +199,26 @@ def unavailable(error: Unavailable) -> Reply:
 def invalid_http(message: str) -> Reply:
     """The answer to bytes that are no HTTP request; the connection is closed after it."""
     return refusal(Refused("invalid_request", message), (b"connection", b"close"))
+
+
+def request_timeout(awaited: str) -> Reply:
+    """The answer to a request that didn't come in time; the connection is closed after it."""
+    refused = Refused("request_timeout", f"{awaited} did not come in time")
+    return refusal(refused, (b"connection", b"close"))
+
+
+def too_many_connections() -> Reply:
+    """The answer to a connection for which there is no room; it is closed after it."""
+    message = "the service has as many connections as it can have: try again"
+    body = {"error": "unavailable", "reason": "busy", "message": message}
+    return _reply(body, 503, (b"retry-after", b"1"), (b"connection", b"close"))
+
+
+def as_bytes(reply: Reply) -> bytes:
+    """A whole answer as it goes over the wire, where no handler sends it."""
+    lines = [b"HTTP/1.1 %d %s" % (reply.status, HTTPStatus(reply.status).phrase.encode("ascii"))]
+    lines += [name + b": " + value for name, value in reply.headers]
+    return b"\r\n".join([*lines, b"", reply.body])
 
 
 def _reply(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> Reply:

@@ -22,12 +22,13 @@ from ..operations import (
     Look,
     Operation,
     Outcome,
+    Release,
     Reserved,
     Sweep,
     Unavailable,
 )
 from ..settings import ServiceSettings
-from ..store.batching import Batcher
+from ..store.batching import Batcher, Void
 from ..store.store import Store
 from . import answers, requests
 from .answers import Reply
@@ -123,7 +124,18 @@ class _Calls:
             self._store.close()
 
     async def acquire(self, call: Call) -> Reply:
-        outcome = await self._submit(requests.parse_acquire(call.body))
+        operation = requests.parse_acquire(call.body)
+        if operation.request_id is None:
+            # Nobody could ask for this grant again.
+            try:
+                outcome = await self._submit(operation, call.is_gone)
+            except Void:
+                return answers.caller_gone()
+            if isinstance(outcome, Granted) and call.is_gone():
+                await self._submit(Release(outcome.product, outcome.appid, outcome.lease_id))
+                return answers.caller_gone()
+        else:
+            outcome = await self._submit(operation)
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             _log_grant(outcome, call)
         return answers.outcome(outcome)
@@ -180,9 +192,11 @@ class _Calls:
     async def _carry_out(self, operation: Operation) -> Reply:
         return answers.outcome(await self._submit(operation))
 
-    async def _submit(self, operation: Operation) -> Outcome:
+    async def _submit(
+        self, operation: Operation, is_void: Callable[[], bool] | None = None
+    ) -> Outcome:
         with self._condition.working():
-            return await self._batcher.submit(operation)
+            return await self._batcher.submit(operation, is_void)
 
     async def _read(self, query: Callable[[], T]) -> T:
         """The result of a query, in which leases that have expired have ended."""

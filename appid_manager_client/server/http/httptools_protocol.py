@@ -12,12 +12,13 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from . import answers
+from .connection import WatchedConnection
 
 # As many bytes as h11 takes, and one more piece of data that came with them.
 _LARGEST_HEAD = 64 * 1024
 
 
-class ServiceHttpToolsProtocol(HttpToolsProtocol):
+class ServiceHttpToolsProtocol(WatchedConnection, HttpToolsProtocol):
     """One connection, parsed by httptools."""
 
     _in_head = False
@@ -48,7 +49,16 @@ class ServiceHttpToolsProtocol(HttpToolsProtocol):
         """The head ends, the body is next."""
         self._in_head = False
         self._head_size = 0
+        self.show_in(self.scope)
         super().on_headers_complete()
+
+    def has_begun_head(self) -> bool:
+        """Whether a part of a request's head came."""
+        return self._in_head
+
+    def has_pipelined(self) -> bool:
+        """Whether an earlier request than `cycle` is not answered yet."""
+        return bool(self.pipeline)
 
     def _should_upgrade(self) -> bool:
         # Asked after a request whose connection the parser would leave to another protocol.
@@ -76,8 +86,5 @@ class ServiceHttpToolsProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
             self.flow.pause_reading()
             return
-        reply = answers.invalid_http(message)
-        head = [b"HTTP/1.1 400 Bad Request"]
-        head += [name + b": " + value for name, value in reply.headers]
-        self.transport.write(b"\r\n".join([*head, b"", reply.body]))
+        self.transport.write(answers.as_bytes(answers.invalid_http(message)))
         self.transport.close()

@@ -48,7 +48,7 @@ class RequestRefused(Exception):
         self.refused = refused
 
 
-def parse_acquire(body: bytes) -> Operation:
+def parse_acquire(body: bytes) -> Acquire:
     """The operation that the body of an acquire asks for."""
     asked = _parse_body(_AcquireBody, body)
     return Acquire(

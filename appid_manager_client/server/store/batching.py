@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
 
 from ..operations import Operation, Outcome, Unavailable
 from .store import Store
@@ -23,31 +25,45 @@ _COLLECT_TIMEOUT = 0.002
 _LARGEST_BATCH = 256
 
 
+_Waiting: TypeAlias = tuple[Operation, "asyncio.Future[Outcome]", Callable[[], bool] | None]
+
+
+class Void(Exception):
+    """An operation that was not carried out, because its caller was gone when its turn came."""
+
+
 class Batcher:
     """Feeds a store from one event loop. Not for use by several loops or threads."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="appid-service-store")
-        self._waiting: deque[tuple[Operation, asyncio.Future[Outcome]]] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._runner: asyncio.Task[None] | None = None
         self._last_size = 0
         self._enough: asyncio.Event | None = None  # set: as many wait as were in the last batch
         self._closed = False
 
-    async def submit(self, operation: Operation) -> Outcome:
+    async def submit(
+        self, operation: Operation, is_void: Callable[[], bool] | None = None
+    ) -> Outcome:
         """Have `operation` carried out, and return its outcome once that is on disk.
 
         An operation is carried out even if its caller is cancelled.
 
+        Args:
+            operation: what to do.
+            is_void: asked when its turn comes: whether to leave it out.
+
         Raises:
+            Void: it was left out.
             Unavailable: the store can't carry it out now.
         """
         if self._closed:
             raise Unavailable("stopping", "the service is stopping")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Outcome] = loop.create_future()
-        self._waiting.append((operation, answer))
+        self._waiting.append((operation, answer, is_void))
         if self._enough is not None and len(self._waiting) >= self._last_size:
             self._enough.set()
         if self._runner is None:
@@ -78,20 +94,29 @@ class Batcher:
                 await self._enough.wait()
         self._enough = None
 
-    async def _run_batch(self, batch: list[tuple[Operation, asyncio.Future[Outcome]]]) -> None:
+    async def _run_batch(self, waiting: list[_Waiting]) -> None:
+        batch = []
+        for one in waiting:
+            _, answer, is_void = one
+            if is_void is not None and is_void():
+                _answer(answer, Void())
+            else:
+                batch.append(one)
+        if not batch:
+            return
         outcomes: list[Outcome | Exception]
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(
-                self._thread, self._store.execute, [operation for operation, _ in batch]
+                self._thread, self._store.execute, [operation for operation, _, _ in batch]
             )
         except Exception as error:
             outcomes = [error] * len(batch)
-        for (_, answer), outcome in zip(batch, outcomes, strict=True):
+        for (_, answer, _), outcome in zip(batch, outcomes, strict=True):
             _answer(answer, outcome)
         if isinstance(outcomes[-1], Unavailable):
             # Who came meanwhile has waited too: nobody waits for the same lock twice.
-            waiting, self._waiting = self._waiting, deque()
-            for _, answer in waiting:
+            latecomers, self._waiting = self._waiting, deque()
+            for _, answer, _ in latecomers:
                 _answer(answer, outcomes[-1])
 
 

@@ -1,7 +1,6 @@
 """Bytes over the socket: whatever they are, the answer is JSON of the contract; nothing changes."""
 
 import contextlib
-import json
 import socket
 import sqlite3
 import threading
@@ -14,8 +13,7 @@ from appid_manager_client.server.http.h11_protocol import ServiceH11Protocol
 from appid_manager_client.server.http.httptools_protocol import ServiceHttpToolsProtocol
 from appid_manager_client.testing import LocalService
 from tests.service.conftest import Api
-
-BODY = b'{"productName": "none"}'
+from tests.service.http.exchange import BODY, answers, exchange, get, post
 
 
 @pytest.fixture(scope="module", params=[ServiceHttpToolsProtocol, ServiceH11Protocol])
@@ -27,56 +25,6 @@ def raw(request):
             running.clock.freeze()
             Api(running).init("stt", {"a": 1, "b": 2})
             yield running
-
-
-def exchange(service, *pieces, breaks_off=False):
-    """All that comes back until the service ends the connection, as `pieces` make it do."""
-    with socket.create_connection(("127.0.0.1", int(service.url.rpartition(":")[2])), 30) as peer:
-        try:
-            for piece in pieces:
-                peer.sendall(piece)
-            if breaks_off:
-                peer.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass  # it has heard enough
-        said = b""
-        while True:
-            try:
-                more = peer.recv(65536)
-            except ConnectionResetError:
-                more = b""
-            if not more:
-                return said
-            said += more
-
-
-def answers(said):
-    """The statuses and bodies of what an exchange gave back."""
-    found = []
-    while said:
-        head, _, rest = said.partition(b"\r\n\r\n")
-        lines = head.split(b"\r\n")
-        headers = dict(line.lower().split(b": ", 1) for line in lines[1:])
-        length = int(headers[b"content-length"])
-        found.append((int(lines[0].split()[1]), json.loads(rest[:length])))
-        said = rest[length:]
-    return found
-
-
-def post(*headers, body=BODY, path=b"/api/appid/acquire", close=True):
-    head = [
-        b"POST " + path + b" HTTP/1.1",
-        b"Host: localhost",
-        b"Content-Length: %d" % len(body),
-        *headers,
-    ]
-    if close:
-        head.append(b"Connection: close")
-    return b"\r\n".join([*head, b"", body])
-
-
-def get(*headers, target=b"/health"):
-    return b"\r\n".join([b"GET " + target + b" HTTP/1.1", b"Host: localhost", *headers, b"", b""])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from appid_manager_client.server.operations import Sweep, Swept, Unavailable
-from appid_manager_client.server.store.batching import Batcher
+from appid_manager_client.server.store.batching import Batcher, Void
 
 
 class Recorder:
@@ -50,6 +50,26 @@ def test_one_that_asks_alone_is_served_every_time():
         return store.batches
 
     assert [len(batch) for batch in asyncio.run(scenario())] == [1] * 20
+
+
+def test_what_is_void_when_its_turn_comes_is_left_out():
+    async def scenario():
+        store = Recorder()
+        batcher = Batcher(store)
+        outcomes = await asyncio.gather(
+            batcher.submit(Sweep(), lambda: False),
+            batcher.submit(Sweep(), lambda: True),
+            batcher.submit(Sweep()),
+            return_exceptions=True,
+        )
+        with pytest.raises(Void):
+            await batcher.submit(Sweep(), lambda: True)
+        await batcher.close()
+        return store.batches, outcomes
+
+    batches, outcomes = asyncio.run(scenario())
+    assert [len(batch) for batch in batches] == [2]
+    assert [type(outcome) for outcome in outcomes] == [Swept, Void, Swept]
 
 
 def test_a_failure_reaches_its_own_caller_alone():

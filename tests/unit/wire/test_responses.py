@@ -15,6 +15,15 @@ from tests.support.rawserver import RawServer, endless, http_answer, read_reques
 from .exchanges import WAYS, answering, asked, client_of, failure_of, json_answer, via
 
 
+def test_a_host_that_the_service_does_not_take_is_no_matter_of_the_token() -> None:
+    body = {"error": "foreign_origin", "message": "Host: use --allowed-host"}
+    with answering(json_answer(body, 403)) as url:
+        error = failure_of(client_of(url))
+    assert isinstance(error, AuthenticationError) and error.status == 403
+    assert str(error).endswith("Host: use --allowed-host")
+    assert "TOKEN" not in str(error)
+
+
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("call", CALLS)
 def test_a_refused_token_is_never_tried_again(status: int, call: str) -> None:
