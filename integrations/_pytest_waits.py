@@ -138,18 +138,19 @@ class Wait:
         return self.test, self.product, self.reason, at
 
     def describe(self, now: float) -> str:
-        """The line for a person."""
+        """The line for a person. A narrow terminal cuts it off: what changes comes first."""
         from appid_manager_client.text import printable
 
-        text = f"{self.test} waits for an AppID of {self.product}: {self.reason}"
-        text = printable(text)
         left = 0.0 if self.until is None else self.until - now
+        what = f"an AppID of {self.product}"
         if left <= 0:
-            return f"{text}; has waited for {now - self.began:.0f} s"
-        if self.available_at is None:
-            return f"{text}; the next try is in {left:.0f} s"
-        at = datetime.fromtimestamp(self.available_at)
-        return f"{text}; the next can be free in {left:.0f} s, at {at:%H:%M:%S}"
+            text = f"waiting for {now - self.began:.0f} s now, for {what}"
+        elif self.available_at is None:
+            text = f"waiting for {what}, next try in {left:.0f} s"
+        else:
+            at = datetime.fromtimestamp(self.available_at)
+            text = f"waiting {left:.0f} s, until {at:%H:%M:%S}, for {what}"
+        return printable(f"{text}: {self.reason} ({self.test})")
 
 
 class Cadence:

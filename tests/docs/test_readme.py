@@ -39,14 +39,19 @@ def _own_default_client() -> Iterator[None]:
     set_default_client(None)
 
 
-def test_the_first_steps_end_without_a_wait(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_steps_end_without_a_wait(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level("INFO", "appid_manager_client")
     names: dict[str, Any] = {}
-    with LocalService() as service:
+    with LocalService() as service:  # its hour has begun ten minutes ago
         follow(service, names, "Thirty seconds", "Three ways to hold a lease")
+        follow(service, names, "The pool and the hour")
+        assert service.status()["available"] == 0, "the five AppIDs of this hour are used"
+        follow(service, names, "Error Handling")
         names["client"].close()
-        assert len(service.history()) >= 4
     assert "waiting" not in caplog.text
+    assert "every AppID is used up for this hour" in capsys.readouterr().out
 
 
 def test_two_programs_that_begin_with_the_quick_start_get_different_appids() -> None:

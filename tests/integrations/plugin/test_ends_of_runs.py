@@ -104,7 +104,7 @@ leases.FIRST_TRY = 0.1
     process = run.start("-s", *more)
     assert process.stdout is not None
     output = b""
-    while b"waits for an AppID of stt" not in output:
+    while b"for an AppID of stt" not in output:
         line = process.stdout.readline()
         assert line, output.decode()
         output += line

@@ -72,8 +72,8 @@ def near_the_end(request, appid_client, appid_service):
         appid_client.init_product("scarce", {"only": 1})
 """
 
-SHOWN = "*::test_second waits for an AppID of scarce: every AppID is used up for this hour; *"
-AT = r"the next can be free in (\d{4}) s, at \d\d:\d\d:\d\d"
+SHOWN = "waiting * for an AppID of scarce: every AppID is used up for this hour (*::test_second)"
+UNTIL = r"waiting (\d{4}) s, until \d\d:\d\d:\d\d, for an AppID of scarce"
 
 
 def turned(run: Run, *args: str, tests: str = EXHAUSTED, more: str = "") -> pytest.RunResult:
@@ -92,8 +92,8 @@ def test_a_wait_is_a_line_of_the_report_and_the_test_goes_on_when_the_hour_turns
     result = turned(run, *args)
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines([SHOWN])
-    [line] = [line for line in result.outlines if "waits for" in line]
-    assert re.fullmatch(f"test_it.py::test_second waits .*; {AT}", line)
+    [line] = [line for line in result.outlines if "waiting" in line]
+    assert re.fullmatch(rf"{UNTIL}: .* \(test_it.py::test_second\)", line)
 
 
 def test_without_a_reporter_a_wait_is_a_line_on_stderr(run: Run) -> None:
@@ -118,7 +118,7 @@ def test_second(): pass
     )
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(
-        ["*::test_second waits for an AppID of stt: every AppID is taken; has waited for [12] s"]
+        ["waiting for [12] s now, for an AppID of stt: every AppID is taken (*::test_second)"]
     )
 
 
@@ -149,7 +149,7 @@ def appid_client(appid_service):
 """,
     )
     result.assert_outcomes(passed=2)
-    result.stdout.re_match_lines([rf".*test_second waits .*: every AppID is taken; {AT}$"])
+    result.stdout.re_match_lines([rf"{UNTIL}: every AppID is taken \(.*test_second\)$"])
 
 
 def test_a_line_comes_at_the_start_at_a_change_each_minute_and_later_every_ten() -> None:
@@ -172,7 +172,7 @@ def test_a_line_comes_at_the_start_at_a_change_each_minute_and_later_every_ten()
 def test_a_short_wait_is_not_shown(run: Run) -> None:
     result = run(EXHAUSTED, "--appid-url=local", conftest=NEAR_THE_END)
     result.assert_outcomes(passed=2)
-    result.stdout.no_fnmatch_line("*waits for*")
+    result.stdout.no_fnmatch_line("*waiting*")
 
 
 def test_a_wait_with_a_timeout_ends_with_it(run: Run) -> None:
@@ -185,7 +185,7 @@ def scarce(appid_client):
 """,
     )
     result.assert_outcomes(passed=1, errors=1)
-    result.stdout.no_fnmatch_line("*waits for*")
+    result.stdout.no_fnmatch_line("*waiting*")
 
 
 def test_a_terminal_shows_a_countdown_and_clears_it(run: Run) -> None:
@@ -193,10 +193,10 @@ def test_a_terminal_shows_a_countdown_and_clears_it(run: Run) -> None:
     with terminal(run) as output:
         wait_until(lambda: "2 passed" in output(), RUN_WITHIN)
         shown = output()
-    counted = re.findall(r"\r[^\r\n]*waits for an AppID of scarce: [^\r]*?in (\d{4}) s", shown)
+    counted = re.findall(rf"\r(?:\x1b\[\d+m)*{UNTIL}", shown)
     assert counted == sorted(counted, reverse=True)
     assert len(set(counted)) >= 2
-    assert re.search(r"\r +\r[^\r\n]*\.", shown[shown.rindex("waits for") :])
+    assert re.search(r"\r +\r[^\r\n]*\.", shown[shown.rindex("waiting") :])
 
 
 @contextmanager
