@@ -17,6 +17,7 @@ from tests.support.isolation import (
     hear_all_signals,
     nothing_left_running,
 )
+from tests.support.leftovers import leave_nothing_behind
 from tests.support.ours import OurService
 from tests.support.postgres import PostgresServer, running_postgres
 
@@ -37,6 +38,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "project")
 def pytest_configure() -> None:
     # After the last test, clients that no service answers any more say what they left.
     logging.getLogger("appid_manager_client").addHandler(logging.NullHandler())
+    leave_nothing_behind()
     block_the_network()
     hear_all_signals()
 

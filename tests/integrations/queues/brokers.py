@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.support.leftovers import until_this_thread_ends
 from tests.support.waiting import wait_until
 
 
@@ -52,7 +53,9 @@ def running_broker() -> Iterator[Broker]:
     with _reserved_port() as port, open(directory / "log", "wb") as log:
         command = [binary, "--bind", "127.0.0.1", "--port", str(port), "--unixsocket", str(path)]
         server = subprocess.Popen(
-            [*command, "--save", "", "--dir", directory], stdout=log, stderr=log
+            [*until_this_thread_ends(), *command, "--save", "", "--dir", directory],
+            stdout=log,
+            stderr=log,
         )
         broker = Broker(path, port)
         try:

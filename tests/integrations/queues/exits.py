@@ -20,11 +20,12 @@ import pytest
 from packaging.version import Version
 from rq.command import send_kill_horse_command, send_stop_job_command
 
+from tests.support.leftovers import is_alive
 from tests.support.waiting import wait_until
 
 from .queues import CeleryWorker, RqWorker, SentJob
 from .scenes import Scene
-from .workers import is_alive, parent_of
+from .workers import parent_of
 
 OF_A_TASK = """
 celery             prefork     spawn       threads     solo        gevent

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from appid_manager_client.testing import LocalService
+from tests.support.leftovers import mark_of_the_suite
 from tests.support.waiting import PATIENCE, wait_until
 
 
@@ -55,28 +56,6 @@ class WorkerProcess:
         return text in self.log.read_text(errors="replace")
 
 
-_GUARD = """
-import os, signal, sys
-from contextlib import suppress
-from pathlib import Path
-sys.stdin.read()  # ends when the test's process has ended, however that came
-for process in Path("/proc").glob("[0-9]*"):
-    with suppress(OSError, IndexError):
-        stat = (process / "stat").read_text().rpartition(")")[2].split()
-        if int(stat[3]) == int(sys.argv[1]):
-            os.kill(int(process.name), signal.SIGKILL)
-"""
-
-
-def _guard(leader: int) -> subprocess.Popen[bytes]:
-    """A process that kills a worker's session when this process ends, even by SIGKILL."""
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _GUARD, str(leader)],
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
 @contextmanager
 def running_worker(
     command: list[str], directory: Path, environment: dict[str, str]
@@ -95,12 +74,10 @@ def running_worker(
             start_new_session=True,
         )
     worker = WorkerProcess(process, log, state)
-    guard = _guard(process.pid)
     try:
         yield worker
     finally:
         worker.kill_all()
-        guard.communicate()
 
 
 def _session(leader: int) -> list[int]:
@@ -115,14 +92,6 @@ def _session(leader: int) -> list[int]:
             if int(fields[3]) == leader and fields[0] != "Z":
                 pids.append(int(process.name))
     return pids
-
-
-def is_alive(pid: int) -> bool:
-    """Whether a process runs. One that has ended and that nobody waits for doesn't."""
-    try:
-        return _fields(pid)[0] != "Z"
-    except OSError:
-        return False
 
 
 def parent_of(pid: int) -> int:
@@ -141,6 +110,7 @@ def worker_environment(service: LocalService, state: Path, **more: str) -> dict[
     root = str(Path(__file__).parents[3])
     return {
         **kept,
+        **mark_of_the_suite(),
         "HOME": str(state),
         "XDG_STATE_HOME": str(state),
         "PYTHONPATH": root,
