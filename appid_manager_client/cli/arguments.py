@@ -25,7 +25,7 @@ from .parser import (
     seconds,
     ttl,
 )
-from .service_arguments import add_backup, add_serve
+from .service_arguments import add_backup, add_copy, add_migrate, add_serve
 
 RUN_TTL = 600.0
 """The `ttl` of a run, in seconds. An outage of a minute must not end the command. An AppID comes
@@ -49,6 +49,8 @@ def command_line() -> CommandLine:
     _add_reap(line)
     add_serve(line)
     add_backup(line)
+    add_migrate(line)
+    add_copy(line)
     line.add_command("demo", "Demonstrate leases on a service of its own, in about 20 seconds.")
     _add_completion(line)
     _add_help(line)

@@ -47,6 +47,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "reap": ("reap", "reap"),
     "serve": ("serve", "serve"),
     "backup": ("backup", "backup"),
+    "migrate": ("migrate", "migrate"),
+    "copy": ("migrate", "copy"),
     "demo": ("demo", "demo"),
     "completion": ("completion", "completion"),
     "help": ("help", "show_help"),

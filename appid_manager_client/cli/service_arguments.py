@@ -97,3 +97,37 @@ def add_backup(line: CommandLine) -> None:
     )
     completing(file, FILES)
     add_database(backup, "the SQLite file of the service")
+
+
+def add_migrate(line: CommandLine) -> None:
+    """`appid-manager migrate`."""
+    migrate = line.add_command(
+        "migrate",
+        "Bring the tables of a service's database up to date, as a start of the service does, or\n"
+        "make them. Refused while a service of an older schema is running.",
+        epilog="Exits with 1 if --check finds something to do.",
+    )
+    add_database(migrate, "the database of the service")
+    how = migrate.add_mutually_exclusive_group()
+    how.add_argument("--check", action="store_true", help="show what is to be done, and do nothing")
+    how.add_argument(
+        "--sql", action="store_true", help="print the SQL of what is to be done, and do nothing"
+    )
+
+
+def add_copy(line: CommandLine) -> None:
+    """`appid-manager copy`."""
+    copy = line.add_command(
+        "copy",
+        "Copy everything that a service's database holds into an empty one, which services use\n"
+        "from then on: they refuse the source. Stop all services of both before.",
+        epilog="Passwords: PGPASSWORD, or the file ~/.pgpass, keeps them out of the process list.",
+    )
+    source = copy.add_argument(
+        "source", metavar="SOURCE", help="the database to copy, as a path or as a URL"
+    )
+    target = copy.add_argument(
+        "target", metavar="TARGET", help="an empty database, or a new file, as a path or as a URL"
+    )
+    completing(source, FILES)
+    completing(target, FILES)

@@ -40,8 +40,8 @@ ORDER = {
     "server": "hours clock log authority settings operations store http run __init__",
     "server.store": (
         "tables transaction meta fences registry migrations schema sqlite_files sqlite_errors"
-        " sqlite start endings request_ids acquire release reserve heartbeat init pruning"
-        " status history store batching"
+        " sqlite start whole copying endings request_ids acquire release reserve heartbeat init"
+        " pruning status history store batching"
     ),
     "server.store.migrations": "versions steps",
     "server.store.migrations.versions": "schema_1 schema_2",
@@ -53,7 +53,7 @@ ORDER = {
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"
         " connection entries health status products why history appids_file init acquire reserve"
-        " reap database serve backup terminal group relay run demo program __main__"
+        " reap database serve backup migrate terminal group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
-from ...errors import unusable
 from ..hours import Hours, defined_hours, same_hours
 from .tables import SCHEMA, meta
 
@@ -23,6 +22,9 @@ FENCE_FLOOR_KEY = "fence_floor"
 
 COPIED_TO_KEY = "copied_to"
 """The database to which everything was copied, without a password: that one is used now."""
+
+COPYING_FROM_KEY = "copying_from"
+"""The database of which this one is a copy, until that one is marked with `COPIED_TO_KEY`."""
 
 FIRST_VALUES = {SCHEMA_KEY: SCHEMA, FENCE_FLOOR_KEY: "0"}
 
@@ -41,23 +43,21 @@ def write_meta(connection: Connection, key: str, value: str) -> None:
         connection.execute(insert(meta).values(key=key, value=value))
 
 
-def refuse_copied(values: dict[str, str], name: str) -> None:
-    """Refuse a database that was copied elsewhere.
+def why_not_this_one(values: dict[str, str]) -> str | None:
+    """Why another database is the one to use, after a copy; `None` if this one is.
 
     Args:
         values: what `read_meta` returned.
-        name: the database, as messages name it.
-
-    Raises:
-        ConfigurationError: it was copied.
     """
-    target = values.get(COPIED_TO_KEY)
+    target, source = values.get(COPIED_TO_KEY), values.get(COPYING_FROM_KEY)
     if target is not None:
-        raise unusable(
-            "database",
-            f"{name} was copied to {target}, which is used instead; to go back, copy that one "
-            "to a new database (appid-manager copy)",
+        return (
+            f"was copied to {target}, which is used instead; to go back, copy that one to a new "
+            "database (appid-manager copy)"
         )
+    if source is not None:
+        return f"is an unfinished copy of {source}; run appid-manager copy again"
+    return None
 
 
 def settle_hours(

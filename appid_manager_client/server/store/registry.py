@@ -17,7 +17,7 @@ from ..._version import __version__
 from ...errors import unusable
 from ..hours import Hours
 from ..operations import Unavailable
-from .meta import COPIED_TO_KEY, HOURS_KEY, SCHEMA_KEY, means, read_meta
+from .meta import HOURS_KEY, SCHEMA_KEY, means, read_meta, why_not_this_one
 from .tables import SCHEMA, processes
 
 REFRESH_EVERY = 2.0
@@ -98,8 +98,9 @@ class Registration:
                 f"the database was changed to schema {schema}, and this service "
                 f"({__version__}) knows schema {SCHEMA}"
             )
-        if COPIED_TO_KEY in values:
-            raise _incompatible(f"the database was copied to {values[COPIED_TO_KEY]}")
+        problem = why_not_this_one(values)
+        if problem is not None:
+            raise _incompatible(f"the database {problem}")
         if stored != self._last_hours:
             if stored is not None and not means(stored, self._hours, now):
                 raise _incompatible(
@@ -123,7 +124,9 @@ def refuse_while_used(connection: Connection, name: str, deed: str) -> None:
         ConfigurationError: a living service is registered. Names each one.
     """
     if connection.dialect.name == "postgresql":
-        connection.execute(text("LOCK TABLE processes IN SHARE ROW EXCLUSIVE MODE"))
+        # In the order in which batches lock them: they are let finish, and then wait.
+        tables = "appids, leases, meta, processes"
+        connection.execute(text(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
     living = living_processes(connection)
     if living:
         raise unusable("database", f"{name}: {deed} while {_list(living)}")

@@ -35,6 +35,10 @@ class Change:
     titles: tuple[str, ...]
 
 
+NEW = Change(None, ("make the tables",))
+"""What has to be done to a database without tables."""
+
+
 def bring_up_to_date(connection: Connection, name: str) -> Change:
     """Make the tables where there are none, migrate those of an older version.
 
@@ -77,7 +81,7 @@ def pending(connection: Connection, name: str) -> Change:
     """
     found = _find_schema(connection, name)
     if found is None:
-        return Change(None, ("make the tables",))
+        return NEW
     if found == SCHEMA:
         return Change(found, ())
     if not found.isdecimal() or int(found) > int(SCHEMA):

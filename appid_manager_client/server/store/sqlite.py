@@ -9,11 +9,12 @@ import stat
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ...errors import unusable
+from ..settings import database_path
 from .schema import bring_up_to_date
 from .sqlite_errors import LOCK_PATIENCE
 from .sqlite_files import DatabaseFiles
@@ -150,3 +151,27 @@ def _prepare(connection: Any, _record: object) -> None:
 
 def _begin(connection: Any, statement: str) -> None:
     connection.exec_driver_sql(statement)
+
+
+@contextlib.contextmanager
+def changing_file(url: str) -> Iterator[Connection]:
+    """A write transaction of one who changes a database as a whole, and leaves it then.
+
+    Raises:
+        ConfigurationError: the database can't be opened, or belongs to another program.
+    """
+    files = DatabaseFiles(database_path(url))
+    with opening(url, files), contextlib.ExitStack() as undo:
+        _refuse_other_programs(url, files.path)
+        files.create()
+        engine = create_engine(
+            url,
+            poolclass=NullPool,
+            connect_args=_connect_args(_START_PATIENCE),
+            hide_parameters=True,
+        )
+        undo.callback(engine.dispose)
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", lambda connection: _begin(connection, "BEGIN IMMEDIATE"))
+        with engine.begin() as connection:
+            yield connection

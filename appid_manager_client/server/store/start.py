@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from ...errors import unusable
 from ..hours import Hours
-from .meta import HOURS_KEY, SCHEMA_KEY, read_meta, refuse_copied, settle_hours, write_meta
+from .meta import HOURS_KEY, SCHEMA_KEY, read_meta, settle_hours, why_not_this_one, write_meta
 from .registry import Registration, refuse_while_used
 from .tables import SCHEMA
 
@@ -37,7 +37,9 @@ def take_up(
     values = read_meta(connection)
     if values[SCHEMA_KEY] != SCHEMA:
         raise unusable("database", f"{name} was changed while this service started; start it again")
-    refuse_copied(values, name)
+    problem = why_not_this_one(values)
+    if problem is not None:
+        raise unusable("database", f"{name} {problem}")
     stored = settle_hours(connection, values, hours, now)
     if stored is not None:
         raise unusable(

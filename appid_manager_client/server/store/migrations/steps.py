@@ -35,7 +35,7 @@ def print_sql(dialect: Dialect, found: str | None) -> str:
     """The SQL of the same steps, as one transaction; with `None`, the SQL of a new database."""
     output = io.StringIO()
     context = MigrationContext.configure(
-        dialect=dialect, opts={"as_sql": True, "output_buffer": output}
+        dialect=dialect, opts={"as_sql": True, "output_buffer": output, "literal_binds": True}
     )
     if found is None:
         with Operations.context(context) as operations:

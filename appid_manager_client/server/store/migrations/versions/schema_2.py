@@ -32,5 +32,5 @@ def upgrade() -> None:
         sa.Column("schema", sa.Text, nullable=False),
         sa.Column("seen", sa.BigInteger, nullable=False),
     )
-    meta = sa.table("meta", sa.column("key"), sa.column("value"))
+    meta = sa.table("meta", sa.column("key", sa.Text), sa.column("value", sa.Text))
     op.execute(sa.insert(meta).values(key="fence_floor", value="0"))
