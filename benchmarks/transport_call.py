@@ -1,11 +1,13 @@
-"""A call of the client beside the same request by bare urllib3, and by requests as commonly used.
+"""A pair of calls (acquire, release) and a lease, beside the same two requests by bare urllib3.
 
-The server is a trivial one in another process, so that the client's own work is measured.
+The server is a trivial one in another process, so that the client's own work is measured. Each turn
+goes each of the ways once, in shuffled order. `requests` as it is commonly used stands beside them.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -18,64 +20,80 @@ from appid_manager_client import AppIdClient
 from benchmarks._processes import service
 from benchmarks._report import at_most
 
-_CALLS = 50
-_ROUNDS = 60
+_TURNS = 800
+_WARM_UP = 30
 _TOKEN = "benchmark-token-benchmark-token"
+_REQUESTS = (
+    ("acquire", {"productName": "bench", "requestId": "5a0f9f5e-59d5-4f0f-8a51-6a4b0a1e7c55"}),
+    ("release", {"productName": "bench", "appid": "a1"}),
+)
+
+Took = dict[str, list[float]]
 
 
 def main() -> None:
     with service("benchmarks._trivial_peer") as port:
         url = f"http://127.0.0.1:{port}"
-        ways = {
-            "urllib3": _bare(url),
-            "the client": _client(url),
-            "requests.Session.post": _session(url),
-            "requests.post": _plain(url),
-        }
-        for call in ways.values():
-            _seconds(call)
-        with ThreadPoolExecutor(1) as thread:
-            on_a_thread = thread.submit(_compare, ways).result()
-        in_the_main_thread = _compare({name: ways[name] for name in ("urllib3", "the client")})
+        with AppIdClient(url, auth_token=_TOKEN) as one, AppIdClient(url, auth_token=_TOKEN) as two:
+            ways = {
+                "urllib3": _bare(url),
+                "a pair": _pair(one),
+                "a lease": _lease(two),
+                "requests.Session.post": _session(url),
+                "requests.post": _plain(url),
+            }
+            with ThreadPoolExecutor(1) as thread:
+                on_a_thread = thread.submit(_take_turns, ways).result()
+            ours = {name: ways[name] for name in ("urllib3", "a pair", "a lease")}
+            in_the_main_thread = _take_turns(ours)
     _show("on a thread", on_a_thread)
     _show("in the main thread", in_the_main_thread)
-    at_most("acquire_appid to bare urllib3, on a thread", _ratio(on_a_thread), 1.05)
-    at_most(
-        "acquire_appid to bare urllib3, in the main thread, where it is shielded from signals",
-        _ratio(in_the_main_thread),
-        1.35,
-    )
+    pair = "acquire_appid and release_appid to bare urllib3"
+    at_most(f"{pair}, on a thread", _ratio(on_a_thread), 1.05)
+    at_most(f"{pair}, in the main thread, shielded from signals", _ratio(in_the_main_thread), 1.35)
+    for where, took in (("on a thread", on_a_thread), ("in the main one", in_the_main_thread)):
+        at_most(f"a lease to such a pair, {where}", _ratio(took, "a lease", "a pair"), 1.25)
 
 
-def _compare(ways: dict[str, Callable[[], object]]) -> list[dict[str, float]]:
-    """Rounds in which each way has its turn, on the calling thread."""
-    return [{name: _seconds(call) for name, call in ways.items()} for _ in range(_ROUNDS)]
+def _take_turns(ways: dict[str, Callable[[], object]]) -> Took:
+    """Return the seconds of each way, turn by turn, on the calling thread."""
+    chance = random.Random(1)
+    took: Took = {name: [] for name in ways}
+    for _ in range(_WARM_UP + _TURNS):
+        for name in chance.sample(list(ways), len(ways)):
+            began = time.perf_counter()
+            ways[name]()
+            took[name].append(time.perf_counter() - began)
+    return {name: each[_WARM_UP:] for name, each in took.items()}
 
 
-def _ratio(rounds: list[dict[str, float]], name: str = "the client") -> float:
-    return statistics.median(each[name] / each["urllib3"] for each in rounds)
+def _ratio(took: Took, this: str = "a pair", that: str = "urllib3") -> float:
+    return statistics.median(took[this]) / statistics.median(took[that])
 
 
-def _show(where: str, rounds: list[dict[str, float]]) -> None:
-    for name in rounds[0]:
-        microseconds = statistics.median(each[name] for each in rounds) / _CALLS * 1e6
-        ratio = _ratio(rounds, name)
-        print(f"  {where}, {name}: {microseconds:,.0f} us a call, {ratio:.2f} times urllib3")
+def _show(where: str, took: Took) -> None:
+    for name, each in took.items():
+        low, middle, high = statistics.quantiles(each, n=4)
+        print(
+            f"  {where}, {name}: {middle * 1e6:,.0f} us (half of them {low * 1e6:,.0f} to "
+            f"{high * 1e6:,.0f}), {_ratio(took, name):.2f} times urllib3"
+        )
 
 
-def _seconds(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    for _ in range(_CALLS):
-        call()
-    return time.perf_counter() - began
+def _pair(client: AppIdClient) -> Callable[[], object]:
+    def pair() -> None:
+        appid, *_ = client.acquire_appid("bench")
+        client.release_appid(appid, "bench")
+
+    return pair
 
 
-def _client(url: str) -> Callable[[], object]:
-    client = AppIdClient(url, auth_token=_TOKEN)
-    return lambda: client.acquire_appid("bench")
+def _lease(client: AppIdClient) -> Callable[[], object]:
+    def lease() -> None:
+        with client.lease("bench"):
+            pass
 
-
-_BODY = {"productName": "bench", "requestId": "5a0f9f5e-59d5-4f0f-8a51-6a4b0a1e7c55"}
+    return lease
 
 
 def _bare(url: str) -> Callable[[], object]:
@@ -87,20 +105,32 @@ def _bare(url: str) -> Callable[[], object]:
         "X-API-Key": _TOKEN,
     }
 
-    def call() -> object:
-        body = json.dumps(_BODY).encode()
-        answer = pool.request("POST", f"{url}/api/appid/acquire", body=body, headers=headers)
-        return json.loads(answer.data)
+    def pair() -> None:
+        for call, about in _REQUESTS:
+            body = json.dumps(about).encode()
+            answer = pool.request("POST", f"{url}/api/appid/{call}", body=body, headers=headers)
+            json.loads(answer.data)
 
-    return call
+    return pair
 
 
 def _session(url: str) -> Callable[[], object]:
-    session = requests.Session()
-    headers = {"X-API-Key": _TOKEN}
-    return lambda: session.post(f"{url}/api/appid/acquire", json=_BODY, headers=headers).json()
+    return _by_requests(url, requests.Session().post)
 
 
 def _plain(url: str) -> Callable[[], object]:
+    return _by_requests(url, requests.post)
+
+
+def _by_requests(url: str, post: Callable[..., requests.Response]) -> Callable[[], object]:
     headers = {"X-API-Key": _TOKEN}
-    return lambda: requests.post(f"{url}/api/appid/acquire", json=_BODY, headers=headers).json()
+
+    def pair() -> None:
+        for call, about in _REQUESTS:
+            post(f"{url}/api/appid/{call}", json=about, headers=headers).json()
+
+    return pair
+
+
+if __name__ == "__main__":
+    main()

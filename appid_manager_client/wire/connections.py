@@ -24,6 +24,8 @@ from .proxies import proxies_for
 
 _CONNECTIONS_KEPT = 64
 
+_NO_RETRIES = urllib3.Retry(False)  # of a bare False, urllib3 would make one at each call
+
 SessionFactory = Callable[[], requests.Session]
 Send = Callable[[str, str, bytes | None, dict[str, str]], urllib3.BaseHTTPResponse]
 """Called with the method, the path with its query, the body and the headers."""
@@ -111,7 +113,7 @@ def _through_pool(
             body=body,
             headers=headers,
             timeout=bounds,
-            retries=False,
+            retries=_NO_RETRIES,
             redirect=False,
             assert_same_host=False,
             preload_content=False,
