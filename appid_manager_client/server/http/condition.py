@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
-from ..log import describe_failure, logger
+from ..log import describe_failure, log_event, logger
 from ..operations import Unavailable
 
 LOOK_EVERY = 2.0
@@ -92,7 +93,13 @@ class Condition:
         if known is None:
             self._since = self._monotonic()
         if known is None or known.reason != error.reason:
-            logger.error("requests are answered with 503 (%s): %s", error.reason, error.message)
+            log_event(
+                logging.ERROR,
+                "unavailable",
+                "requests are answered with 503 (%(reason)s): %(problem)s",
+                reason=error.reason,
+                problem=error.message,
+            )
 
     def _begin(self) -> asyncio.Task[None]:
         if self._running is None:
@@ -119,7 +126,12 @@ class Condition:
     def _note_success(self) -> None:
         if self._fault is not None:
             failed = self._monotonic() - self._since
-            logger.warning("requests are carried out again, after %.0f s", failed)
+            log_event(
+                logging.WARNING,
+                "available",
+                "requests are carried out again, after %(seconds).0f s",
+                seconds=failed,
+            )
             self._fault = None
 
 

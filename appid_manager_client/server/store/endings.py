@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, select, update
 
+from ..log import log_event
 from .fences import remove_appids
 from .tables import appids, leases
 from .transaction import Transaction, chunks
+
+_MOST_SHOWN = 20  # products, in one line of the log
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,7 @@ _EXPIRED = (
         leases.c.id,
         leases.c.start,
         leases.c.expires,
+        leases.c.product,
         appids.c.id.label("appid_row"),
         appids.c.retired,
         appids.c.last_stop,
@@ -74,8 +80,11 @@ _EXPIRED = (
 )
 
 
-def expire(transaction: Transaction) -> None:
-    """End the leases whose ttl is over, as of their expiry, however late that is noticed."""
+def expire(transaction: Transaction) -> Counter[str]:
+    """End the leases whose ttl is over, as of their expiry, however late that is noticed.
+
+    Returns how many they were of each product.
+    """
     rows = transaction.connection.execute(_EXPIRED, {"now": transaction.now}).all()
     end_leases(
         transaction,
@@ -91,6 +100,19 @@ def expire(transaction: Transaction) -> None:
             for row in rows
         ],
     )
+    return Counter(row.product for row in rows)
+
+
+def log_expired(expired: Counter[str]) -> None:
+    """Log how many leases have expired, once that is on disk."""
+    if expired:
+        log_event(
+            logging.INFO,
+            "expired",
+            "%(count)d leases expired, by product: %(products)s",
+            count=expired.total(),
+            products=dict(expired.most_common(_MOST_SHOWN)),
+        )
 
 
 _RESTART_TTL = (

@@ -8,6 +8,8 @@ transactions, and nothing is cached.
 from __future__ import annotations
 
 import contextlib
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection, RootTransaction
@@ -15,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..clock import Clock
 from ..hours import Hours
-from ..log import describe_failure, logger
+from ..log import describe_failure, log_event, logger
 from ..operations import (
     Abandon,
     Acquire,
@@ -37,7 +39,7 @@ from ..operations import (
 )
 from ..settings import database_path
 from .acquire import acquire
-from .endings import expire, grant_grace
+from .endings import expire, grant_grace, log_expired
 from .heartbeat import extend
 from .history import read_history
 from .init import initialize
@@ -217,12 +219,18 @@ class Store:
             if looks or self._registration.due():
                 self._registration.refresh(self._connection, transaction.now)
             if self._clock_jumped():
-                logger.warning("the clock was set: every lease with a ttl has all of it from now")
+                log_event(
+                    logging.WARNING,
+                    "clock_set",
+                    "the clock was set: every lease with a ttl has all of it from now, %(now)d",
+                    now=transaction.now,
+                )
                 grant_grace(transaction)
             elif self._failed:
                 # Heartbeats were refused meanwhile.
                 grant_grace(transaction)
-            self._apply(transaction, operations, outcomes)
+            expired = self._apply(transaction, operations, outcomes)
+        log_expired(expired)
         self._failed = False
         return [outcomes[operation] for operation in operations]
 
@@ -231,16 +239,16 @@ class Store:
         transaction: Transaction,
         operations: Sequence[Operation],
         outcomes: dict[Operation, Outcome],
-    ) -> None:
+    ) -> Counter[str]:
         """Apply the operations. They waited together, so any order is right.
 
         This order serves the most: leases are extended before they expire, and AppIDs are released
-        and added before they are granted.
+        and added before they are granted. Returns how many leases of each product had expired.
         """
         heartbeats = [op for op in operations if isinstance(op, Heartbeat)]
         if heartbeats:
             extend(transaction, heartbeats, outcomes)
-        expire(transaction)
+        expired = expire(transaction)
         releases = [op for op in operations if isinstance(op, Release | Abandon)]
         if releases:
             release(transaction, releases, outcomes)
@@ -258,3 +266,4 @@ class Store:
         acquires = [op for op in operations if isinstance(op, Acquire)]
         if acquires:
             acquire(transaction, acquires, outcomes)
+        return expired

@@ -54,6 +54,21 @@ def test_a_grant_is_a_detail_that_names_appid_and_caller(service, caplog):
     assert r"AppID a\n1 of product p granted to 127.0.0.1:" in granted.getMessage()
 
 
+def test_leases_that_expire_are_one_line_that_counts_them_by_product(service, caplog):
+    for product, count in (("p", 2), ("q\n", 1)):
+        call(service, "init", productName=product, appids={f"{product}{n}": n for n in range(3)})
+        for _ in range(count):
+            call(service, "acquire", productName=product, ttl=60)
+    service.advance(61)
+    service.status()
+    (expired,) = events(caplog, "expired")
+    assert expired.levelno == logging.INFO
+    assert expired.fields == {"count": 3, "products": {"p": 2, "q\n": 1}}
+    assert expired.getMessage() == r"3 leases expired, by product: {'p': 2, 'q\n': 1}"
+    service.status()
+    assert len(events(caplog, "expired")) == 1
+
+
 def test_start_and_stop_say_what_serves_where(service, caplog):
     service.restart()
     (started,) = events(caplog, "started")
