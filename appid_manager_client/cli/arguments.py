@@ -6,6 +6,8 @@ docs/cli.md has a reference that is written from this (`python -m tests.cli.refe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .._version import __version__
 from ..config import DEFAULT_TIMEOUT
 from .exits import MEANINGS
@@ -180,13 +182,7 @@ def _add_acquire(line: CommandLine) -> None:
     )
     _add_product(acquire)
     waiting = acquire.add_mutually_exclusive_group()
-    waiting.add_argument(
-        "--timeout",
-        type=seconds,
-        metavar="S",
-        dest="wait_timeout",
-        help="wait at most S seconds (default: until the last try)",
-    )
+    _add_wait_timeout(waiting.add_argument)
     waiting.add_argument("--no-wait", action="store_true", help="try once; don't wait")
     acquire.add_argument(
         "--max-retries",
@@ -219,6 +215,16 @@ def _add_acquire(line: CommandLine) -> None:
         "--shell",
         action="store_true",
         help="print assignments (APPID=... and others) for a shell's eval",
+    )
+
+
+def _add_wait_timeout(add_argument: Callable[..., object]) -> None:
+    add_argument(
+        "--timeout",
+        type=seconds,
+        metavar="S",
+        dest="wait_timeout",
+        help="wait at most S seconds for an AppID (default: until the last try)",
     )
 
 
@@ -277,13 +283,7 @@ def _add_run(line: CommandLine) -> None:
         without=["--timeout"],
     )
     _add_product(run)
-    run.add_argument(
-        "--timeout",
-        type=seconds,
-        metavar="S",
-        dest="wait_timeout",
-        help="wait at most S seconds for an AppID (default: until the last try)",
-    )
+    _add_wait_timeout(run.add_argument)
     run.add_argument(
         "--min-remaining",
         type=part_of_hour,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -69,12 +68,9 @@ def test_it_repeats_through_an_outage_until_a_signal(
         assert "connection refused" in reaping.error_line()
     assert reaping.line() == "gave back a1 of p (held by nightly)"
     assert service.in_use() == []
-    rounds = len(service.calls)
-    time.sleep(0.2)  # rounds that find nothing
     reaping.send(number)
     ended = reaping.end()
     assert (ended.code, ended.out) == (128 + number, "")
-    assert len(service.calls) >= rounds
 
 
 @pytest.mark.parametrize("fault", [Fault.HTML, Fault.INTERNAL_ERROR])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,10 @@ from typing import Any
 
 import pytest
 import requests
-import uvicorn
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
-from tests.support.waiting import wait_until
+from tests.support.webserver import under_uvicorn
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "hour.md"
 
@@ -43,17 +41,8 @@ def application(client: AppIdClient) -> Iterator[str]:
     code = lines_above + source.group(1).replace("timeout=5", "timeout=0.2")
     names: dict[str, Any] = {"client": client}
     exec(compile(code, str(PAGE), "exec"), names)
-    server = uvicorn.Server(uvicorn.Config(names["app"], port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, what="the application is up")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}/bill"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-    assert not thread.is_alive()
+    with under_uvicorn(names["app"]) as url:
+        yield f"{url}/bill"
 
 
 def test_it_bills_to_an_appid_that_is_given_back_when_it_stops(

@@ -7,33 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import requests
-import uvicorn
 
 from tests.support.waiting import PATIENCE, wait_until
+from tests.support.webserver import under_uvicorn
 
 from .conftest import World
-
-
-@contextmanager
-def under_uvicorn(app: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        wait_until(lambda: server.started, what="the application is up")
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-    assert not thread.is_alive()
 
 
 def test_fastapi(world: World) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 from pathlib import Path
@@ -46,7 +45,9 @@ def leave_nothing_behind() -> None:
         return
     mark = uuid.uuid4().hex
     command = [sys.executable, "-I", "-S", "-c", _GUARD, str(os.getpid()), f"{MARK}={mark}"]
-    subprocess.Popen(command, start_new_session=True, env={"PATH": os.defpath})
+    # Out of reach of a Ctrl-C, and without the suite's output, which somebody may read to its end.
+    quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
+    os.posix_spawn(sys.executable, command, {}, file_actions=quiet, setpgroup=0)
     os.environ[MARK] = mark
 
 
