@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from types import TracebackType
 from typing import Any
 
 
@@ -19,25 +18,15 @@ class FakeLease:
         self.pool.held.append(self.appid)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.pool.held.remove(self.appid)
         self.pool.ended.append((self.appid, kind))
 
     async def __aenter__(self) -> FakeLease:
         return self.__enter__()
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.__exit__(kind, error, traceback)
+    async def __aexit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.__exit__(kind, *error)
 
 
 class FakePool:

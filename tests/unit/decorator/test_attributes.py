@@ -38,39 +38,23 @@ def test_it_can_be_wrapped():
     assert other(3) == "3 on appid1"
 
 
-def test_it_can_be_the_wrapper(pool):
-    """The inner function of a user's decorator wants the lease: `wraps` stands above."""
+@pytest.mark.parametrize("order", ["above", "below"])
+def test_it_can_be_the_wrapper_above_or_below_wraps(pool, order):
+    """The inner function of a user's decorator wants the lease."""
 
     def billed(function):
-        @functools.wraps(function)
-        @uses_appid(pool=pool)
         def inner(*args, lease=INJECTED, **kwargs):
             return f"{function(*args, **kwargs)} on {lease.appid}"
 
-        return inner
+        if order == "below":
+            return functools.wraps(function)(uses_appid(pool=pool)(inner))
+        return uses_appid(pool=pool)(functools.wraps(function)(inner))
 
     job = billed(original)
     assert job(3, rate=2) == "3 at 2 on appid1"
     assert (job.__name__, job.__doc__, job.owner) == ("original", "Bills.", "billing")
     assert str(inspect.signature(job)) == "(minutes: int, rate: float = 1.5) -> str"
     assert typing.get_type_hints(job) == {"minutes": int, "rate": float, "return": str}
-    assert inspect.unwrap(job) is original
-
-
-def test_it_can_stand_above_the_wrapper(pool):
-    """The other order: `uses_appid` above `wraps`."""
-
-    def billed(function):
-        @uses_appid(pool=pool)
-        @functools.wraps(function)
-        def inner(*args, lease=INJECTED, **kwargs):
-            return f"{function(*args, **kwargs)} on {lease.appid}"
-
-        return inner
-
-    job = billed(original)
-    assert job(3, rate=2) == "3 at 2 on appid1"
-    assert str(inspect.signature(job)) == "(minutes: int, rate: float = 1.5) -> str"
     assert inspect.unwrap(job) is original
 
 

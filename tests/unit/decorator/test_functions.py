@@ -120,22 +120,6 @@ def test_it_keeps_its_name_docstring_and_module():
     assert repr(bill).startswith("<uses_appid <function bill")
 
 
-def test_a_wrapper_made_with_functools_gets_the_lease_through(pool):
-    def plain(function):
-        @functools.wraps(function)
-        def wrapper(*args, **kwargs):
-            return "wrapped", function(*args, **kwargs)
-
-        return wrapper
-
-    @uses_appid(pool=pool)
-    @plain
-    def job(x, *, lease=INJECTED):
-        return x, lease.appid
-
-    assert job(1) == ("wrapped", (1, "appid1"))
-
-
 def test_a_wrapper_above_it_sees_an_ordinary_function(pool):
     @functools.lru_cache
     @uses_appid(pool=pool)

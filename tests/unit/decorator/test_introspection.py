@@ -33,14 +33,12 @@ NAMES = ["run", "above_class", "below_class", "above_static", "below_static"]
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_signature_of_a_bound_method_leaves_the_lease_out(name):
+def test_the_signature_of_a_method_leaves_the_lease_out(name):
     assert str(inspect.signature(getattr(Job(), name))) == "(x: int) -> object"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_signature_through_the_class_leaves_the_lease_out(name):
-    expected = "(self, x: int) -> object" if name == "run" else "(x: int) -> object"
-    assert str(inspect.signature(getattr(Job, name))) == expected
+    through_the_class = "(self, x: int) -> object" if name == "run" else "(x: int) -> object"
+    assert str(inspect.signature(getattr(Job, name))) == through_the_class
+    spec = inspect.getfullargspec(getattr(Job(), name))
+    assert "lease" not in [*spec.args, *spec.kwonlyargs, *spec.annotations]
 
 
 def test_the_signature_of_a_decorated_call_leaves_the_lease_out():
@@ -53,12 +51,6 @@ def test_the_signature_of_a_class_and_of_a_decorated_init_agree():
         def __init__(self, x: int, *, lease: Lease = INJECTED) -> None: ...
 
     assert list(inspect.signature(Made).parameters) == ["x"]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_the_full_argspec_leaves_the_lease_out(name):
-    spec = inspect.getfullargspec(getattr(Job(), name))
-    assert "lease" not in [*spec.args, *spec.kwonlyargs, *spec.annotations]
 
 
 def test_type_hints_leave_the_lease_out():
@@ -185,31 +177,9 @@ def test_its_source_is_the_functions():
     assert inspect.getsourcefile(bill) == __file__
 
 
-def test_attributes_can_be_set_on_it_and_read_from_it():
-    @leased
-    def job(): ...
-
-    job.owner = "billing"
-    assert job.owner == job.__wrapped__.owner == "billing"
-
-
 def test_it_can_be_referred_to_weakly():
     function = leased(lambda: None)
     assert weakref.ref(function)() is function
-
-
-def depends_by_signature(function):
-    """Return what web frameworks pass: they read the signature and the annotations."""
-    hints = typing.get_type_hints(function)
-    return {
-        name: hints[name]
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-
-
-def test_a_framework_that_reads_signatures_does_not_ask_for_the_lease():
-    assert depends_by_signature(bill) == {"minutes": int, "rate": float}
 
 
 def test_pydantic_calls_it_with_converted_arguments(pool):
@@ -223,17 +193,6 @@ def test_pydantic_calls_it_with_converted_arguments(pool):
     assert job("3") == (3, "appid1")
     with pytest.raises(pydantic.ValidationError, match="lease"):
         job(3, lease="spoofed")
-
-
-def test_starlette_awaits_a_decorated_endpoint():
-    utils = pytest.importorskip("starlette._utils")
-
-    class Endpoint:
-        async def __call__(self): ...
-
-    assert utils.is_async_callable(leased(coroutine))
-    assert utils.is_async_callable(leased(Endpoint()))
-    assert not utils.is_async_callable(bill)
 
 
 @leased

@@ -40,21 +40,19 @@ def test_a_methods_lease_may_come_by_position(pool):
     assert pool.asked == []
 
 
+ORDERS = pytest.mark.parametrize("order", ["above", "below"])
+
+
 @pytest.mark.parametrize("through", [Job, Job()], ids=["class", "instance"])
-@pytest.mark.parametrize("order", ["above_class", "below_class"])
-def test_a_class_method_gets_its_class(through, order):
-    assert getattr(through, order)(1) == ("Job", 1, "appid1")
+@ORDERS
+def test_a_class_method_gets_its_class_and_a_static_method_nothing(through, order):
+    assert getattr(through, f"{order}_class")(1) == ("Job", 1, "appid1")
+    assert getattr(through, f"{order}_static")(1) == ("static", 1, "appid2")
 
 
-@pytest.mark.parametrize("order", ["above_class", "below_class"])
+@ORDERS
 def test_a_class_method_gets_the_subclass_it_is_called_on(order):
-    assert getattr(Special, order)(1) == ("Special", 1, "appid1")
-
-
-@pytest.mark.parametrize("through", [Job, Job()], ids=["class", "instance"])
-@pytest.mark.parametrize("order", ["above_static", "below_static"])
-def test_a_static_method_gets_neither(through, order):
-    assert getattr(through, order)(1) == ("static", 1, "appid1")
+    assert getattr(Special, f"{order}_class")(1) == ("Special", 1, "appid1")
 
 
 def test_a_property_above_it_works():
@@ -161,16 +159,10 @@ def test_a_deep_copied_method_belongs_to_the_copy():
     assert run(1) == ("original", 1, "appid1")
 
 
-def test_copies_of_a_function_are_the_function():
-    function = leased(lambda: None)
+@pytest.mark.parametrize("function", [leased(lambda: None), Job.run], ids=["function", "method"])
+def test_copies_of_a_function_are_the_function(function):
     assert copy.copy(function) is function
     assert copy.deepcopy([function])[0] is function
-
-
-def test_copies_of_a_method_found_through_its_class_are_the_method():
-    run = Job.run
-    assert copy.deepcopy(run) is run
-    assert copy.copy(run) is run
 
 
 def test_a_function_found_through_its_class_has_no_function_of_its_own():

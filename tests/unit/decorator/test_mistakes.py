@@ -344,8 +344,6 @@ def test_a_client_for_a_pool(client):
 
 
 def test_the_pools_own_product_may_be_named(pool):
-    assert (
-        uses_appid("stt", pool=pool, timeout=3, min_remaining=60)(lambda lease: lease.appid)()
-        == "appid1"
-    )
+    leased = uses_appid("stt", pool=pool, timeout=3, min_remaining=60)
+    assert leased(lambda lease: lease.appid)() == "appid1"
     assert pool.asked == [{"timeout": 3, "min_remaining": 60}]
