@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from appid_manager_client import AppIdClient
+from appid_manager_client import AppIdClient, LeasePool
 from tests.support.poolworld import HOUR, MakeWorld, World
 from tests.support.services import AnyService
 from tests.unit.pool.threads import PRODUCT
@@ -43,3 +43,16 @@ def service(any_service: AnyService) -> AnyService:
 def client(service: AnyService) -> Iterator[AppIdClient]:
     with AppIdClient(service.url, auth_token=service.auth_token, journal=False) as client:
         yield client
+
+
+@pytest.fixture
+def pool(client: AppIdClient) -> Iterator[LeasePool]:
+    with client.pool(PRODUCT) as pool:
+        yield pool
+
+
+@pytest.fixture
+def small_pool(client: AppIdClient) -> Iterator[LeasePool]:
+    """Has one AppID at a time, so that others wait."""
+    with client.pool(PRODUCT, max_size=1) as pool:
+        yield pool

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from appid_manager_client import AppIdClient, PoolTimeout
+from appid_manager_client import AppIdClient, LeasePool, PoolTimeout
 from appid_manager_client.lease.waitlog import WaitLog
 from appid_manager_client.pool.lender import Lender
 from appid_manager_client.pool.queue import Waiter
@@ -89,61 +89,57 @@ def test_a_coroutine_that_is_not_notified_looks_again_until_its_time_is_over(
     assert len(looks) >= 3 and looks[0] == 0.5 and looks[-1] <= 0
 
 
-def test_a_cancelled_wait_keeps_nothing(client: AppIdClient) -> None:
+def test_a_cancelled_wait_keeps_nothing(small_pool: LeasePool) -> None:
     async def main() -> None:
-        async with pool.lease():
-            task = asyncio.create_task(pool.lease().acquire_async())
+        async with small_pool.lease():
+            task = asyncio.create_task(small_pool.lease().acquire_async())
             await asyncio.sleep(0)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-        assert pool.get_stats().waiting == 0
-        assert pool.get_stats().idle == 1
+        assert small_pool.get_stats().waiting == 0
+        assert small_pool.get_stats().idle == 1
 
-    with client.pool(PRODUCT, max_size=1) as pool:
-        asyncio.run(main())
+    asyncio.run(main())
 
 
 def test_a_task_that_is_cancelled_when_it_was_just_served_gives_it_back(
-    client: AppIdClient,
+    small_pool: LeasePool,
 ) -> None:
     async def main() -> None:
-        holder = pool.lease()
+        holder = small_pool.lease()
         await holder.acquire_async()
-        task = asyncio.create_task(pool.lease().acquire_async())
+        task = asyncio.create_task(small_pool.lease().acquire_async())
         await asyncio.sleep(0)
         holder.release()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert pool.get_stats().idle == 1
+        assert small_pool.get_stats().idle == 1
 
-    with client.pool(PRODUCT, max_size=1) as pool:
-        asyncio.run(main())
-
-
-def test_what_comes_for_a_coroutine_of_a_closed_loop_is_not_lost(client: AppIdClient) -> None:
-    with client.pool(PRODUCT, max_size=1) as pool:
-        with pool.lease():
-            # No task: one that is destroyed while it waits is reported.
-            waiting = pool.lease().acquire_async()
-
-            async def begin() -> None:
-                waiting.send(None)
-
-            loop = asyncio.new_event_loop()
-            loop.run_until_complete(begin())
-            assert pool.get_stats().waiting == 1
-            loop.close()
-        wait_until(lambda: pool.get_stats().idle == 1)
-        waiting.close()
+    asyncio.run(main())
 
 
-def test_a_coroutine_s_wait_ends_in_time(client: AppIdClient) -> None:
+def test_what_comes_for_a_coroutine_of_a_closed_loop_is_not_lost(small_pool: LeasePool) -> None:
+    with small_pool.lease():
+        # No task: one that is destroyed while it waits is reported.
+        waiting = small_pool.lease().acquire_async()
+
+        async def begin() -> None:
+            waiting.send(None)
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        assert small_pool.get_stats().waiting == 1
+        loop.close()
+    wait_until(lambda: small_pool.get_stats().idle == 1)
+    waiting.close()
+
+
+def test_a_coroutine_s_wait_ends_in_time(small_pool: LeasePool) -> None:
     async def main() -> None:
-        async with pool.lease():
+        async with small_pool.lease():
             with pytest.raises(PoolTimeout):
-                await pool.lease(timeout=0.05).acquire_async()
+                await small_pool.lease(timeout=0.05).acquire_async()
 
-    with client.pool(PRODUCT, max_size=1) as pool:
-        asyncio.run(main())
+    asyncio.run(main())

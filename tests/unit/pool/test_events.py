@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from appid_manager_client import AppIdClient, Event, EventKind, LeasePool, PoolTimeout
-from tests.support.services import AnyService
+from appid_manager_client import Event, EventKind, LeasePool, PoolTimeout
+from tests.support.services import AnyService, client_of
 from tests.support.waiting import PATIENCE, wait_until
 from tests.unit.pool.threads import in_thread
 
@@ -25,9 +25,7 @@ def events() -> list[Event]:
 @pytest.fixture
 def pool(any_service: AnyService, events: list[Event]) -> Iterator[LeasePool]:
     any_service.init(SCARCE, {"a": 1})
-    with AppIdClient(
-        any_service.url, auth_token=any_service.auth_token, journal=False, on_event=events.append
-    ) as client:
+    with client_of(any_service, on_event=events.append) as client:
         yield client.pool(SCARCE, max_size=2)
 
 

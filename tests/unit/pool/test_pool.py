@@ -13,18 +13,17 @@ from appid_manager_client import (
     AppIdClient,
     AuthenticationError,
     LeaseLost,
+    LeasePool,
     PoolStats,
     PoolTimeout,
     ProductNotFound,
 )
 from appid_manager_client.errors import LeaseNotHeld
 from appid_manager_client.pool.lease import PooledLease
-from tests.support.faults import Fault
 from tests.support.interrupts import Interrupt, Interrupter
-from tests.support.ours import OurService
 from tests.support.services import AnyService
 from tests.support.waiting import PATIENCE, wait_until
-from tests.unit.pool.threads import PRODUCT, in_thread
+from tests.unit.pool.threads import PRODUCT, in_thread, use
 
 
 def test_a_block_has_an_appid_that_looks_like_a_lease(
@@ -47,26 +46,23 @@ def test_a_block_has_an_appid_that_looks_like_a_lease(
     assert service.in_use(PRODUCT) == []
 
 
-def test_a_lease_that_was_not_entered_holds_nothing(client: AppIdClient) -> None:
-    with client.pool(PRODUCT) as pool:
-        lease = pool.lease()
-        assert not lease.held and not lease.release()
-        with pytest.raises(LeaseNotHeld):
-            assert lease.appid
+def test_a_lease_that_was_not_entered_holds_nothing(pool: LeasePool) -> None:
+    lease = pool.lease()
+    assert not lease.held and not lease.release()
+    with pytest.raises(LeaseNotHeld):
+        assert lease.appid
 
 
-def test_the_body_s_own_exception_comes_through(client: AppIdClient) -> None:
-    with client.pool(PRODUCT) as pool:
-        with pytest.raises(KeyError, match="mine"), pool.lease():
-            raise KeyError("mine")
+def test_the_body_s_own_exception_comes_through(pool: LeasePool) -> None:
+    with pytest.raises(KeyError, match="mine"), pool.lease():
+        raise KeyError("mine")
 
 
-def test_a_release_by_hand_counts_once(client: AppIdClient) -> None:
-    with client.pool(PRODUCT) as pool:
-        with pool.lease() as lease:
-            assert lease.release()
-            assert not lease.release()
-        assert pool.get_stats().idle == 1
+def test_a_release_by_hand_counts_once(pool: LeasePool) -> None:
+    with pool.lease() as lease:
+        assert lease.release()
+        assert not lease.release()
+    assert pool.get_stats().idle == 1
 
 
 def test_eight_threads_share_two_appids_and_nobody_meets(
@@ -92,31 +88,30 @@ def test_eight_threads_share_two_appids_and_nobody_meets(
         assert len(service.grants) <= 2
 
 
-def test_a_waiter_gets_what_is_returned(client: AppIdClient) -> None:
+def test_a_waiter_gets_what_is_returned(small_pool: LeasePool) -> None:
     got: list[str] = []
 
     def work() -> None:
-        with pool.lease(timeout=PATIENCE) as lease:
+        with small_pool.lease(timeout=PATIENCE) as lease:
             got.append(lease.appid)
 
-    with client.pool(PRODUCT, max_size=1) as pool:
-        with pool.lease() as first:
-            thread = in_thread(work)
-            wait_until(lambda: pool.get_stats().waiting == 1)
-        thread.join(PATIENCE)
-        assert got == [first.appid]
-        assert pool.get_stats().wait_seconds > 0
+    with small_pool.lease() as first:
+        thread = in_thread(work)
+        wait_until(lambda: small_pool.get_stats().waiting == 1)
+    thread.join(PATIENCE)
+    assert got == [first.appid]
+    assert small_pool.get_stats().wait_seconds > 0
 
 
-def test_a_wait_that_is_over_raises_pool_timeout(client: AppIdClient) -> None:
-    with client.pool(PRODUCT, max_size=1) as pool, pool.lease():
+def test_a_wait_that_is_over_raises_pool_timeout(small_pool: LeasePool) -> None:
+    with small_pool.lease():
         with pytest.raises(PoolTimeout, match="1 of at most 1 are checked out") as caught:
-            pool.lease(timeout=0.05).acquire()
+            small_pool.lease(timeout=0.05).acquire()
         assert caught.value.product_name == PRODUCT
         assert caught.value.waited >= 0.05
         assert isinstance(caught.value, TimeoutError)
-        assert pool.get_stats().timeouts == 1
-        assert pool.get_stats().waiting == 0
+        assert small_pool.get_stats().timeouts == 1
+        assert small_pool.get_stats().waiting == 0
 
 
 def test_an_unknown_product_is_an_error_at_once(client: AppIdClient) -> None:
@@ -137,17 +132,14 @@ def test_a_wrong_token_is_an_error_at_once_and_shown_nowhere(
             assert "not-the-token-8f2a" not in shown
 
 
-def test_a_service_that_comes_back_serves_the_waiter(
-    service: AnyService, client: AppIdClient
-) -> None:
-    with client.pool(PRODUCT) as pool:
-        with service.refusing():
-            thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
-            wait_until(lambda: pool.get_stats().errors)
-            assert pool.get_stats().last_error
-        thread.join(PATIENCE)
-        assert pool.get_stats().checkouts == 1
-        assert pool.get_stats().last_error is None
+def test_a_service_that_comes_back_serves_the_waiter(service: AnyService, pool: LeasePool) -> None:
+    with service.refusing():
+        thread = in_thread(lambda: pool.lease(timeout=PATIENCE).acquire().release())
+        wait_until(lambda: pool.get_stats().errors)
+        assert pool.get_stats().last_error
+    thread.join(PATIENCE)
+    assert pool.get_stats().checkouts == 1
+    assert pool.get_stats().last_error is None
 
 
 def test_an_outage_and_its_end_are_in_the_log_once_each(
@@ -169,8 +161,7 @@ def test_the_last_appid_of_the_hour_is_in_the_log_once(
     caplog.set_level("INFO", "appid_manager_client")
     with client.pool(PRODUCT, max_size=9, max_uses=1) as pool:
         for _ in range(8):
-            with pool.lease():
-                pass
+            use(pool)
         for _ in range(2):
             with pytest.raises(PoolTimeout):
                 pool.lease(timeout=0.1).acquire()
@@ -179,29 +170,31 @@ def test_the_last_appid_of_the_hour_is_in_the_log_once(
     assert caplog.text.count("can't get another AppID before") == 1
 
 
-def test_an_interrupted_wait_keeps_nothing_and_gets_nothing_later(client: AppIdClient) -> None:
-    with client.pool(PRODUCT, max_size=1) as pool, Interrupter() as interrupter:
-        with pool.lease():
-            interrupter.strike_after(lambda: wait_until(lambda: pool.get_stats().waiting == 1))
-            with pytest.raises(Interrupt), pool.lease(timeout=PATIENCE):
+def test_an_interrupted_wait_keeps_nothing_and_gets_nothing_later(small_pool: LeasePool) -> None:
+    with Interrupter() as interrupter:
+        with small_pool.lease():
+            interrupter.strike_after(
+                lambda: wait_until(lambda: small_pool.get_stats().waiting == 1)
+            )
+            with pytest.raises(Interrupt), small_pool.lease(timeout=PATIENCE):
                 pass
-            assert pool.get_stats().waiting == 0
-        assert pool.get_stats().idle == 1
+            assert small_pool.get_stats().waiting == 0
+        assert small_pool.get_stats().idle == 1
 
 
-def test_an_interrupt_of_who_was_just_served_gives_it_back(client: AppIdClient) -> None:
-    with client.pool(PRODUCT, max_size=1) as pool, Interrupter() as interrupter:
+def test_an_interrupt_of_who_was_just_served_gives_it_back(small_pool: LeasePool) -> None:
+    with Interrupter() as interrupter:
         for _ in range(10):
-            holder = pool.lease().acquire()
+            holder = small_pool.lease().acquire()
 
             def serve(holder: PooledLease = holder) -> None:
-                wait_until(lambda: pool.get_stats().waiting == 1)
+                wait_until(lambda: small_pool.get_stats().waiting == 1)
                 holder.release()
 
             interrupter.strike_after(serve)
-            with pytest.raises(Interrupt), pool.lease(timeout=PATIENCE):
+            with pytest.raises(Interrupt), small_pool.lease(timeout=PATIENCE):
                 interrupter.wait()
-            assert pool.get_stats().checked_out == 0
+            assert small_pool.get_stats().checked_out == 0
 
 
 # --- arguments and figures
@@ -210,6 +203,8 @@ def test_an_interrupt_of_who_was_just_served_gives_it_back(client: AppIdClient) 
 @pytest.mark.parametrize(
     "options, error, message",
     [
+        ({"product_name": ""}, ValueError, "product_name is required"),
+        ({"product_name": "  "}, ValueError, "product_name is required"),
         ({"min_size": -1}, ValueError, "min_size must be at least 0"),
         ({"max_size": 0}, ValueError, "max_size must be at least 1"),
         ({"max_size": 2.0}, TypeError, "max_size must be an int"),
@@ -228,14 +223,7 @@ def test_wrong_options_are_refused_by_name(
     options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with AppIdClient("http://127.0.0.1:9") as client, pytest.raises(error, match=message):
-        client.pool(PRODUCT, **options)
-
-
-@pytest.mark.parametrize("product", ["", "  "])
-def test_a_pool_needs_a_product(product: str) -> None:
-    with AppIdClient("http://127.0.0.1:9") as client:
-        with pytest.raises(ValueError, match="product_name is required"):
-            client.pool(product)
+        client.pool(**{"product_name": PRODUCT, **options})
 
 
 @pytest.mark.parametrize("name", ["timeout", "min_remaining"])
@@ -268,12 +256,3 @@ def test_a_pool_is_not_pickled() -> None:
     with AppIdClient("http://127.0.0.1:9") as client, client.pool(PRODUCT) as pool:
         with pytest.raises(TypeError, match="make one in each process"):
             pickle.dumps(pool)
-
-
-def test_a_lost_answer_on_ours_costs_no_second_appid() -> None:
-    with OurService() as service:
-        service.init(PRODUCT, {"a1": 1, "a2": 2})
-        with AppIdClient(service.url, auth_token=service.auth_token, journal=False) as client:
-            service.faults.queue("acquire", Fault.LOSE_ANSWER)
-            with client.pool(PRODUCT) as pool, pool.lease(timeout=PATIENCE):
-                assert len(service.grants) == 1

@@ -125,19 +125,6 @@ def test_between_its_close_and_its_next_round_a_pool_hands_nothing_out(world: Wo
     assert isinstance(world.ask(pool).error, PoolClosed)
 
 
-def test_what_is_checked_out_when_the_pool_closes_is_released_when_it_is_given_back(
-    world: World,
-) -> None:
-    pool = world.pool()
-    (caller,) = world.have(pool)
-    world.close_pool(pool)
-    world.run(1.0)
-    assert caller.lease.held
-    caller.give_back()
-    world.run(1.0)
-    assert world.service.in_use == []
-
-
 @pytest.mark.parametrize("state", [ClaimState.OWED, ClaimState.ENDED, ClaimState.HELD])
 def test_an_appid_that_was_lost_before_its_answer_got_here_is_not_lent(
     world: World, state: ClaimState

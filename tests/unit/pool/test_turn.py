@@ -196,15 +196,11 @@ def holder(world: World, pool: LeasePool) -> Caller:
     return world.have(pool)[0]
 
 
-def sleep_into_the_margin(world: World) -> None:
-    world.time.now += world.to_the_turn - MARGIN / 2
-
-
 def test_what_is_idle_is_not_handed_out_once_the_margin_began(
     world: World, pool: LeasePool, holder: Caller
 ) -> None:
     holder.give_back()
-    sleep_into_the_margin(world)
+    world.time.now += world.to_the_turn - MARGIN / 2
     assert isinstance(world.ask(pool, timeout=0).error, PoolTimeout)
     waiter = world.ask(pool)
     world.run(MARGIN)
@@ -213,30 +209,26 @@ def test_what_is_idle_is_not_handed_out_once_the_margin_began(
     assert pool.get_stats().burned == 0
 
 
+@pytest.mark.parametrize(
+    "after_the_turn, within, burned", [(-MARGIN / 2, MARGIN, 0), (1.0, 1.0, 1)]
+)
 def test_what_comes_back_once_the_margin_began_is_not_handed_on(
-    world: World, pool: LeasePool, holder: Caller
+    world: World,
+    pool: LeasePool,
+    holder: Caller,
+    after_the_turn: float,
+    within: float,
+    burned: int,
 ) -> None:
     waiter = world.ask(pool)
-    sleep_into_the_margin(world)
+    world.time.now += world.to_the_turn + after_the_turn
+    assert (holder.lease.remaining == 0) is (after_the_turn > 0), "its user sees the hour end"
     holder.give_back()
     assert not waiter.served
-    world.run(MARGIN)
+    world.run(within)
     assert waiter.served
     assert waiter.lease.hour_end > holder.lease.hour_end
-    assert pool.get_stats().burned == 0
-
-
-def test_what_comes_back_after_the_turn_is_not_handed_on(
-    world: World, pool: LeasePool, holder: Caller
-) -> None:
-    waiter = world.ask(pool)
-    world.time.now += world.to_the_turn + 1.0
-    assert holder.lease.remaining == 0, "its user can see that the hour is over"
-    holder.give_back()
-    assert not waiter.served
-    world.run(1.0)
-    assert waiter.served
-    assert waiter.lease.hour_end > holder.lease.hour_end
+    assert pool.get_stats().burned == burned
 
 
 def test_a_machine_that_slept_over_the_turn_hands_out_nothing_of_the_old_hour(

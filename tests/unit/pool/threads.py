@@ -26,6 +26,11 @@ def pool_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("appid-pool")]
 
 
+def use(pool: LeasePool) -> None:
+    with pool.lease():
+        pass
+
+
 def wait_until_closed(pool: LeasePool) -> None:
     with contextlib.suppress(PoolClosed):
         pool.lease(timeout=PATIENCE).acquire()
