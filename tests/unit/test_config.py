@@ -195,24 +195,12 @@ def test_any_text_is_either_a_usable_url_or_a_configuration_error(text: str) -> 
         assert used.startswith(("http://", "https://"))
 
 
-@pytest.mark.parametrize("wrong", [5000, b"http://host", True, ["http://host"]])
-def test_a_url_that_is_no_text_is_a_type_error(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="base_url must be a str"):
-        AppIdClient(wrong)
-
-
 # The timeout
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 0.0, math.inf, -math.inf, math.nan, 86401, 10**400])
 def test_a_timeout_out_of_bounds_is_named(wrong: float) -> None:
     with pytest.raises(ConfigurationError, match="^timeout must be more than 0"):
-        AppIdClient(URL, wrong)
-
-
-@pytest.mark.parametrize("wrong", ["5", b"5", True, [5]])
-def test_a_timeout_that_is_no_number_is_a_type_error(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="timeout must be a number of seconds"):
         AppIdClient(URL, wrong)
 
 
@@ -284,10 +272,18 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_shown(wrong: str) -
     assert not wrong.strip() or wrong.strip() not in str(error)
 
 
-@pytest.mark.parametrize("wrong", [7, b"token", True])
-def test_a_token_that_is_no_text_is_a_type_error(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="auth_token must be a str"):
-        AppIdClient(URL, auth_token=wrong)
+@pytest.mark.parametrize(
+    ("setting", "kind", "wrong"),
+    [
+        *(("base_url", "a str", value) for value in (5000, b"http://host", True, ["http://host"])),
+        *(("timeout", "a number of seconds", value) for value in ("5", b"5", True, [5])),
+        *(("auth_token", "a str", value) for value in (7, b"token", True)),
+        *(("journal", "a directory or a bool", value) for value in (7, 1.5, ["dir"])),
+    ],
+)
+def test_a_setting_of_another_type_is_a_type_error(setting: str, kind: str, wrong: Any) -> None:
+    with pytest.raises(TypeError, match=f"{setting} must be {kind}"):
+        AppIdClient(**{"base_url": URL, setting: wrong})
 
 
 @pytest.mark.parametrize(
@@ -323,34 +319,26 @@ def test_neither_settings_nor_a_client_show_the_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "held"),
+    ("variables", "args", "options"),
     [
-        ("APPID_MANAGER_URL", "nonsense"),
-        ("APPID_MANAGER_TIMEOUT", "soon"),
+        ({"URL": "nonsense"}, (), {}),
+        ({"URL": URL, "TIMEOUT": "soon"}, (), {}),
+        ({}, (URL, -1), {}),
+        ({}, (URL,), {"journal": "a\0b"}),
+        ({}, (URL,), {"auth_token": TOKEN + "\n"}),
+        ({}, ("nonsense",), {"auth_token": TOKEN}),
+        ({}, (URL, -1), {"auth_token": TOKEN}),
     ],
 )
-def test_a_bad_variable_shows_no_token_not_even_in_the_locals_of_the_traceback(
-    variable: str, held: str, monkeypatch: pytest.MonkeyPatch
+def test_a_refusal_shows_no_token_not_even_in_the_locals_of_its_traceback(
+    variables: dict[str, str],
+    args: tuple[Any, ...],
+    options: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("APPID_MANAGER_URL", URL)
-    monkeypatch.setenv("APPID_MANAGER_TOKEN", TOKEN)
-    monkeypatch.setenv(variable, held)
-    assert_hidden(_failure())
-
-
-def test_a_bad_argument_shows_no_token_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("APPID_MANAGER_TOKEN", TOKEN)
-    assert_hidden(_failure(URL, -1))
-    assert_hidden(_failure(URL, journal="a\0b"))
-
-
-@pytest.mark.parametrize(
-    ("args", "token"),
-    [((URL,), TOKEN + "\n"), (("nonsense",), TOKEN), ((URL, -1), TOKEN)],
-    ids=["bad token", "bad url", "bad timeout"],
-)
-def test_a_token_is_not_in_the_locals_of_a_refusal(args: tuple[Any, ...], token: str) -> None:
-    assert_hidden(_failure(*args, auth_token=token))
+    for name, held in {"TOKEN": TOKEN, **variables}.items():
+        monkeypatch.setenv(f"APPID_MANAGER_{name}", held)
+    assert_hidden(_failure(*args, **options))
 
 
 def _failure(*args: Any, **options: Any) -> ConfigurationError:
@@ -360,12 +348,6 @@ def _failure(*args: Any, **options: Any) -> ConfigurationError:
 
 
 # The journal
-
-
-@pytest.mark.parametrize("wrong", [7, 1.5, ["dir"]])
-def test_a_journal_of_a_wrong_type_is_named(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="journal must be a directory or a bool"):
-        Settings.resolve(journal=wrong, environ={})
 
 
 @pytest.mark.parametrize("wrong", ["", "a\0b", b"bytes"])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -101,17 +101,13 @@ def test_a_directory_that_somebody_removed_is_made_again(journal: Journal) -> No
 
 
 def test_many_threads_share_a_journal(journal: Journal) -> None:
-    def work() -> None:
-        for number in range(50):
-            entry = open_entry(journal, f"{threading.get_ident()}-{number}")
-            entry.granted(**GRANT)
-            entry.close()
+    def work(number: int) -> None:
+        entry = open_entry(journal, f"request-{number}")
+        entry.granted(**GRANT)
+        entry.close()
 
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(work, range(400)))
     assert names(journal) == []
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
 import pytest
@@ -46,18 +46,8 @@ def test_release_on_termination_has_both_signals_exit_however_often_it_is_called
 
 
 def test_release_on_termination_is_refused_outside_the_main_thread() -> None:
-    caught: list[BaseException] = []
-
-    def call() -> None:
-        try:
-            release_on_termination()
-        except ConfigurationError as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=call)
-    thread.start()
-    thread.join()
-    assert "main thread" in str(caught[0])
+    with ThreadPoolExecutor(1) as thread, pytest.raises(ConfigurationError, match="main thread"):
+        thread.submit(release_on_termination).result()
 
 
 def test_an_earlier_handler_is_called_before_the_exit() -> None:
@@ -104,16 +94,12 @@ def test_sigterm_is_left_to_a_program_that_has_a_handler() -> None:
 
 
 def test_sigterm_is_left_alone_outside_the_main_thread() -> None:
-    seen: list[object] = []
-
-    def enter() -> None:
+    def enter() -> object:
         with sigterm_raises():
-            seen.append(signal.getsignal(signal.SIGTERM))
+            return signal.getsignal(signal.SIGTERM)
 
-    thread = threading.Thread(target=enter)
-    thread.start()
-    thread.join()
-    assert seen == [signal.SIG_DFL]
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(enter).result() == signal.SIG_DFL
 
 
 def test_temporary_handlers_put_back_what_was_there_first() -> None:

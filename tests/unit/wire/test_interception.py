@@ -22,6 +22,7 @@ import responses
 import urllib3
 import vcr
 import wrapt
+from vcr.serialize import deserialize
 
 from appid_manager_client import ProtocolError, RequestTimeout, ServiceUnavailable
 from appid_manager_client.wire.interception import look
@@ -40,22 +41,17 @@ Interception = Callable[[str], AbstractContextManager[object]]
 """Called with the service's URL. Within the block, a status comes from a mock."""
 
 
-def response_of(body: dict[str, Any]) -> requests.Response:
-    """A response as tests make one by hand: without a raw one."""
-    response = requests.Response()
-    response.status_code = 200
-    response._content = json.dumps(body).encode()
-    return response
+# As tests make one by hand: without a raw one.
+RESPONSE = requests.Response()
+RESPONSE.status_code = 200
+RESPONSE._content = json.dumps(MOCKED).encode()
+
+MOCK = mock.Mock(status_code=200, json=lambda: MOCKED)
 
 
-def mock_response(body: dict[str, Any]) -> mock.Mock:
-    return mock.Mock(status_code=200, json=lambda: body)
-
-
-def raw_response(body: dict[str, Any]) -> urllib3.HTTPResponse:
-    return urllib3.HTTPResponse(
-        io.BytesIO(json.dumps(body).encode()), status=200, preload_content=False
-    )
+def raw_response(*args: Any, **options: Any) -> urllib3.HTTPResponse:
+    body = io.BytesIO(json.dumps(MOCKED).encode())
+    return urllib3.HTTPResponse(body, status=200, preload_content=False)
 
 
 @contextmanager
@@ -82,17 +78,12 @@ def by_vcrpy(url: str) -> Iterator[None]:
     request: dict[str, Any] = {"method": "GET", "uri": url + STATUS, "body": None, "headers": {}}
     cassette = {"version": 1, "interactions": [{"request": request, "response": answer}]}
     recorder = vcr.VCR(serializer="json", record_mode="none")
-    loaded = mock.Mock(load_cassette=lambda path, serializer: _deserialized(cassette, serializer))
+    text = json.dumps(cassette)
+    loaded = mock.Mock(load_cassette=lambda path, serializer: deserialize(text, serializer))
     recorder.register_persister(loaded)
     with recorder.use_cassette("status.json") as played:
         yield
         assert played.play_count == 1
-
-
-def _deserialized(cassette: dict[str, Any], serializer: Any) -> Any:
-    from vcr.serialize import deserialize
-
-    return deserialize(json.dumps(cassette), serializer)
 
 
 def replaced(target: str, **options: Any) -> Interception:
@@ -100,7 +91,7 @@ def replaced(target: str, **options: Any) -> Interception:
 
 
 def own_pool(*args: Any, **options: Any) -> mock.Mock:
-    return mock.Mock(urlopen=lambda *a, **k: raw_response(MOCKED))
+    return mock.Mock(urlopen=raw_response)
 
 
 @contextmanager
@@ -123,7 +114,7 @@ class SimulatedConnection(urllib3.connection.HTTPConnection):
 
 class SimulatedAdapter(requests.adapters.BaseAdapter):
     def send(self, *args: Any, **options: Any) -> requests.Response:
-        return response_of(MOCKED)
+        return RESPONSE
 
     def close(self) -> None:
         pass
@@ -131,7 +122,7 @@ class SimulatedAdapter(requests.adapters.BaseAdapter):
 
 class SimulatedSession(requests.Session):
     def send(self, *args: Any, **options: Any) -> requests.Response:
-        return response_of(MOCKED)
+        return RESPONSE
 
 
 SESSION = "requests.Session"
@@ -142,25 +133,19 @@ INTERCEPTIONS: dict[str, Interception] = {
     "requests-mock": by_requests_mock,
     "vcrpy": by_vcrpy,
     "Session": replaced(SESSION, new=SimulatedSession),
-    "Session, a mock": replaced(
-        SESSION, **{"return_value.get.return_value": mock_response(MOCKED)}
-    ),
-    "Session.send": replaced(f"{SESSION}.send", return_value=response_of(MOCKED)),
-    "Session.send, a mock's answer": replaced(
-        f"{SESSION}.send", return_value=mock_response(MOCKED)
-    ),
-    "Session.send, autospec": replaced(
-        f"{SESSION}.send", autospec=True, return_value=response_of(MOCKED)
-    ),
-    "Session.request": replaced(f"{SESSION}.request", return_value=response_of(MOCKED)),
-    "Session.get": replaced(f"{SESSION}.get", return_value=response_of(MOCKED)),
+    "Session, a mock": replaced(SESSION, **{"return_value.get.return_value": MOCK}),
+    "Session.send": replaced(f"{SESSION}.send", return_value=RESPONSE),
+    "Session.send, a mock's answer": replaced(f"{SESSION}.send", return_value=MOCK),
+    "Session.send, autospec": replaced(f"{SESSION}.send", autospec=True, return_value=RESPONSE),
+    "Session.request": replaced(f"{SESSION}.request", return_value=RESPONSE),
+    "Session.get": replaced(f"{SESSION}.get", return_value=RESPONSE),
     "Session.get_adapter": replaced(f"{SESSION}.get_adapter", return_value=SimulatedAdapter()),
     "sessions.Session": replaced("requests.sessions.Session", new=SimulatedSession),
     "sessions.HTTPAdapter": replaced("requests.sessions.HTTPAdapter", new=SimulatedAdapter),
-    "requests.get": replaced("requests.get", return_value=response_of(MOCKED)),
-    "requests.request": replaced("requests.request", return_value=response_of(MOCKED)),
-    "requests.api.request": replaced("requests.api.request", return_value=response_of(MOCKED)),
-    "HTTPAdapter.send": replaced(f"{ADAPTER}.send", return_value=response_of(MOCKED)),
+    "requests.get": replaced("requests.get", return_value=RESPONSE),
+    "requests.request": replaced("requests.request", return_value=RESPONSE),
+    "requests.api.request": replaced("requests.api.request", return_value=RESPONSE),
+    "HTTPAdapter.send": replaced(f"{ADAPTER}.send", return_value=RESPONSE),
     "HTTPAdapter.get_connection_with_tls_context": replaced(
         f"{ADAPTER}.get_connection_with_tls_context", new=own_pool
     ),
@@ -168,9 +153,7 @@ INTERCEPTIONS: dict[str, Interception] = {
     "PoolManager.connection_from_host": replaced(
         "urllib3.PoolManager.connection_from_host", new=own_pool
     ),
-    "HTTPConnectionPool.urlopen": replaced(
-        "urllib3.HTTPConnectionPool.urlopen", new=lambda *a, **k: raw_response(MOCKED)
-    ),
+    "HTTPConnectionPool.urlopen": replaced("urllib3.HTTPConnectionPool.urlopen", new=raw_response),
     "HTTPConnectionPool.ConnectionCls": replaced(
         "urllib3.HTTPConnectionPool.ConnectionCls", new=SimulatedConnection
     ),
