@@ -8,10 +8,7 @@ import pytest
 import requests
 
 from tests.support.faults import Fault
-from tests.support.field import FieldService
-from tests.support.ours import OurService
-
-AnyService = FieldService | OurService
+from tests.support.services import AnyService
 
 
 def post(service: AnyService, name: str, **body: Any) -> tuple[int, Any]:

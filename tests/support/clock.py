@@ -25,12 +25,6 @@ class TurnedClock:
     def time_ms(self) -> int:
         return int(self.time() * 1000)
 
-    @property
-    def offset(self) -> float:
-        """How far this clock is ahead of the real one, in seconds."""
-        with self._lock:
-            return self._now() - time.time()
-
     def advance(self, seconds: float) -> None:
         """Set the clock forward, or back with a negative number."""
         with self._lock:
@@ -50,12 +44,6 @@ class TurnedClock:
     def freeze(self) -> None:
         with self._lock:
             self._frozen_at = self._now()
-
-    def thaw(self) -> None:
-        """Run again, from the time at which the clock was frozen."""
-        with self._lock:
-            if self._frozen_at is not None:
-                self._offset, self._frozen_at = self._frozen_at - time.time(), None
 
     def _now(self) -> float:
         return time.time() + self._offset if self._frozen_at is None else self._frozen_at

@@ -44,9 +44,13 @@ class QueuedFault:
     left: int
     retry_after: int | str
     location: str
-    acts: bool
     released: threading.Event = field(default_factory=threading.Event)
     reached: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def acts(self) -> bool:
+        """Whether the service acts on the call."""
+        return self.fault in ACTS
 
     def wait_reached(self, timeout: float = PATIENCE) -> None:
         assert self.reached.wait(timeout), f"no call met {self.fault} within {timeout:g} s"
@@ -71,12 +75,10 @@ class Faults:
         *,
         retry_after: int | str = 1,
         location: str = "http://127.0.0.1:9/elsewhere",
-        acts: bool | None = None,
     ) -> QueuedFault:
         """Have the next `times` calls of `path` fail that way.
 
-        `path` is the short name ("acquire", "health"), a whole path, or `None` for any. `acts` says
-        whether the service acts on the call; by default as the comments of `Fault` say.
+        `path` is the short name ("acquire", "health"), a whole path, or `None` for any.
         """
         item = QueuedFault(
             path=None if path is None else self._full_path(path),
@@ -84,7 +86,6 @@ class Faults:
             left=times,
             retry_after=retry_after,
             location=location,
-            acts=fault in ACTS if acts is None else acts,
         )
         with self._lock:
             self._queue.append(item)

@@ -102,7 +102,7 @@ class FaultyService:
     def _handle(self, connection: Connection) -> None:
         path = urlsplit(connection.peek_target()).path
         queued = self.faults.take(path)
-        if queued is not None and queued.fault is Fault.CLOSE_UNREAD and not queued.acts:
+        if queued is not None and queued.fault is Fault.CLOSE_UNREAD:
             connection.reset()
             return
         request = connection.read_request()
@@ -126,7 +126,7 @@ class FaultyService:
         page = json.dumps(body).encode()
         extra: dict[str, str] = {}
         match fault:
-            case Fault.LOSE_ANSWER | Fault.CLOSE_UNREAD:
+            case Fault.LOSE_ANSWER:
                 return
             case Fault.INTERNAL_ERROR:
                 status = 500

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Self
 
 from .waiting import PATIENCE
@@ -38,12 +38,7 @@ class Interrupter:
         self._sender.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._waits.put(None)
         self._sender.join()
         signal.signal(signal.SIGUSR1, self._previous)
@@ -90,12 +85,7 @@ class Striker:
         sys.setprofile(self._at)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         sys.setprofile(None)
 
     def _at(self, frame: FrameType, event: str, argument: object) -> None:

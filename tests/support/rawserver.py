@@ -106,11 +106,6 @@ def hang() -> Step:
     return lambda connection: connection.wait(threading.Event())
 
 
-def wait(event: threading.Event) -> Step:
-    """Send nothing until `event` is set, the peer closes or the server is closed."""
-    return lambda connection: connection.wait(event)
-
-
 def drip(data: bytes, interval: float = 0.05) -> Step:
     """Send one byte every `interval` seconds: each read is in time, the whole answer is not."""
 
