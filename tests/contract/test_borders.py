@@ -31,10 +31,9 @@ ASYNC_WAYS: dict[str, Callable[[Any], Awaitable[object]]] = {
 
 @pytest.mark.parametrize("way", ASYNC_WAYS)
 def test_another_librarys_loop_is_refused_in_one_line_before_anything_is_sent(
-    any_service: AnyService, way: str
+    service: AnyService, way: str
 ) -> None:
-    any_service.init("p", {"a": 1})
-    with client_of(any_service) as client:
+    with client_of(service) as client:
 
         async def main() -> None:
             with pytest.raises(ConfigurationError, match="with asyncio only"):
@@ -42,7 +41,7 @@ def test_another_librarys_loop_is_refused_in_one_line_before_anything_is_sent(
 
         trio.run(main)
         assert client.pending_releases == ()
-    assert any_service.grants == []
+    assert service.grants == []
 
 
 def test_a_lease_that_was_granted_while_an_init_was_on_the_wire_is_looked_up_first(
@@ -115,9 +114,8 @@ def test_the_threads_of_a_client_are_gone_when_its_close_returns(
     del kept
 
 
-def test_the_threads_of_a_pool_are_gone_when_its_close_returns(any_service: AnyService) -> None:
-    any_service.init("p", {"a": 1})
-    with client_of(any_service) as client:
+def test_the_threads_of_a_pool_are_gone_when_its_close_returns(service: AnyService) -> None:
+    with client_of(service) as client:
         before = {name for name in threads_of_clients() if "appid-pool" in name}
         pool = client.pool("p")
         with pool.lease():
@@ -131,25 +129,18 @@ def test_who_acquires_while_the_client_is_closed_hears_that_it_is_closed(
 ) -> None:
     any_service.init("p", {f"a{number}": number for number in range(1000)})
     client = client_of(any_service)
-    ends: list[BaseException] = []
 
     def acquire() -> None:
-        try:
-            while True:
-                with client.lease("p", timeout=5):
-                    pass
-        except BaseException as error:
-            ends.append(error)
+        while True:
+            with client.lease("p", timeout=5):
+                pass
 
-    threads = [threading.Thread(target=acquire) for _ in range(40)]
-    for thread in threads:
-        thread.start()
-    hang = any_service.faults.queue("acquire", Fault.HANG)
-    hang.wait_reached()
-    closing = threading.Thread(target=client.close)
-    closing.start()
-    hang.release()
-    for thread in [*threads, closing]:
-        thread.join(PATIENCE)
-    assert {type(end) for end in ends} == {ClientClosed}
+    with ThreadPoolExecutor(41) as threads:
+        ends = [threads.submit(acquire) for _ in range(40)]
+        hang = any_service.faults.queue("acquire", Fault.HANG)
+        hang.wait_reached()
+        closing = threads.submit(client.close)
+        hang.release()
+        assert {type(end.exception(PATIENCE)) for end in ends} == {ClientClosed}
+        closing.result(PATIENCE)
     assert any_service.in_use("p") == []

@@ -11,8 +11,7 @@ import pytest
 
 from appid_manager_client import AppIdClient
 from tests.support.faults import Fault
-from tests.support.machine import TurnedSystem
-from tests.support.services import AnyService
+from tests.support.services import AnyService, turned_client
 from tests.support.waiting import wait_until
 
 
@@ -60,8 +59,6 @@ def test_at_whichever_await_a_task_is_cancelled_the_appid_is_given_back(
     use: Callable[[AppIdClient], Coroutine[Any, Any, None]],
     fault: Fault | None,
 ) -> None:
-    system = TurnedSystem(followers=(any_service.advance,))
-
     async def main(client: AppIdClient, nth: int) -> bool:
         cancelled = CancelledAt(nth, use(client))
 
@@ -74,9 +71,7 @@ def test_at_whichever_await_a_task_is_cancelled_the_appid_is_given_back(
             pass
         return cancelled.struck
 
-    with AppIdClient(
-        any_service.url, 20, auth_token=any_service.auth_token, system=system
-    ) as client:
+    with turned_client(any_service) as client:
         for nth in range(1, 1000):
             any_service.init("p", {"a": 1, "b": 1})
             any_service.advance_to_next_hour(-3)

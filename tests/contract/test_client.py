@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import threading
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -27,13 +26,7 @@ from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem
 from tests.support.ours import OurService
 from tests.support.services import AnyService, client_of, turned_client
-from tests.support.waiting import wait_until
-
-
-@pytest.fixture
-def client(any_service: AnyService) -> Iterator[AppIdClient]:
-    with turned_client(any_service) as made:
-        yield made
+from tests.support.waiting import PATIENCE, wait_until
 
 
 def paths(service: AnyService) -> list[str]:
@@ -63,24 +56,20 @@ def test_what_is_acquired_is_a_named_tuple(any_service: AnyService, client: AppI
     assert got.vid == 7
 
 
-def test_a_status_of_all_products_needs_no_name(
-    any_service: AnyService, client: AppIdClient
-) -> None:
-    any_service.init("p", {"a": 1})
-    any_service.init("q", {"b": 1, "c": 1})
+def test_a_status_of_all_products_needs_no_name(service: AnyService, client: AppIdClient) -> None:
+    service.init("q", {"b": 1, "c": 1})
     assert client.get_status()["total"] == 3
     assert client.get_status("q")["total"] == 2
 
 
 def test_the_environment_configures_a_client_without_arguments(
-    any_service: AnyService, monkeypatch: pytest.MonkeyPatch
+    service: AnyService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    any_service.init("p", {"a": 1})
-    monkeypatch.setenv("APPID_MANAGER_URL", any_service.url + "/")
+    monkeypatch.setenv("APPID_MANAGER_URL", service.url + "/")
     monkeypatch.setenv("APPID_MANAGER_TIMEOUT", "12.5")
-    monkeypatch.setenv("APPID_MANAGER_TOKEN", any_service.auth_token or "")
+    monkeypatch.setenv("APPID_MANAGER_TOKEN", service.auth_token or "")
     with AppIdClient() as client:
-        assert (client.base_url, client.timeout) == (any_service.url, 12.5)
+        assert (client.base_url, client.timeout) == (service.url, 12.5)
         assert client.acquire_appid("p").appid == "a"
 
 
@@ -161,10 +150,9 @@ def test_an_init_is_done_even_if_the_look_before_it_failed(
 
 
 def test_a_status_of_an_unknown_product_is_an_error_where_the_service_knows(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
-    if any_service.is_legacy:
+    if service.is_legacy:
         assert client.get_status("typo")["total"] == 0
     else:
         with pytest.raises(ProductNotFound) as caught:
@@ -181,59 +169,45 @@ def test_a_status_of_no_products_at_all_is_no_error(client: AppIdClient) -> None
 # Releasing
 
 
-def test_a_second_release_is_false(any_service: AnyService, client: AppIdClient) -> None:
-    any_service.init("p", {"a": 1})
+def test_a_second_release_is_false(service: AnyService, client: AppIdClient) -> None:
     client.acquire_appid("p")
     assert client.release_appid("a", "p") is True
     assert client.release_appid("a", "p") is False
 
 
 def test_a_repeated_release_takes_away_nothing_from_who_has_it_by_then(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    any_service.init("p", {"a": 1})
-    with turned_client(any_service) as other:
+    with turned_client(service) as other:
 
         def somebody_takes_it(seconds: float) -> None:
-            any_service.advance(1)
-            if not any_service.in_use("p"):
+            service.advance(1)
+            if not service.in_use("p"):
                 other.acquire_appid("p", force=True)
 
         system = TurnedSystem(followers=(somebody_takes_it,))
-        with client_of(any_service, system=system) as client:
+        with client_of(service, system=system) as client:
             client.acquire_appid("p")
-            any_service.faults.queue("release", Fault.LOSE_ANSWER)
+            service.faults.queue("release", Fault.LOSE_ANSWER)
             assert client.release_appid("a", "p") is True, "the first try did it"
-        assert len(any_service.grants) == 2
-        assert any_service.in_use("p") == ["a"], "it is somebody else's"
-
-
-def test_another_client_can_release_what_was_acquired(
-    any_service: AnyService, client: AppIdClient
-) -> None:
-    any_service.init("p", {"a": 1})
-    client.acquire_appid("p")
-    with turned_client(any_service) as other:
-        assert other.release_appid("a", "p") is True
-    assert any_service.in_use() == []
+        assert len(service.grants) == 2
+        assert service.in_use("p") == ["a"], "it is somebody else's"
 
 
 def test_a_never_acquired_appid_is_refused_and_stays_usable(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     with pytest.raises(InvalidRequest) as caught:
         client.release_appid("a", "p")
     assert caught.value.code == "not_leased"
-    if any_service.is_legacy:
-        assert "release" not in paths(any_service), "there it would be unusable for ever"
+    if service.is_legacy:
+        assert "release" not in paths(service), "there it would be unusable for ever"
     assert client.acquire_appid("p").appid == "a"
 
 
 def test_what_an_init_of_this_client_forgot_is_not_released_blindly(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     client.acquire_appid("p")
     client.init_product("p", {"a": 1})
     with pytest.raises(InvalidRequest):
@@ -242,98 +216,77 @@ def test_what_an_init_of_this_client_forgot_is_not_released_blindly(
 
 
 def test_a_lease_over_which_its_product_was_initialized_is_not_released_blindly(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     with client.lease("p") as lease:
         client.init_product("p", {"a": 1})
     assert lease.lost
     assert client.acquire_appid("p").appid == "a"
 
 
-def test_an_unknown_appid_and_a_wrong_product_are_told_apart(
-    any_service: AnyService, client: AppIdClient
+@pytest.mark.parametrize(
+    ("fault", "times"),
+    [
+        (Fault.LOSE_ANSWER, 1),
+        (Fault.RESET_HALF_WAY, 1),
+        (Fault.TRUNCATE, 1),
+        (Fault.UNAVAILABLE, 3),
+    ],
+)
+def test_a_release_that_got_no_answer_is_tried_again_and_true(
+    service: AnyService, client: AppIdClient, fault: Fault, times: int
 ) -> None:
-    any_service.init("p", {"a": 1})
-    any_service.init("q", {"b": 1})
     client.acquire_appid("p")
-    with pytest.raises(AppIdNotFound):
-        client.release_appid("nothing", "p")
-    with pytest.raises(ProductMismatch) as caught:
-        client.release_appid("a", "q")
-    assert (caught.value.appid, caught.value.product_name) == ("a", "q")
-    assert any_service.in_use() == ["a"]
-
-
-@pytest.mark.parametrize("fault", [Fault.LOSE_ANSWER, Fault.RESET_HALF_WAY, Fault.TRUNCATE])
-def test_a_release_whose_answer_was_lost_is_tried_again_and_true(
-    any_service: AnyService, client: AppIdClient, fault: Fault
-) -> None:
-    any_service.init("p", {"a": 1})
-    client.acquire_appid("p")
-    any_service.faults.queue("release", fault)
+    service.faults.queue("release", fault, times)
     assert client.release_appid("a", "p") is True
-    assert any_service.in_use() == []
+    assert service.in_use() == []
 
 
-def test_what_somebody_else_released_is_false(any_service: AnyService, client: AppIdClient) -> None:
-    any_service.init("p", {"a": 1})
+def test_what_another_client_released_is_false(service: AnyService, client: AppIdClient) -> None:
     client.acquire_appid("p")
-    with turned_client(any_service) as other:
+    with turned_client(service) as other:
         assert other.release_appid("a", "p") is True
+    assert service.in_use() == []
     assert client.release_appid("a", "p") is False
 
 
 def test_what_somebody_else_released_before_any_try_arrived_is_false(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    any_service.init("p", {"a": 1})
-
     def somebody_else_releases(seconds: float) -> None:
-        with AppIdClient(any_service.url, 20, auth_token=any_service.auth_token) as other:
+        with client_of(service) as other:
             assert other.release_appid("a", "p") is True
 
     system = TurnedSystem(followers=(somebody_else_releases,))
-    with turned_client(any_service, system=system) as client:
+    with turned_client(service, system=system) as client:
         client.acquire_appid("p")
-        any_service.faults.queue("release", Fault.TOO_MANY_REQUESTS)
+        service.faults.queue("release", Fault.TOO_MANY_REQUESTS)
         assert client.release_appid("a", "p") is False
 
 
-def test_a_typo_is_told_however_often_the_release_was_sent(
-    any_service: AnyService, client: AppIdClient
+@pytest.mark.parametrize("failures", [0, 1])
+def test_an_unknown_appid_and_a_wrong_product_are_told_apart_however_often_they_were_sent(
+    service: AnyService, client: AppIdClient, failures: int
 ) -> None:
-    any_service.init("p", {"a": 1})
-    any_service.init("q", {"b": 1})
+    service.init("q", {"b": 1})
     client.acquire_appid("p")
-    any_service.faults.queue("release", Fault.INTERNAL_ERROR)
-    with pytest.raises(ProductMismatch):
-        client.release_appid("a", "q")
-    any_service.faults.queue("release", Fault.INTERNAL_ERROR)
-    with pytest.raises(AppIdNotFound):
-        client.release_appid("nothing", "p")
-    assert any_service.in_use() == ["a"]
-
-
-def test_a_release_that_did_not_arrive_is_tried_again(
-    any_service: AnyService, client: AppIdClient
-) -> None:
-    any_service.init("p", {"a": 1})
-    client.acquire_appid("p")
-    any_service.faults.queue("release", Fault.UNAVAILABLE, times=3)
-    assert client.release_appid("a", "p") is True
-    assert any_service.in_use() == []
+    for appid, product, error in (("nothing", "p", AppIdNotFound), ("a", "q", ProductMismatch)):
+        service.faults.queue("release", Fault.INTERNAL_ERROR, times=failures)
+        with pytest.raises(error) as caught:
+            client.release_appid(appid, product)
+        service.faults.clear()
+        assert (caught.value.appid, caught.value.product_name) == (appid, product)
+    assert service.in_use() == ["a"]
 
 
 def test_a_release_is_given_up_after_four_tries_and_says_so(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     client.acquire_appid("p")
-    any_service.faults.queue("release", Fault.UNAVAILABLE, times=9)
+    service.faults.queue("release", Fault.UNAVAILABLE, times=9)
     with pytest.raises(ServiceUnavailable, match="gave up after 4 tries"):
         client.release_appid("a", "p")
-    any_service.faults.clear()
+    service.faults.clear()
     assert client.release_appid("a", "p") is True
 
 
@@ -358,18 +311,17 @@ def test_a_lost_answer_to_an_acquire_costs_no_second_appid_on_ours(
 
 
 def test_an_acquire_that_ends_with_a_lost_answer_is_given_up_and_nothing_is_released_blindly(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture
+    service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    any_service.init("p", {"a": 1})
-    any_service.faults.queue("acquire", Fault.LOSE_ANSWER)
-    with turned_client(any_service, system=SystemTime()) as client:
+    service.faults.queue("acquire", Fault.LOSE_ANSWER)
+    with turned_client(service, system=SystemTime()) as client:
         with pytest.raises(ServiceUnavailable):
             client.acquire_appid("p", max_retries=0)
-        if any_service.is_legacy:
+        if service.is_legacy:
             wait_until(lambda: "candidates: a)" in caplog.text)
         else:
-            wait_until(lambda: not any_service.in_use())
-    assert [call.body.get("appid") for call in any_service.calls_of("release")] == [None]
+            wait_until(lambda: not service.in_use())
+    assert [call.body.get("appid") for call in service.calls_of("release")] == [None]
 
 
 def test_a_grant_that_ended_before_its_answer_came_through_is_asked_for_anew() -> None:
@@ -407,11 +359,10 @@ def test_an_init_that_was_not_received_is_tried_again(
     assert len(any_service.calls_of("init")) == 3
 
 
-def test_connection_errors_back_off_and_are_tried_again(any_service: AnyService) -> None:
-    any_service.init("p", {"a": 1})
+def test_connection_errors_back_off_and_are_tried_again(service: AnyService) -> None:
     system = TurnedSystem(jitter=1.0)
-    any_service.faults.queue("acquire", Fault.CLOSE_UNREAD, times=5)
-    with turned_client(any_service, system=system) as client:
+    service.faults.queue("acquire", Fault.CLOSE_UNREAD, times=5)
+    with turned_client(service, system=system) as client:
         assert client.acquire_appid("p").appid == "a"
         assert system.pauses[:5] == [0.5, 1.0, 2.0, 4.0, 8.0]
 
@@ -428,9 +379,8 @@ def test_an_unknown_product_fails_at_once(any_service: AnyService, client: AppId
 
 
 def test_a_typo_after_another_product_was_waited_for_fails_at_once_too(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     client.acquire_appid("p")
     with pytest.raises(NoAppIdAvailable):
         client.acquire_appid("p", max_retries=0)
@@ -439,9 +389,8 @@ def test_a_typo_after_another_product_was_waited_for_fails_at_once_too(
 
 
 @pytest.mark.parametrize("token", ["wrong", None])
-def test_a_wrong_token_is_never_tried_again(any_service: AnyService, token: str | None) -> None:
-    any_service.init("p", {"a": 1})
-    with turned_client(any_service, auth_token=token) as client:
+def test_a_wrong_token_is_never_tried_again(service: AnyService, token: str | None) -> None:
+    with turned_client(service, auth_token=token) as client:
         for call in (
             lambda: client.acquire_appid("p"),
             lambda: client.release_appid("a", "p"),
@@ -449,11 +398,11 @@ def test_a_wrong_token_is_never_tried_again(any_service: AnyService, token: str 
             lambda: client.get_status(),
             lambda: client.lease("p").acquire(),
         ):
-            before = len(any_service.calls)
+            before = len(service.calls)
             with pytest.raises(AuthenticationError) as caught:
                 call()
             assert caught.value.status == 401
-            assert len(any_service.calls) == before + 1
+            assert len(service.calls) == before + 1
         assert client.health_check() is True, "health needs no token"
 
 
@@ -521,41 +470,31 @@ def test_a_vid_that_is_no_number_says_why_services_in_the_field_fail_on_it() -> 
 # The end of a client
 
 
-def test_closing_wakes_those_who_wait(any_service: AnyService) -> None:
-    any_service.init("p", {"a": 1})
-    client = AppIdClient(any_service.url, 20, auth_token=any_service.auth_token)
+def test_closing_wakes_those_who_wait(service: AnyService) -> None:
+    client = client_of(service)
     client.acquire_appid("p")
-    raised: list[BaseException] = []
-
-    def wait_for_one() -> None:
-        try:
-            client.acquire_appid("p")
-        except BaseException as error:
-            raised.append(error)
-
-    with any_service.hold("acquire", times=1) as gate:
-        waiter = threading.Thread(target=wait_for_one)
-        waiter.start()
-        gate.wait_reached()
-    client.close()
-    waiter.join(20)
-    assert [type(error) for error in raised] == [ClientClosed]
+    with ThreadPoolExecutor(1) as thread:
+        with service.hold("acquire", times=1) as gate:
+            waiting = thread.submit(client.acquire_appid, "p")
+            gate.wait_reached()
+        client.close()
+        with pytest.raises(ClientClosed):
+            waiting.result(PATIENCE)
     with pytest.raises(ClientClosed):
         client.acquire_appid("p")
 
 
 def test_an_acquire_on_the_wire_when_the_client_is_closed_gives_back_what_it_got(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture
+    service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.ERROR)
-    any_service.init("p", {"a": 1})
-    client = AppIdClient(any_service.url, 20, auth_token=any_service.auth_token)
-    lease = client.lease("p")
-    with any_service.hold("acquire", "after", times=1) as gate:
-        waiter = threading.Thread(target=lambda: pytest.raises(ClientClosed, lease.acquire))
-        waiter.start()
-        gate.wait_reached()
-        client.close(0.1)
-        assert any_service.in_use() == ["a"]
-    waiter.join(20)
-    wait_until(lambda: not any_service.in_use(), what="the AppID is given back after all")
+    client = client_of(service)
+    with ThreadPoolExecutor(1) as thread:
+        with service.hold("acquire", "after", times=1) as gate:
+            waiting = thread.submit(client.lease("p").acquire)
+            gate.wait_reached()
+            client.close(0.1)
+            assert service.in_use() == ["a"]
+        with pytest.raises(ClientClosed):
+            waiting.result(PATIENCE)
+    wait_until(lambda: not service.in_use(), what="the AppID is given back after all")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,56 +11,45 @@ from appid_manager_client import (
 )
 from tests.support.field import FieldService
 from tests.support.machine import TurnedSystem
-from tests.support.services import AnyService, turned_client
-
-
-@pytest.fixture
-def client(any_service: AnyService) -> Iterator[AppIdClient]:
-    with turned_client(any_service) as made:
-        yield made
+from tests.support.services import AnyService, client_of, turned_client, use_up
 
 
 def test_the_wait_for_an_exhausted_product_ends_at_the_turn_of_the_hour(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
-    client.acquire_appid("p")
-    client.release_appid("a", "p")
-    turn = any_service.hour_end()
+    use_up(client)
+    turn = service.hour_end()
     got = client.acquire_appid("p")
     assert turn <= got.start_time / 1000 < turn + 30, "generous, as the service's clock runs on"
-    assert [grant.appid for grant in any_service.grants] == ["a", "a"]
-    waits = [call for call in any_service.calls_of("acquire")][1:]
+    assert [grant.appid for grant in service.grants] == ["a", "a"]
+    waits = [call for call in service.calls_of("acquire")][1:]
     assert len(waits) <= 55, "one poll a minute"
 
 
 def test_nothing_is_waited_for_that_comes_after_the_timeout(
-    any_service: AnyService, client: AppIdClient
+    service: AnyService, client: AppIdClient
 ) -> None:
-    any_service.init("p", {"a": 1})
     client.acquire_appid("p")
-    turn = any_service.hour_end()
+    turn = service.hour_end()
     with pytest.raises(NoAppIdAvailable) as caught:
         client.acquire_appid("p", timeout=600)
     error = caught.value
-    assert (error.attempts, error.product_name, error.service) == (1, "p", any_service.url)
+    assert (error.attempts, error.product_name, error.service) == (1, "p", service.url)
     assert error.available_at == pytest.approx(turn, abs=0.001)
 
 
-def test_a_timeout_of_zero_is_one_try(any_service: AnyService, client: AppIdClient) -> None:
-    any_service.init("p", {"a": 1})
+def test_a_timeout_of_zero_is_one_try(service: AnyService, client: AppIdClient) -> None:
     assert client.acquire_appid("p", timeout=0).appid == "a"
     with pytest.raises(NoAppIdAvailable):
         client.acquire_appid("p", timeout=0)
-    assert len(any_service.calls_of("acquire")) == 2
+    assert len(service.calls_of("acquire")) == 2
 
 
 def test_force_takes_what_was_used_this_hour_and_polls_for_what_is_in_use(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    any_service.init("p", {"a": 1})
-    system = TurnedSystem(followers=(any_service.advance,))
-    with turned_client(any_service, system=system) as client:
+    system = TurnedSystem(followers=(service.advance,))
+    with turned_client(service, system=system) as client:
         client.acquire_appid("p")
         with pytest.raises(NoAppIdAvailable):
             client.acquire_appid("p", 3, 7, force=True)
@@ -78,7 +66,7 @@ def test_force_finds_what_was_never_used_as_well_as_what_was(
     any_service.init("p", {"a": 1, "b": 2})
     with turned_client(any_service) as client:
         for _ in range(used):
-            client.release_appid(client.acquire_appid("p").appid, "p")
+            use_up(client)
         before = len(any_service.calls_of("acquire"))
         got = {client.acquire_appid("p", 0, force=True).appid for _ in range(2)}
         assert got == {"a", "b"}
@@ -105,22 +93,19 @@ def test_a_legacy_service_s_hours_turn_where_its_zone_has_them(minutes: int) -> 
         service.init("p", {"a": 1})
         turn = service.model.hour_end() / 1000
         with turned_client(service) as client:
-            client.acquire_appid("p")
-            client.release_appid("a", "p")
+            use_up(client)
             assert turn <= client.acquire_appid("p").start_time / 1000 < turn + 30
 
 
 def test_the_turn_is_met_in_real_time_never_early_and_within_a_moment(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    any_service.init("p", {"a": 1})
-    with turned_client(any_service) as client:
-        client.acquire_appid("p")
-        client.release_appid("a", "p")
-    any_service.advance_to_next_hour(-1.5)
-    with AppIdClient(any_service.url, 20, auth_token=any_service.auth_token) as client:
-        turn = any_service.hour_end()
+    with turned_client(service) as client:
+        use_up(client)
+    service.advance_to_next_hour(-1.5)
+    with client_of(service) as client:
+        turn = service.hour_end()
         got = client.acquire_appid("p", timeout=60)
-    tries = [call.time for call in any_service.calls_of("acquire")][1:]
+    tries = [call.time for call in service.calls_of("acquire")][1:]
     assert len(tries) == 2, "one before the turn, one after it"
     assert turn <= tries[1] and turn <= got.start_time / 1000 < turn + 5

@@ -15,7 +15,7 @@ from appid_manager_client import AppIdClient
 from appid_manager_client.runtime.time import SystemTime
 from tests.support.interrupts import Interrupt, Striker
 from tests.support.machine import HastyTime, TurnedSystem
-from tests.support.services import AnyService
+from tests.support.services import AnyService, client_of, hasty_client
 from tests.support.waiting import PATIENCE, wait_until
 
 ROOT = str(Path(appid_manager_client.__file__).parent)
@@ -50,9 +50,7 @@ def test_wherever_an_interrupt_strikes_the_appid_is_given_back_and_nothing_stays
     # A renewal waits for the next hour.
     turned = use is _renewed
     system: SystemTime = TurnedSystem(followers=(any_service.advance,)) if turned else HastyTime()
-    with AppIdClient(
-        any_service.url, 20, auth_token=any_service.auth_token, system=system
-    ) as client:
+    with client_of(any_service, system=system) as client:
         for moment in range(1, 1000):
             any_service.init("p", {"a": 1, "b": 1})
             striker = Striker(moment, ROOT)
@@ -73,9 +71,7 @@ def test_a_release_that_was_struck_goes_on_however_long_its_traceback_is_kept(
     any_service: AnyService,
 ) -> None:
     kept: list[Interrupt] = []
-    with AppIdClient(
-        any_service.url, 20, auth_token=any_service.auth_token, system=HastyTime()
-    ) as client:
+    with hasty_client(any_service) as client:
         # The first moment is before release() has begun.
         for moment in range(2, 1000):
             any_service.init("p", {"a": 1})
@@ -94,9 +90,7 @@ def test_a_release_that_was_struck_goes_on_however_long_its_traceback_is_kept(
 
 def test_two_threads_and_an_interrupt_at_once_release_it_once(any_service: AnyService) -> None:
     struck = 0
-    with AppIdClient(
-        any_service.url, 20, auth_token=any_service.auth_token, system=HastyTime()
-    ) as client:
+    with hasty_client(any_service) as client:
         for moment in range(1, 40):
             any_service.init("p", {"a": 1})
             before = len(any_service.calls_of("release"))

@@ -8,23 +8,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from appid_manager_client import (
-    AppIdClient,
-)
-from tests.support.machine import TurnedSystem
+from appid_manager_client import AppIdClient
 from tests.support.services import AnyService, hasty_client
 from tests.support.waiting import PATIENCE, wait_until
 
 
 @pytest.fixture
-def client(any_service: AnyService) -> Iterator[AppIdClient]:
-    any_service.init("p", {"a": 1})
-    with hasty_client(any_service) as made:
+def client(service: AnyService) -> Iterator[AppIdClient]:
+    with hasty_client(service) as made:
         yield made
 
 
-def test_a_thousand_waiting_coroutines_hold_no_thread(any_service: AnyService) -> None:
-    any_service.init("p", {"a": 1})
+def test_a_thousand_waiting_coroutines_hold_no_thread(service: AnyService) -> None:
 
     before = set(threading.enumerate())  # other tests may have left helpers that idle
 
@@ -32,7 +27,7 @@ def test_a_thousand_waiting_coroutines_hold_no_thread(any_service: AnyService) -
         async with client.lease("p"):
             waiters = [asyncio.create_task(_use(client)) for _ in range(1000)]
             # All have asked, so all wait.
-            while len(any_service.calls_of("acquire")) < 1001:
+            while len(service.calls_of("acquire")) < 1001:
                 await asyncio.sleep(0.01)
             names = [each.name for each in set(threading.enumerate()) - before]
             assert not any(name.startswith("asyncio") for name in names)
@@ -44,9 +39,9 @@ def test_a_thousand_waiting_coroutines_hold_no_thread(any_service: AnyService) -
             told = await asyncio.gather(*waiters, return_exceptions=True)
         assert all(isinstance(one, asyncio.CancelledError) for one in told)
 
-    with AppIdClient(any_service.url, 60, auth_token=any_service.auth_token) as client:
+    with AppIdClient(service.url, 60, auth_token=service.auth_token) as client:
         asyncio.run(main(client))
-    assert any_service.in_use() == []
+    assert service.in_use() == []
 
 
 async def _use(client: AppIdClient) -> str:
@@ -55,8 +50,8 @@ async def _use(client: AppIdClient) -> str:
         return lease.appid
 
 
-def test_a_task_cancelled_at_any_step_gives_the_appid_back(any_service: AnyService) -> None:
-    any_service.init("p", {f"a{n}": n for n in range(400)})
+def test_a_task_cancelled_at_any_step_gives_the_appid_back(service: AnyService) -> None:
+    service.init("p", {f"a{n}": n for n in range(400)})
     ended = {"cancelled": 0, "finished": 0}
 
     async def main(client: AppIdClient) -> None:
@@ -71,19 +66,17 @@ def test_a_task_cancelled_at_any_step_gives_the_appid_back(any_service: AnyServi
             except asyncio.CancelledError:
                 ended["cancelled"] += 1
 
-    with hasty_client(any_service) as client:
+    with hasty_client(service) as client:
         asyncio.run(main(client))
-        wait_until(lambda: not any_service.in_use() and not client.pending_releases)
+        wait_until(lambda: not service.in_use() and not client.pending_releases)
     assert ended["cancelled"] > 3
 
 
-def test_a_cancelled_release_goes_on_to_its_end(
-    any_service: AnyService, client: AppIdClient
-) -> None:
+def test_a_cancelled_release_goes_on_to_its_end(service: AnyService, client: AppIdClient) -> None:
     async def main() -> None:
         lease = client.lease("p")
         await lease.acquire_async()
-        with any_service.hold("release", times=1) as gate:
+        with service.hold("release", times=1) as gate:
             task = asyncio.create_task(lease.release_async())
             await asyncio.to_thread(gate.wait_reached)
             task.cancel()
@@ -94,20 +87,4 @@ def test_a_cancelled_release_goes_on_to_its_end(
         assert lease.released
 
     asyncio.run(main())
-    assert any_service.in_use() == [] and len(any_service.calls_of("release")) == 1
-
-
-def test_renewing_works_in_coroutines(any_service: AnyService) -> None:
-    any_service.init("p", {"a": 1})
-    system = TurnedSystem(followers=(any_service.advance,))
-
-    async def main(client: AppIdClient) -> None:
-        async with client.lease("p", ttl=None) as lease:
-            first = lease.start_time
-            assert await lease.renew_async(within=60) is False
-            assert await lease.renew_async() is True
-            assert lease.start_time > first
-
-    with hasty_client(any_service, system=system) as client:
-        asyncio.run(main(client))
-    assert any_service.in_use() == []
+    assert service.in_use() == [] and len(service.calls_of("release")) == 1

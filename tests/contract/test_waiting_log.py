@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -17,35 +17,23 @@ from appid_manager_client.errors import AppIdManagerError
 from appid_manager_client.testing import LocalService
 from tests.support.faults import Fault
 from tests.support.machine import TurnedSystem
-from tests.support.services import AnyService, client_of
+from tests.support.services import AnyService, client_of, use_up
 from tests.support.waiting import PATIENCE, wait_until
 
 LOGGER = "appid_manager_client.waiting"
 UNTIL = re.compile(r"waiting (\d+) s for an AppID of p, until (\d\d:\d\d:\d\d) UTC: (.+)")
 
 
-@pytest.fixture(autouse=True)
-def _all_levels(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "appid_manager_client")
+Said = Callable[[int], list[str]]
+"""Called with a level. Returns what was logged about waits at that level."""
 
 
 @pytest.fixture
-def client(any_service: AnyService) -> Iterator[AppIdClient]:
-    """A client whose waits turn the service's clock."""
-    any_service.init("p", {"a": 1})
-    system = TurnedSystem(followers=(any_service.advance,))
-    with client_of(any_service, system=system) as client:
-        yield client
-
-
-def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
-    return [
-        one.getMessage() for one in caplog.records if one.name == LOGGER and one.levelno == level
+def said(caplog: pytest.LogCaptureFixture) -> Said:
+    caplog.set_level(logging.DEBUG, LOGGER)
+    return lambda level: [
+        one.getMessage() for one in caplog.records if (one.name, one.levelno) == (LOGGER, level)
     ]
-
-
-def use_up(client: AppIdClient) -> None:
-    client.release_appid(client.acquire_appid("p").appid, "p")
 
 
 async def in_a_coroutine(client: AppIdClient) -> None:
@@ -62,95 +50,82 @@ WAYS: dict[str, Callable[[AppIdClient], object]] = {
 
 @pytest.mark.parametrize("acquire", WAYS.values(), ids=WAYS)
 def test_a_wait_of_minutes_is_one_warning(
-    any_service: AnyService,
+    service: AnyService,
     client: AppIdClient,
-    caplog: pytest.LogCaptureFixture,
+    said: Said,
     acquire: Callable[[AppIdClient], object],
 ) -> None:
     use_up(client)
-    left = any_service.hour_end() - any_service.now()
-    turn = f"{any_service.hour_end() % 86400 // 3600:02.0f}:"
+    left = service.hour_end() - service.now()
+    turn = f"{service.hour_end() % 86400 // 3600:02.0f}:"
     acquire(client)
-    (warning,) = said(caplog, logging.WARNING)
+    (warning,) = said(logging.WARNING)
     found = UNTIL.fullmatch(warning)
     assert found, warning
     assert int(found[1]) == pytest.approx(left, abs=3)
-    assert found[2].startswith(turn) or any_service.is_legacy
+    assert found[2].startswith(turn) or service.is_legacy
     assert "used up" in found[3] or "in use" in found[3]
 
 
-def test_a_wait_of_seconds_is_an_info(
-    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
-) -> None:
-    any_service.advance_to_next_hour(-7)
+def test_a_wait_of_seconds_is_an_info(service: AnyService, client: AppIdClient, said: Said) -> None:
+    service.advance_to_next_hour(-7)
     use_up(client)
     client.acquire_appid("p")
-    assert said(caplog, logging.WARNING) == []
-    assert len(said(caplog, logging.INFO)) == 1
+    assert said(logging.WARNING) == []
+    assert len(said(logging.INFO)) == 1
 
 
-def test_renewing_waits_for_the_next_hour_and_says_so(
-    client: AppIdClient, caplog: pytest.LogCaptureFixture
-) -> None:
+@pytest.mark.usefixtures("service")
+def test_renewing_waits_for_the_next_hour_and_says_so(client: AppIdClient, said: Said) -> None:
     with client.lease("p") as lease:
         lease.renew()
-    (warning,) = said(caplog, logging.WARNING)
+    (warning,) = said(logging.WARNING)
     assert warning.endswith("the hour has not turned yet")
 
 
 def test_short_pauses_that_add_up_are_a_warning_once(
-    any_service: AnyService, client: AppIdClient, caplog: pytest.LogCaptureFixture
+    service: AnyService, client: AppIdClient, said: Said
 ) -> None:
-    any_service.faults.queue("acquire", Fault.INTERNAL_ERROR, times=20)
+    service.faults.queue("acquire", Fault.INTERNAL_ERROR, times=20)
     client.acquire_appid("p", retry_interval=3)
-    assert len(said(caplog, logging.INFO)) == 1
-    (warning,) = said(caplog, logging.WARNING)
+    assert len(said(logging.INFO)) == 1
+    (warning,) = said(logging.WARNING)
     assert re.search(r"next try in \d\.\d s, at \d\d:\d\d:\d\d UTC: .*500", warning)
 
 
-@pytest.mark.usefixtures("client")
 def test_a_wait_is_said_again_when_its_reason_or_its_end_changes(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture
+    service: AnyService, said: Said
 ) -> None:
-    with client_of(any_service) as other:
+    with client_of(service) as other:
         held = other.acquire_appid("p")
 
         def after_a_while(seconds: float) -> None:
-            if any_service.now() > end and any_service.in_use("p"):
+            if service.now() > end and service.in_use("p"):
                 other.release_appid(held.appid, "p")  # too late: it is burned for this hour, too
 
-        end = any_service.hour_end() + 30
-        system = TurnedSystem(followers=(any_service.advance, after_a_while))
-        with client_of(any_service, system=system) as waiting:
+        end = service.hour_end() + 30
+        system = TurnedSystem(followers=(service.advance, after_a_while))
+        with client_of(service, system=system) as waiting:
             with pytest.raises(NoAppIdAvailable):
                 waiting.acquire_appid("p")
-    first, turned, burned = said(caplog, logging.WARNING)
+    first, turned, burned = said(logging.WARNING)
     assert first.endswith("every AppID is in use")
     assert turned.endswith("every AppID is in use")
     assert burned.endswith("every AppID is used up for this hour")
 
 
 def test_a_call_without_an_answer_is_a_wait(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    service: AnyService, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    any_service.init("p", {"a": 1})
     monkeypatch.setattr("appid_manager_client.lease.acquirer.LONG_WAIT", 0.3)
     monkeypatch.setattr("appid_manager_client.lease.waitlog.LONG_WAIT", 0.3)
-
-    def acquire(client: AppIdClient) -> None:
-        client.acquire_appid("p")
-
-    with client_of(any_service) as client:
-        hold = any_service.hold("acquire")
-        thread = threading.Thread(target=acquire, args=(client,))
-        thread.start()
-        try:
-            wait_until(lambda: said(caplog, logging.WARNING))
-        finally:
-            hold.release()
-            thread.join(PATIENCE)
-    (warning,) = said(caplog, logging.WARNING)
-    assert warning.endswith(f"{any_service.url} has not answered yet")
+    with client_of(service) as client:
+        with service.hold("acquire"):
+            waiting = in_background(lambda: client.acquire_appid("p"))
+            wait_until(lambda: said(logging.WARNING))
+        waiting.join(PATIENCE)
+    (warning,) = said(logging.WARNING)
+    assert warning.endswith(f"{service.url} has not answered yet")
 
 
 def in_background(work: Callable[[], object]) -> threading.Thread:
@@ -167,37 +142,35 @@ def in_background(work: Callable[[], object]) -> threading.Thread:
 
 @pytest.mark.parametrize("in_coroutine", [False, True], ids=["thread", "coroutine"])
 def test_a_pool_says_that_it_waits_for_the_turn(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture, in_coroutine: bool
+    service: AnyService, said: Said, in_coroutine: bool
 ) -> None:
-    any_service.init("p", {"a": 1})
-    with client_of(any_service) as client:
+    with client_of(service) as client:
         use_up(client)
         with client.pool("p", timeout=None) as pool:
             lease = pool.lease()
             waiting = in_background(
                 (lambda: asyncio.run(lease.acquire_async())) if in_coroutine else lease.acquire
             )
-            wait_until(lambda: said(caplog, logging.WARNING))
+            wait_until(lambda: said(logging.WARNING))
             pool.close()
             waiting.join(PATIENCE)
-    (warning,) = said(caplog, logging.WARNING)
+    (warning,) = said(logging.WARNING)
     found = UNTIL.fullmatch(warning)
     assert found and int(found[1]) > 2900, warning
     assert found[3] == "the service has no AppID left in this hour"
 
 
 def test_a_pool_says_that_it_waits_for_others(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    service: AnyService, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    any_service.init("p", {"a": 1})
     monkeypatch.setattr("appid_manager_client.pool.lender.LONG_WAIT", 1.0)
     monkeypatch.setattr("appid_manager_client.lease.waitlog.LONG_WAIT", 1.0)
-    with client_of(any_service) as client, client.pool("p", max_size=1, timeout=20) as pool:
+    with client_of(service) as client, client.pool("p", max_size=1, timeout=20) as pool:
         with pool.lease():
             waiting = in_background(lambda: pool.lease().acquire().release())
-            wait_until(lambda: said(caplog, logging.WARNING))
+            wait_until(lambda: said(logging.WARNING))
         waiting.join(PATIENCE)
-    (warning,) = said(caplog, logging.WARNING)
+    (warning,) = said(logging.WARNING)
     assert re.fullmatch(
         r"waiting for an AppID of p for 1 s by now, for at most 19 s more, until [\d:]{8} UTC: "
         "all AppIDs of the pool are checked out, and none is idle",
@@ -206,20 +179,20 @@ def test_a_pool_says_that_it_waits_for_others(
 
 
 def test_a_pool_that_serves_at_once_says_nothing(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture
+    service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    any_service.init("p", {"a": 1})
-    with client_of(any_service) as client, client.pool("p") as pool:
-        with pool.lease():
-            pass
+    caplog.set_level(logging.DEBUG, LOGGER)
+    with client_of(service) as client, client.pool("p") as pool, pool.lease():
+        pass
     assert [one for one in caplog.records if one.name == LOGGER] == []
 
 
 def test_a_grant_is_a_detail_as_its_release_is(
-    any_service: AnyService, caplog: pytest.LogCaptureFixture
+    service: AnyService, caplog: pytest.LogCaptureFixture
 ) -> None:
-    any_service.init("p", {"a": 1, "b": 2})
-    with client_of(any_service) as client:
+    caplog.set_level(logging.DEBUG, "appid_manager_client")
+    service.init("p", {"a": 1, "b": 2})
+    with client_of(service) as client:
         with client.lease("p"), client.pool("p") as pool, pool.lease():
             pass
     details = [one.getMessage() for one in caplog.records if one.levelno == logging.DEBUG]

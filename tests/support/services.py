@@ -27,3 +27,8 @@ def turned_client(service: AnyService, **options: Any) -> AppIdClient:
 def hasty_client(service: AnyService, **options: Any) -> AppIdClient:
     """A client with the shortest backoffs."""
     return client_of(service, **{"system": HastyTime(), **options})
+
+
+def use_up(client: AppIdClient, product: str = "p") -> None:
+    """Use one AppID of a product for this hour."""
+    client.release_appid(client.acquire_appid(product).appid, product)
