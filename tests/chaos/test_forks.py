@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from tests.chaos.test_process_ends import set_up
 from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.ours import OurService
 from tests.support.programs import Program
-from tests.support.services import AnyService
 
 CHILD = """
 def child_says(work):
@@ -31,14 +29,13 @@ with client._keeper._worker._guard():
 
 
 def test_a_child_can_wait_although_a_thread_of_its_parent_was_just_about_to(
-    field_service: FieldService,
+    field: FieldService,
 ) -> None:
-    set_up(field_service).close()
-    field_service.faults.queue("acquire", Fault.UNAVAILABLE, retry_after=0)
-    with _program(CHILD + WAITING, field_service) as program:
+    field.faults.queue("acquire", Fault.UNAVAILABLE, retry_after=0)
+    with Program(CHILD + WAITING, field) as program:
         assert program.expect("child", timeout=40) == ["0"]
         assert program.wait() == 0
-    assert field_service.in_use("p") == []
+    assert field.in_use("p") == []
 
 
 DEFAULT = """
@@ -50,10 +47,9 @@ with module._default._lock:
 
 
 def test_a_child_can_have_the_default_client_although_its_parent_was_just_making_it(
-    field_service: FieldService,
+    field: FieldService,
 ) -> None:
-    set_up(field_service).close()
-    with _program(CHILD + DEFAULT, field_service) as program:
+    with Program(CHILD + DEFAULT, field) as program:
         assert program.expect("child", timeout=40) == ["0"]
         assert program.wait() == 0
 
@@ -83,15 +79,11 @@ lease.release()
 """
 
 
-def test_a_child_that_outlives_its_parents_ttl_calls_no_lease_of_the_parents_lost() -> None:
-    with OurService() as service:
-        set_up(service).close()
-        with _program(CHILD + OVERDUE, service) as program:
-            assert program.expect("child", timeout=40) == ["0"]
-            assert program.wait() == 0, program.story
-            assert "lost AppID a1 (product p)" not in program.story
-        assert service.in_use("p") == []
-
-
-def _program(text: str, service: AnyService) -> Program:
-    return Program(text, url=service.url, token=service.auth_token)
+def test_a_child_that_outlives_its_parents_ttl_calls_no_lease_of_the_parents_lost(
+    ours: OurService,
+) -> None:
+    with Program(CHILD + OVERDUE, ours) as program:
+        assert program.expect("child", timeout=40) == ["0"]
+        assert program.wait() == 0, program.story
+        assert "lost AppID a1 (product p)" not in program.story
+    assert ours.in_use("p") == []

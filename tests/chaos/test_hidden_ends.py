@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
 from packaging.version import Version
 
 from appid_manager_client.lease.exits import EXIT_TIMEOUT
-from tests.chaos.test_process_ends import set_up
 from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.ours import OurService
@@ -41,31 +39,20 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def our_service() -> Iterator[OurService]:
-    with OurService() as service:
-        yield service
-
-
-def run(service: AnyService, text: str) -> Program:
-    return Program(text, url=service.url, token=service.auth_token)
-
-
 @pytest.mark.parametrize("kind", CHILDREN)
 def test_a_lease_by_hand_of_a_child_that_just_returns_is_given_back(
-    any_service: AnyService, kind: str, tmp_path_factory: pytest.TempPathFactory
+    service: AnyService, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    set_up(any_service).close()
     script = tmp_path_factory.mktemp("script") / "children.py"
     imports = "import billiard" if kind == "billiard" else ""
     script.write_text(BY_HAND.format(imports=imports, child=CHILDREN[kind]))
     starter = f"import subprocess; print(subprocess.run([sys.executable, {str(script)!r}], "
     starter += "capture_output=True, text=True).stdout, flush=True)"
-    with run(any_service, starter) as program:
+    with Program(starter, service) as program:
         assert program.expect("ended", timeout=40) == ["0"]
         program.wait()
-    assert len(any_service.grants) == 1
-    assert any_service.in_use("p") == []
+    assert len(service.grants) == 1
+    assert service.in_use("p") == []
 
 
 EXECUTOR = """
@@ -82,13 +69,12 @@ say("got", len(got))
 
 
 def test_a_lease_by_hand_in_a_process_pool_is_given_back_when_the_pool_ends(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    set_up(any_service).close()
-    with run(any_service, EXECUTOR) as program:
+    with Program(EXECUTOR, service) as program:
         assert program.expect("got") == ["2"]
         assert program.wait() == 0
-    assert any_service.in_use("p") == []
+    assert service.in_use("p") == []
 
 
 THREAD_OF_A_CHILD = """
@@ -108,14 +94,13 @@ say("ended", child.exitcode)
 
 
 def test_a_thread_that_outlives_its_childs_main_thread_keeps_its_lease_to_its_end(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    set_up(any_service).close()
-    with run(any_service, THREAD_OF_A_CHILD) as program:
+    with Program(THREAD_OF_A_CHILD, service) as program:
         assert program.expect("still") == ["True"]
         assert program.expect("ended") == ["0"]
         program.wait()
-    assert any_service.in_use("p") == []
+    assert service.in_use("p") == []
 
 
 FOUR = """
@@ -127,12 +112,11 @@ listen()
 
 @pytest.mark.parametrize("strikes", [1, 2])
 def test_an_interrupt_in_the_exit_handler_stops_no_release(
-    field_service: FieldService, strikes: int
+    field: FieldService, strikes: int
 ) -> None:
-    set_up(field_service, count=4).close()
-    with run(field_service, FOUR) as program:
+    with Program(FOUR, field) as program:
         program.expect("holds")
-        hang = field_service.faults.queue("release", Fault.HANG)
+        hang = field.faults.queue("release", Fault.HANG)
         program.tell()
         hang.wait_reached()
         for _ in range(strikes):
@@ -140,7 +124,7 @@ def test_an_interrupt_in_the_exit_handler_stops_no_release(
             time.sleep(0.1)  # two that come at once are one to a process
         hang.release()
         program.wait()
-    assert field_service.in_use("p") == []
+    assert field.in_use("p") == []
 
 
 CLIENTS = """
@@ -152,12 +136,11 @@ listen()
 
 
 def test_one_deadline_holds_for_all_clients_at_a_service_that_hangs(
-    field_service: FieldService,
+    field: FieldService,
 ) -> None:
-    set_up(field_service, count=6).close()
-    with run(field_service, CLIENTS) as program:
+    with Program(CLIENTS, field) as program:
         program.expect("holds")
-        hangs = [field_service.faults.queue("release", Fault.HANG) for _ in range(6)]
+        hangs = [field.faults.queue("release", Fault.HANG) for _ in range(6)]
         began = time.monotonic()
         program.tell()
         program.wait(40)
@@ -193,15 +176,14 @@ say("ended", os.waitpid(child, 0)[1])
     reason="there, urllib3 itself can't be patched late",
 )
 def test_a_preloaded_client_works_in_a_child_that_is_patched_by_gevent(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
     """As gunicorn -k gevent --preload does: import and client first, then fork, then the patch."""
-    set_up(any_service, count=5).close()
-    with run(any_service, PRELOADED) as program:
+    with Program(PRELOADED, service) as program:
         assert program.expect("got", timeout=40) == ["a1", "a2", "a3", "a4", "a5"]
         assert program.expect("ended") == ["0"]
         program.wait()
-    assert any_service.in_use("p") == []
+    assert service.in_use("p") == []
 
 
 PLAIN = """
@@ -212,20 +194,19 @@ appid = client.acquire_appid("p").appid
 
 @pytest.mark.parametrize("where", ["acquire", "release"])
 def test_a_plain_call_that_is_interrupted_on_its_way_leaves_nothing_in_use(
-    any_service: AnyService, where: str
+    service: AnyService, where: str
 ) -> None:
-    set_up(any_service).close()
     text = PLAIN if where == "acquire" else PLAIN + "client.release_appid(appid, 'p')\n"
-    hang = any_service.faults.queue(where, Fault.HANG)
-    with run(any_service, text) as program:
+    hang = service.faults.queue(where, Fault.HANG)
+    with Program(text, service) as program:
         program.expect("asks")
         hang.wait_reached()
         program.signal(2)
         time.sleep(0.2)  # the interrupt strikes before the answer is sent
         hang.release()
         assert program.wait() == 130 or "KeyboardInterrupt" in program.story
-    assert len(any_service.grants) == 1
-    assert any_service.in_use("p") == []
+    assert len(service.grants) == 1
+    assert service.in_use("p") == []
 
 
 SHORTAGE = """
@@ -251,13 +232,12 @@ lease.release()
 
 
 def test_a_lease_that_began_when_no_thread_could_be_started_lives_on(
-    our_service: OurService,
+    ours: OurService,
 ) -> None:
-    set_up(our_service).close()
-    with run(our_service, SHORTAGE) as program:
+    with Program(SHORTAGE, ours) as program:
         program.expect("no")
         assert program.expect("still") == ["True"]
         assert program.wait() == 0
         assert "appid-keeper" in program.story and "can't be started" in program.story
-    assert our_service.in_use("p") == []
-    assert [grant.appid for grant in our_service.grants] == ["a1"]
+    assert ours.in_use("p") == []
+    assert [grant.appid for grant in ours.grants] == ["a1"]

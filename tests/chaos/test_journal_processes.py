@@ -117,17 +117,6 @@ def test_a_forked_child_neither_ends_nor_changes_its_parent_s_entries(journal: J
         }
 
 
-def test_a_child_that_lives_on_does_not_keep_its_killed_parent_s_entries(journal: Journal) -> None:
-    with process("forker", journal) as parent:
-        _, pid, _ = hears(parent)
-        kill(parent)
-        try:
-            os.kill(int(pid), 0)  # it lives
-            assert {record.request_id for record in records(journal)} == {"parent-1", "parent-2"}
-        finally:
-            os.kill(int(pid), signal.SIGKILL)
-
-
 def test_a_fork_at_any_moment_gives_the_child_no_file_of_the_journal(journal: Journal) -> None:
     with process("fork_storm", journal, 300) as parent:
         assert finish(parent) == [["dirty", "0"]]

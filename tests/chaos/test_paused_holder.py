@@ -35,7 +35,7 @@ with client.lease("p", ttl=1) as lease:
 """
     with LocalService() as service, AppIdClient(service.url) as client:
         client.init_product("p", {"a": 1})
-        with Program(text, url=service.url) as older:
+        with Program(text, service) as older:
             assert older.expect("wrote") == ["True"]
             older.signal(signal.SIGSTOP)
             service.advance_to_next_hour()  # its ttl is over, and the AppID free again

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from appid_manager_client import AppIdClient
-from appid_manager_client.testing import LocalService
 from tests.support.field import FieldService
 from tests.support.programs import Program
-from tests.support.services import AnyService
+from tests.support.ours import OurService
+from tests.support.services import AnyService, client_of
 from tests.support.waiting import wait_until
 
 HOLD = """
@@ -24,22 +23,6 @@ lease = client.lease("p", ttl=TTL, holder="the test's child").acquire()
 say("holds", lease.appid)
 listen()
 """
-
-
-def set_up(service: AnyService | LocalService, count: int = 3) -> AppIdClient:
-    """A client of `service`, whose product p has so many AppIDs: a1, a2, ..."""
-    client = AppIdClient(service.url, auth_token=service.auth_token)
-    client.init_product("p", {f"a{number}": number for number in range(1, count + 1)})
-    return client
-
-
-def _in_use(service: LocalService) -> list[str]:
-    entries = service.status("p")["appids"]
-    return [entry["appid"] for entry in entries if entry["status"] == "in_use"]
-
-
-def _program(text: str, service: AnyService | LocalService, journal: Path | None = None) -> Program:
-    return Program(text, url=service.url, token=service.auth_token, journal=journal)
 
 
 @pytest.mark.parametrize(
@@ -53,155 +36,137 @@ def _program(text: str, service: AnyService | LocalService, journal: Path | None
     ],
 )
 def test_a_block_that_ends_with_its_process_gives_the_appid_back(
-    any_service: AnyService, ending: str
+    service: AnyService, ending: str
 ) -> None:
-    set_up(any_service).close()
     text = (
         f"with client.lease('p') as lease:\n    say('holds', lease.appid)\n    {ending or 'pass'}\n"
     )
-    with _program(text, any_service) as program:
+    with Program(text, service) as program:
         program.expect("holds")
         program.wait()
-        assert any_service.in_use("p") == [], program.story
+        assert service.in_use("p") == [], program.story
 
 
 def test_a_lease_that_nobody_gave_back_is_given_back_at_the_exit(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    set_up(any_service).close()
-    with _program(HOLD.replace("TTL", "60"), any_service) as program:
+    with Program(HOLD.replace("TTL", "60"), service) as program:
         program.expect("holds")
-        assert any_service.in_use("p") == ["a1"]
+        assert service.in_use("p") == ["a1"]
         program.tell()
         assert program.wait() == 0
-        assert any_service.in_use("p") == [], program.story
+        assert service.in_use("p") == [], program.story
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_release_on_termination_gives_back_and_exits_with_128_plus_the_signal(
-    any_service: AnyService, number: int
+    service: AnyService, number: int
 ) -> None:
-    set_up(any_service).close()
     text = "release_on_termination()\n" + HOLD.replace("TTL", "60")
-    with _program(text, any_service) as program:
+    with Program(text, service) as program:
         program.expect("holds")
         program.signal(number)
         assert program.wait() == 128 + number
-        assert any_service.in_use("p") == [], program.story
+        assert service.in_use("p") == [], program.story
 
 
-def test_a_signal_handler_that_was_there_before_is_called_too(field_service: FieldService) -> None:
-    set_up(field_service).close()
+def test_a_signal_handler_that_was_there_before_is_called_too(field: FieldService) -> None:
     text = (
         "signal.signal(signal.SIGTERM, lambda number, frame: say('old', number))\n"
         "release_on_termination(); release_on_termination()\n" + HOLD.replace("TTL", "60")
     )
-    with _program(text, field_service) as program:
+    with Program(text, field) as program:
         program.expect("holds")
         program.signal(signal.SIGTERM)
         assert program.expect("old") == [str(int(signal.SIGTERM))]
         assert program.wait() == 128 + signal.SIGTERM
-        assert field_service.in_use() == []
+        assert field.in_use() == []
 
 
 def test_what_a_killed_process_held_is_reaped_from_the_journal(
-    any_service: AnyService, tmp_path: Path
+    service: AnyService, tmp_path: Path
 ) -> None:
-    set_up(any_service).close()
-    reaper = AppIdClient(
-        any_service.url, auth_token=any_service.auth_token, journal=tmp_path / "journal"
-    )
-    with _program(HOLD.replace("TTL", "None"), any_service, tmp_path / "journal") as program:
+    journal = tmp_path / "journal"
+    with (
+        client_of(service, journal=journal) as reaper,
+        Program(HOLD.replace("TTL", "None"), service, journal) as program,
+    ):
         program.expect("holds")
         assert reaper.reap() == ()  # it lives
-        assert any_service.in_use("p") == ["a1"]
+        assert service.in_use("p") == ["a1"]
         program.kill()
         (reaped,) = reaper.reap()
         assert (reaped.appid, reaped.holder, reaped.released) == ("a1", "the test's child", True)
-        assert any_service.in_use("p") == []
+        assert service.in_use("p") == []
         assert reaper.reap() == ()
-    reaper.close()
 
 
 def test_a_reaper_leaves_alone_what_somebody_else_got_since(
-    any_service: AnyService, tmp_path: Path
+    service: AnyService, tmp_path: Path
 ) -> None:
-    client = set_up(any_service, count=1)
-    with _program(HOLD.replace("TTL", "None"), any_service, tmp_path / "journal") as program:
+    service.init("p", {"a1": 1})
+    with Program(HOLD.replace("TTL", "None"), service, tmp_path / "journal") as program:
         program.expect("holds")
         program.kill()
-    client.release_appid("a1", "p")
-    any_service.advance_to_next_hour()
-    client.acquire_appid("p")
-    reaper = AppIdClient(
-        any_service.url, auth_token=any_service.auth_token, journal=tmp_path / "journal"
-    )
-    (reaped,) = reaper.reap()
-    assert not reaped.released
-    assert any_service.in_use("p") == ["a1"]
-    reaper.close()
-    client.close()
+    with client_of(service) as other, client_of(service, journal=tmp_path / "journal") as reaper:
+        other.release_appid("a1", "p")
+        service.advance_to_next_hour()
+        other.acquire_appid("p")
+        (reaped,) = reaper.reap()
+        assert not reaped.released
+        assert service.in_use("p") == ["a1"]
 
 
 def test_an_acquire_on_its_way_when_its_process_died_is_given_up_by_its_request_id(
-    tmp_path: Path,
+    ours: OurService, tmp_path: Path
 ) -> None:
-    with LocalService() as service:
-        set_up(service).close()
-        text = """
+    text = """
 from appid_manager_client.wire.answers import AnswerReader
 def die(self, answer, product_name):
     os.kill(os.getpid(), signal.SIGKILL)
 AnswerReader.read_acquire = die
 client.lease("p", ttl=None).acquire()
 """
-        with _program(text, service, tmp_path / "journal") as program:
-            assert program.wait() == -signal.SIGKILL
-        assert _in_use(service) == ["a1"]
-        with AppIdClient(service.url, journal=tmp_path / "journal") as reaper:
-            (reaped,) = reaper.reap()
-        assert reaped.appid is None
-        assert reaped.released
-        assert _in_use(service) == []
+    with Program(text, ours, tmp_path / "journal") as program:
+        assert program.wait() == -signal.SIGKILL
+    assert ours.in_use("p") == ["a1"]
+    with client_of(ours, journal=tmp_path / "journal") as reaper:
+        (reaped,) = reaper.reap()
+    assert (reaped.appid, reaped.released) == (None, True)
+    assert ours.in_use("p") == []
 
 
-def test_without_a_journal_the_ttl_ends_what_a_killed_process_held() -> None:
-    with LocalService() as service:
-        set_up(service).close()
-        with _program(HOLD.replace("TTL", "2"), service) as program:
-            program.expect("holds")
-            assert _in_use(service) == ["a1"]
-            program.kill()
-        wait_until(lambda: _in_use(service) == [], what="the lease expires")
-        assert [lease["ended"] for lease in service.history("p")] == ["expired"]
+def test_without_a_journal_the_ttl_ends_what_a_killed_process_held(ours: OurService) -> None:
+    with Program(HOLD.replace("TTL", "2"), ours) as program:
+        program.expect("holds")
+        assert ours.in_use("p") == ["a1"]
+        program.kill()
+    wait_until(lambda: ours.in_use("p") == [], what="the lease expires")
+    assert [lease["ended"] for lease in ours.local.history("p")] == ["expired"]
 
 
 def test_at_the_exit_with_the_service_down_the_journal_keeps_what_is_owed(
-    field_service: FieldService, tmp_path: Path
+    field: FieldService, tmp_path: Path
 ) -> None:
-    set_up(field_service).close()
-    with _program(HOLD.replace("TTL", "60"), field_service, tmp_path / "journal") as program:
+    with Program(HOLD.replace("TTL", "60"), field, tmp_path / "journal") as program:
         program.expect("holds")
-        with field_service.refusing():
+        with field.refusing():
             program.tell()
             assert program.wait() == 0
         assert "stays in the journal" in program.story
-    assert field_service.in_use() == ["a1"]
-    with AppIdClient(
-        field_service.url, auth_token=field_service.auth_token, journal=tmp_path / "journal"
-    ) as reaper:
+    assert field.in_use() == ["a1"]
+    with client_of(field, journal=tmp_path / "journal") as reaper:
         assert [reaped.released for reaped in reaper.reap()] == [True]
-    assert field_service.in_use() == []
+    assert field.in_use() == []
 
 
-def test_the_exit_with_a_service_that_hangs_is_bounded(field_service: FieldService) -> None:
-    set_up(field_service).close()
+def test_the_exit_with_a_service_that_hangs_is_bounded(field: FieldService) -> None:
     text = "client.close()\nclient = AppIdClient(timeout=1)\n" + HOLD.replace("TTL", "60") * 3
-    with _program(text, field_service) as program:
+    with Program(text, field) as program:
         for _ in range(3):
             program.expect("holds")
             program.tell()
-        with field_service.hold("release"):
+        with field.hold("release"):
             assert program.wait(timeout=30) == 0
         assert program.story.count("could not be given back") >= 1
 
@@ -228,45 +193,17 @@ lease.release()
 
 
 def test_a_forked_child_leaves_its_parents_lease_alone_and_can_have_its_own(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    set_up(any_service).close()
-    with _program(FORK, any_service) as program:
+    with Program(FORK, service) as program:
         assert program.expect("holds") == ["a1"]
         assert program.expect("child") == ["lost"]
         assert program.expect("own") == ["a2"]
         assert program.expect("parent") == ["a1"]
-        assert any_service.in_use("p") == ["a1"]
+        assert service.in_use("p") == ["a1"]
         program.tell()
         assert program.wait() == 0
-        assert any_service.in_use("p") == []
-
-
-MULTIPROCESSING = """
-import multiprocessing
-def work(number):
-    own = AppIdClient()
-    with own.lease("p") as lease:
-        return lease.appid
-if __name__ == "__main__":
-    with client.lease("p") as lease:
-        context = multiprocessing.get_context("fork")
-        with context.Pool(2) as pool:
-            got = pool.map(work, range(4))
-        assert lease.appid not in got
-        lease.check()
-        say("got", *sorted(got))
-"""
-
-
-def test_multiprocessing_children_get_appids_of_their_own(
-    any_service: AnyService,
-) -> None:
-    set_up(any_service, count=5).close()
-    with _program(MULTIPROCESSING, any_service) as program:
-        assert program.expect("got") == ["a2", "a3", "a4", "a5"]
-        assert program.wait() == 0
-        assert any_service.in_use("p") == []
+        assert service.in_use("p") == []
 
 
 STORM = """
@@ -293,22 +230,19 @@ for thread in threads:
 
 
 def test_children_forked_under_load_never_share_their_parents_connections(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    with set_up(any_service) as client:
-        for number in range(12):
-            client.init_product(f"q{number}", {f"q{number}-{i}": i for i in range(3)})
-        with _program(STORM, any_service) as program:
-            assert program.expect("ends", timeout=60) == ["0"] * 12
-            assert program.wait() == 0
-        for number in range(12):
-            assert any_service.in_use(f"q{number}") == []
+    for number in range(12):
+        service.init(f"q{number}", {f"q{number}-{i}": i for i in range(3)})
+    with Program(STORM, service) as program:
+        assert program.expect("ends", timeout=60) == ["0"] * 12
+        assert program.wait() == 0
+    assert service.in_use() == []
 
 
 def test_a_child_of_a_killed_parent_does_not_keep_the_parents_lease_alive(
-    field_service: FieldService, tmp_path: Path
+    field: FieldService, tmp_path: Path
 ) -> None:
-    set_up(field_service).close()
     text = """
 lease = client.lease("p").acquire()
 child = os.fork()
@@ -318,23 +252,21 @@ if not child:
 say("holds", child)
 listen()
 """
-    with _program(text, field_service, tmp_path / "journal") as program:
+    with Program(text, field, tmp_path / "journal") as program:
         (child,) = program.expect("holds")
         program.kill()
         try:
-            with AppIdClient(
-                field_service.url, auth_token=field_service.auth_token, journal=tmp_path / "journal"
-            ) as reaper:
+            with client_of(field, journal=tmp_path / "journal") as reaper:
                 # The child closes its copy as soon as it runs; until then the lock can't be free.
                 reaped = wait_until(reaper.reap, what="the lock that the child let go")
             assert [one.released for one in reaped] == [True]
         finally:
             os.kill(int(child), signal.SIGKILL)
-    assert field_service.in_use() == []
+    assert field.in_use() == []
 
 
-SPAWN = """
-import multiprocessing
+CHILDREN = """
+import multiprocessing, sys
 from appid_manager_client import AppIdClient
 
 def work(number):
@@ -343,7 +275,7 @@ def work(number):
 
 if __name__ == "__main__":
     with AppIdClient() as client, client.lease("p") as lease:
-        with multiprocessing.get_context("spawn").Pool(2) as pool:
+        with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
             got = pool.map(work, range(3))
         lease.check()
         assert lease.appid not in got
@@ -351,21 +283,26 @@ if __name__ == "__main__":
 """
 
 
-def test_spawned_children_get_appids_of_their_own(any_service: AnyService, tmp_path: Path) -> None:
-    set_up(any_service, count=4).close()
-    script = tmp_path / "spawn.py"
-    script.write_text(SPAWN)
-    environment = {"APPID_MANAGER_URL": any_service.url}
-    environment["APPID_MANAGER_TOKEN"] = any_service.auth_token or ""
+@pytest.mark.parametrize("context", ["fork", "spawn"])
+def test_children_of_multiprocessing_get_appids_of_their_own(
+    service: AnyService, tmp_path: Path, context: str
+) -> None:
+    script = tmp_path / "children.py"
+    script.write_text(CHILDREN)
+    environment = {
+        **os.environ,
+        "APPID_MANAGER_URL": service.url,
+        "APPID_MANAGER_TOKEN": service.auth_token or "",
+    }
     done = subprocess.run(
-        [sys.executable, script],
-        env={**os.environ, **environment},
+        [sys.executable, script, context],
+        env=environment,
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert done.stdout.split() == ["a2", "a3", "a4"], done.stderr
-    assert any_service.in_use("p") == []
+    assert service.in_use("p") == []
 
 
 PREFORK = """
@@ -400,10 +337,9 @@ say("ends", *[os.waitpid(worker, 0)[1] for worker in workers])
 
 
 def test_the_workers_of_a_prefork_server_share_nothing_but_the_code(
-    any_service: AnyService,
+    service: AnyService,
 ) -> None:
-    set_up(any_service, count=10).close()
-    with _program(PREFORK, any_service) as program, ExitStack() as stack:
+    with Program(PREFORK, service) as program, ExitStack() as stack:
         assert program.expect("master") == ["a1"]
         (port,) = program.expect("listens")
         calls = [
@@ -415,11 +351,11 @@ def test_the_workers_of_a_prefork_server_share_nothing_but_the_code(
         answers = [call.recv(100).decode().split() for call in calls]
         assert len({pid for pid, _ in answers}) == 3
         held = sorted(appid for _, appid in answers)
-        assert held == ["a2", "a3", "a4"] == sorted(any_service.in_use("p"))
+        assert held == ["a2", "a3", "a4"] == sorted(service.in_use("p"))
         for call in calls:
             call.sendall(b"done")
             assert call.recv(100) == b" given back"
-        assert any_service.in_use("p") == []
+        assert service.in_use("p") == []
         program.tell()
         assert program.expect("ends") == ["0"] * 3
         assert program.wait() == 0

@@ -16,8 +16,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from appid_manager_client import AppIdClient, AppIdManagerError
+from appid_manager_client import AppIdClient, AppIdManagerError, Lease
 from appid_manager_client.events import Event
 from appid_manager_client.lease.claim import ClaimState
 from tests.support.waiting import wait_until
@@ -117,46 +118,43 @@ class Worker:
             except (AppIdManagerError, BodyFailed):
                 self._stop.wait(0.02)
 
-    def _block(self, chance: random.Random) -> None:
-        lease = self._client.lease(PRODUCT, timeout=chance.choice([0.01, 2, 5]))
+    def _acquired(self, **options: Any) -> Lease:
+        lease = self._client.lease(PRODUCT, **options)
         with self._gate.passing():
-            lease.acquire()
-        try:
-            self._body(chance)
-        finally:
-            self._notes.write("ending", lease.appid)
-            lease.release()
+            return lease.acquire()
 
-    def _by_hand(self, chance: random.Random) -> None:
-        lease = self._client.lease(PRODUCT, timeout=5, ttl=5)
-        with self._gate.passing():
-            lease.acquire()
-        self._body(chance)
-        lease.check()
+    def _give_back(self, lease: Lease) -> None:
         self._notes.write("ending", lease.appid)
         lease.release()
 
+    def _block(self, chance: random.Random) -> None:
+        lease = self._acquired(timeout=chance.choice([0.01, 2, 5]))
+        try:
+            self._body(chance)
+        finally:
+            self._give_back(lease)
+
+    def _by_hand(self, chance: random.Random) -> None:
+        lease = self._acquired(timeout=5, ttl=5)
+        self._body(chance)
+        lease.check()
+        self._give_back(lease)
+
     def _with_heartbeats(self, chance: random.Random) -> None:
         """Held for longer than its `ttl`, now and then: only heartbeats keep it."""
-        lease = self._client.lease(PRODUCT, timeout=5, ttl=2)
-        with self._gate.passing():
-            lease.acquire()
+        lease = self._acquired(timeout=5, ttl=2)
         try:
             self._stop.wait(chance.choice([0.02, 0.02, 0.02, 3]))
             lease.check()
         finally:
-            self._notes.write("ending", lease.appid)
-            lease.release()
+            self._give_back(lease)
 
     def _pooled(self, chance: random.Random) -> None:
         with self._pool.lease():
             self._body(chance)
 
     def _forgotten(self, chance: random.Random) -> None:
-        lease = self._client.lease(PRODUCT, timeout=2)
-        with self._gate.passing():
-            lease.acquire()
-        del lease
+        self._acquired(timeout=2)
 
     def _coroutine(self, chance: random.Random) -> None:
         async def take() -> None:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
+from appid_manager_client.testing import LocalService
+
+from .services import AnyService
 from .waiting import PATIENCE
 
 _PREAMBLE = """
@@ -27,17 +29,16 @@ def listen():
 
 
 class Program:
-    """One process.
+    """One process, whose default service is `service`.
 
     The program has `client`, `say(...)` (for `expect` here) and `listen()` (for `tell` here).
     """
 
     def __init__(
-        self, text: str, *, url: str, token: str | None = None, journal: Path | None = None
+        self, text: str, service: AnyService | LocalService, journal: Path | None = None
     ) -> None:
-        environment = {**os.environ, "APPID_MANAGER_URL": url, "PYTHONUNBUFFERED": "1"}
-        if token is not None:
-            environment["APPID_MANAGER_TOKEN"] = token
+        environment = {**os.environ, "APPID_MANAGER_URL": service.url, "PYTHONUNBUFFERED": "1"}
+        environment["APPID_MANAGER_TOKEN"] = service.auth_token or ""
         if journal is not None:
             environment["APPID_MANAGER_JOURNAL"] = str(journal)
         self._process = subprocess.Popen(
@@ -109,12 +110,7 @@ class Program:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGKILL)
         self.wait()
