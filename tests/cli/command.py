@@ -132,6 +132,12 @@ class Spawn(contextlib.ExitStack):
         self.callback(process.clean_up)
         return process
 
+    def redirected(self, redirection: str, *arguments: str) -> Process:
+        """Start it with a stdout that the shell opens."""
+        program = (sys.executable, "-m", "appid_manager_client")
+        script = ("-c", f'exec "$@" {redirection}', "sh")
+        return self(*script, *program, *arguments, program=["sh"])
+
 
 def endings(service: LocalService) -> list[str | None]:
     """How each lease of the product `p` ended; `None` for one that is still held."""

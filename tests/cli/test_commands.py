@@ -182,14 +182,3 @@ def test_the_status_of_an_unknown_product_is_refused_with_6(cli: Cli) -> None:
     ran = cli("status", "--product", "typo")
     assert (ran.code, ran.out) == (6, "")
     assert "knows no product 'typo'" in ran.err
-
-
-def test_control_characters_of_a_service_do_not_reach_the_terminal(
-    cli: Cli, tmp_path: Path
-) -> None:
-    file = tmp_path / "appids.json"
-    file.write_text(json.dumps({"evil\x1b[2J": "v\r"}))
-    cli("init", "evil", str(file))
-    ran = cli("status", "--product", "evil")
-    assert "evil\\x1b[2J" in ran.out
-    assert "\x1b" not in ran.out and "\r" not in ran.out

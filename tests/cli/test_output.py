@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,21 +34,21 @@ def service() -> Iterator[LocalService]:
         yield running
 
 
-def with_encoding(encoding: str) -> dict[str, str]:
-    return {**os.environ, "PYTHONIOENCODING": encoding}
+def run(spawn: Spawn, service: LocalService, encoding: str, *arguments: str) -> Ran:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    return spawn("--url", service.url, *arguments, env=environment).end()
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_what_an_encoding_does_not_have_is_escaped(
     spawn: Spawn, service: LocalService, encoding: str
 ) -> None:
-    ran = spawn("--url", service.url, "acquire", "odd", env=with_encoding(encoding)).end()
+    ran = run(spawn, service, encoding, "acquire", "odd")
     assert ran == Ran(0, ESCAPED + "\n", "")
 
 
 def test_what_an_encoding_has_is_written_as_it_is(spawn: Spawn, service: LocalService) -> None:
-    environment = with_encoding("utf-8")
-    ran = spawn("--url", service.url, "acquire", "odd", env=environment).end()
+    ran = run(spawn, service, "utf-8", "acquire", "odd")
     assert ran.out.startswith("kennung-é\\x1b[2J")
     assert "\N{SNOWMAN}\N{ROCKET}\\x9b" in ran.out
 
@@ -58,8 +57,7 @@ def test_what_an_encoding_has_is_written_as_it_is(spawn: Spawn, service: LocalSe
 def test_json_says_the_same_in_every_encoding_and_holds_no_control_character(
     spawn: Spawn, service: LocalService, encoding: str
 ) -> None:
-    environment = with_encoding(encoding)
-    ran = spawn("--url", service.url, "--json", "acquire", "odd", env=environment).end()
+    ran = run(spawn, service, encoding, "--json", "acquire", "odd")
     found = json.loads(ran.out)
     assert (ran.code, found["appid"], found["vid"]) == (0, APPID, VID)
     assert ran.out.rstrip("\n").isprintable()
@@ -70,8 +68,7 @@ def test_json_says_the_same_in_every_encoding_and_holds_no_control_character(
 def test_a_shell_gets_exactly_the_appid_and_its_vid(
     spawn: Spawn, service: LocalService, encoding: str, shell: str
 ) -> None:
-    environment = with_encoding(encoding)
-    ran = spawn("--url", service.url, "acquire", "odd", "--shell", env=environment).end()
+    ran = run(spawn, service, encoding, "acquire", "odd", "--shell")
     assert all(line.isprintable() for line in ran.out.splitlines())
     script = ran.out + 'printf \'%s\\0%s\\0\' "$APPID" "$APPID_VID"'
     try:
@@ -82,9 +79,7 @@ def test_a_shell_gets_exactly_the_appid_and_its_vid(
 
 
 def test_errors_as_json_hold_no_control_character(spawn: Spawn, service: LocalService) -> None:
-    ran = spawn(
-        "--url", service.url, "--json", "acquire", "no\x9b-\N{SNOWMAN}", env=with_encoding("ascii")
-    ).end()
+    ran = run(spawn, service, "ascii", "--json", "acquire", "no\x9b-\N{SNOWMAN}")
     assert ran.code == 6
     assert "no\\x9b-\N{SNOWMAN}" in json.loads(ran.err)["message"]
     assert ran.err.isascii()
@@ -95,7 +90,7 @@ def test_tables_hold_no_control_character_and_fit_the_encoding(
     spawn: Spawn, service: LocalService, command: list[str]
 ) -> None:
     with AppIdClient(service.url) as client, client.lease("odd", holder="h-é\x1b]0;x\x07"):
-        ran = spawn("--url", service.url, *command, env=with_encoding("ascii")).end()
+        ran = run(spawn, service, "ascii", *command)
     assert (ran.code, ran.err) == (0, "")
     assert all(line.isprintable() for line in ran.out.splitlines())
     assert ran.out.isascii() and ("h-\\xe9\\x1b]0;x\\x07" in ran.out or command == ["products"])
@@ -112,15 +107,12 @@ def test_a_command_gets_its_appid_in_utf8_where_the_locale_is_ascii(
 ) -> None:
     with AppIdClient(service.url) as client:
         client.init_product("p", {"kennung-é": "v"})
-    environment = {
-        **os.environ,
-        "LC_ALL": "C",
-        "PYTHONCOERCECLOCALE": "0",
-        "PYTHONUTF8": "0",
-    }
+    locale = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
     file = tmp_path / "appid"
     command = ("sh", "-c", f'printf %s "$APPID" > {file}')
-    ran = spawn("--url", service.url, "run", "p", "--", *command, env=environment).end()
+    ran = spawn(
+        "--url", service.url, "run", "p", "--", *command, env={**os.environ, **locale}
+    ).end()
     assert (ran.code, ran.err) == (0, "")
     assert file.read_text("utf-8") == "kennung-é"
 
@@ -136,7 +128,7 @@ def test_a_command_gets_its_appid_in_utf8_where_the_locale_is_ascii(
 def test_an_appid_that_stdout_does_not_take_is_given_back(
     spawn: Spawn, service: LocalService, redirection: str, message: str, how: list[str]
 ) -> None:
-    ran = redirected(spawn, redirection, "--url", service.url, "acquire", "p", *how)
+    ran = spawn.redirected(redirection, "--url", service.url, "acquire", "p", *how).end()
     shown = json.loads(ran.err)["message"] if "--json" in how else ran.err
     assert (ran.code, ran.err.count("\n")) == (1, 1)
     assert message in shown
@@ -144,10 +136,10 @@ def test_an_appid_that_stdout_does_not_take_is_given_back(
 
 
 def test_an_appid_that_an_encoding_can_not_write_at_all_is_given_back(
-    spawn: Spawn, service: LocalService
+    spawn: Spawn, service: LocalService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    environment = {**with_encoding("undefined"), "PYTHONWARNINGS": "ignore"}
-    ran = spawn("--url", service.url, "acquire", "p", env=environment).end()
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    ran = run(spawn, service, "undefined", "acquire", "p")
     assert ran.code == 1  # not 2: it was sent
     assert endings(service) == ["released"]
 
@@ -157,13 +149,7 @@ def test_a_full_stdout_is_one_line_and_exits_with_1(
     spawn: Spawn, service: LocalService, command: list[str]
 ) -> None:
     url = () if "--" in str(command) or not command else ("--url", service.url)
-    ran = redirected(spawn, ">/dev/full", *url, *command)
+    ran = spawn.redirected(">/dev/full", *url, *command).end()
     assert ran == Ran(
         1, "", "appid-manager: standard output can't be written: No space left on device\n"
     )
-
-
-def redirected(spawn: Spawn, redirection: str, *arguments: str) -> Ran:
-    """Run a command whose stdout the shell opens."""
-    program = (sys.executable, "-m", "appid_manager_client")
-    return spawn("-c", f'exec "$@" {redirection}', "sh", *program, *arguments, program=["sh"]).end()

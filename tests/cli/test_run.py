@@ -15,7 +15,6 @@ from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
 from tests.cli.command import Process, Ran, Spawn, endings
 from tests.cli.terminal import is_stopped
-from tests.support.field import FIELD_TOKEN, FieldService
 from tests.support.waiting import wait_until
 
 # Runs until the test, or `run` itself, has ended: a test that fails leaves no process behind.
@@ -160,31 +159,6 @@ def test_a_signal_ends_what_outlived_the_command(run: Run, service: LocalService
     ran.send(signal.SIGTERM)
     assert ran.code() == 0
     assert endings(service) == ["released"]
-
-
-@pytest.mark.parametrize("name", ["TERM", "INT", "HUP", "QUIT", "USR1"])
-def test_a_signal_ends_the_wait_for_an_appid(spawn: Spawn, name: str) -> None:
-    number = getattr(signal, f"SIG{name}")
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        service.model.acquire({"productName": "p"})
-        waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "run", "p", "--", "true")
-        wait_until(lambda: service.calls_of("status"), what="the acquire was told to wait")
-        assert "waiting for p: next chance in " in waiting.error_line()
-        waiting.send(number)
-        assert waiting.end() == Ran(128 + number, "", "")
-
-
-def test_an_acquire_whose_answer_comes_after_a_signal_is_given_back(spawn: Spawn) -> None:
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        hold = service.hold("acquire")
-        waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "run", "p", "--", "true")
-        wait_until(lambda: service.calls_of("acquire"), what="the acquire was sent")
-        waiting.send(signal.SIGTERM)
-        hold.release()
-        assert waiting.code() == 143
-        assert service.in_use() == []
 
 
 def test_no_appid_in_time_exits_with_3(run: Run, service: LocalService) -> None:

@@ -39,10 +39,8 @@ def test_it_says_where_it_listens_and_a_signal_stops_it(
 def test_it_serves_where_stdout_takes_nothing(
     spawn: Spawn, tmp_path: Path, redirection: str
 ) -> None:
-    program = (sys.executable, "-m", "appid_manager_client")
     options = ("serve", "--port", "0", "--database", str(tmp_path / "appids.db"))
-    script = ("-c", f'exec "$@" {redirection}', "sh", *program, *options)
-    serving = spawn(*script, program=["sh"])
+    serving = spawn.redirected(redirection, *options)
     url = re.search(r"http://127\.0\.0\.1:\d+", serving.error_line())
     assert url is not None
     with AppIdClient(url.group()) as client:

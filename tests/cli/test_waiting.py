@@ -19,6 +19,7 @@ from appid_manager_client.testing import LocalService
 from tests.cli.command import Ran, Spawn, endings
 from tests.cli.terminal import OwnTerminal
 from tests.support.field import FIELD_TOKEN, FieldService
+from tests.support.services import use_up
 from tests.support.waiting import wait_until
 
 
@@ -26,7 +27,7 @@ from tests.support.waiting import wait_until
 def exhausted(service: LocalService) -> LocalService:
     """The service with its one AppID used up, two and a half seconds before the hour ends."""
     with AppIdClient(service.url) as client:
-        client.release_appid(client.acquire_appid("p").appid, "p")
+        use_up(client)
     service.advance_to_next_hour(offset=-2.5)
     return service
 
@@ -48,27 +49,44 @@ def terminal() -> Iterator[OwnTerminal]:
         yield terminal
 
 
-def test_ctrl_c_while_waiting_exits_with_130_and_writes_no_more(spawn: Spawn) -> None:
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        service.model.acquire({"productName": "p"})
-        waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "acquire", "p")
-        wait_until(lambda: service.calls_of("status"), what="the acquire was told to wait")
-        assert "waiting for p: next chance in " in waiting.error_line()
-        waiting.send(signal.SIGINT)
-        assert waiting.end() == Ran(130, "", "")
+COMMANDS = {"acquire": ("acquire", "p"), "run": ("run", "p", "--", "true")}
 
 
-def test_an_acquire_whose_answer_comes_after_ctrl_c_is_given_back(spawn: Spawn) -> None:
-    with FieldService() as service:
-        service.init("p", {"a1": 1})
-        hold = service.hold("acquire")
-        waiting = spawn("--url", service.url, "--token", FIELD_TOKEN, "acquire", "p")
-        wait_until(lambda: service.calls_of("acquire"), what="the acquire was sent")
-        waiting.send(signal.SIGINT)
-        hold.release()
-        assert waiting.end() == Ran(130, "", "")
-        assert service.in_use() == []
+@pytest.fixture
+def field(field_service: FieldService) -> FieldService:
+    field_service.init("p", {"a1": 1})
+    return field_service
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [("acquire", "INT"), *(("run", name) for name in ("TERM", "INT", "HUP", "QUIT", "USR1"))],
+)
+def test_a_signal_ends_the_wait_for_an_appid(
+    spawn: Spawn, field: FieldService, command: str, name: str
+) -> None:
+    number = getattr(signal, f"SIG{name}")
+    field.model.acquire({"productName": "p"})
+    waiting = spawn("--url", field.url, "--token", FIELD_TOKEN, *COMMANDS[command])
+    wait_until(lambda: field.calls_of("status"), what="the acquire was told to wait")
+    assert "waiting for p: next chance in " in waiting.error_line()
+    waiting.send(number)
+    assert waiting.end() == Ran(128 + number, "", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "number"), [("acquire", signal.SIGINT), ("run", signal.SIGTERM)]
+)
+def test_an_acquire_whose_answer_comes_after_a_signal_is_given_back(
+    spawn: Spawn, field: FieldService, command: str, number: int
+) -> None:
+    hold = field.hold("acquire")
+    waiting = spawn("--url", field.url, "--token", FIELD_TOKEN, *COMMANDS[command])
+    hold.wait_reached()
+    waiting.send(number)
+    hold.release()
+    assert waiting.end() == Ran(128 + number, "", "")
+    assert field.in_use() == []
 
 
 def test_a_wait_is_one_line_where_stderr_is_no_terminal(
