@@ -180,11 +180,12 @@ def test_each_extra_brings_what_it_is_named_for(declared: email.message.Message)
         assert name in needs(declared, extra) - CORE_NEEDS
 
 
-def test_pytest_finds_the_plugin_in_the_wheel(wheel: Path) -> None:
+def test_the_command_and_the_plugin_of_pytest_are_found_in_the_wheel(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
         points = archive.read(name).decode()
     assert "[pytest11]\nappid = appid_manager_client.integrations._pytest_entry" in points
+    assert "appid-manager = appid_manager_client.cli:main" in points
 
 
 def test_the_core_works_in_an_environment_with_its_own_dependencies_only(
@@ -230,9 +231,3 @@ def test_a_missing_extra_is_named_in_one_line(bare_python: Path) -> None:
     said = _run(bare_python, USE_WITHOUT_EXTRA)
     assert 'pip install "appid-manager-client[server]"' in said
     assert "\n" not in said
-
-
-def test_the_command_is_installed(wheel: Path) -> None:
-    with zipfile.ZipFile(wheel) as archive:
-        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/entry_points.txt"))
-        assert "appid-manager = appid_manager_client.cli:main" in archive.read(name).decode()

@@ -14,6 +14,13 @@ from tests.support.field import FieldService
 
 RUN_WITHIN = 90.0
 
+SCARCE = """
+@pytest.fixture(scope="session", autouse=True)
+def scarce(appid_client):
+    appid_client.init_product("scarce", {"only": 1})
+"""
+"""A conftest for tests that want more AppIDs than there are."""
+
 
 class Run:
     """Runs pytest in a process of its own, against a service with four AppIDs of product `stt`."""

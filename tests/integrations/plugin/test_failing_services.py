@@ -14,6 +14,7 @@ import pytest
 from appid_manager_client.testing import LocalService
 from tests.support.faults import Fault
 from tests.support.field import FieldService
+from tests.support.rawserver import refused
 
 from .conftest import Run
 
@@ -25,13 +26,6 @@ def test_one(n): pass
 
 AT_ONCE = 0.5
 """Seconds that no test takes which says at once what is wrong, on a loaded machine."""
-
-
-@contextmanager
-def nobody_listening() -> Iterator[str]:
-    with socket.socket() as taken:  # bound, and nobody listens
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @contextmanager
@@ -63,7 +57,7 @@ def errors_of_tests(run: Run) -> list[str]:
 def test_a_service_that_is_not_there_fails_one_test_after_its_tries_and_all_others_at_once(
     run: Run,
 ) -> None:
-    with nobody_listening() as url:
+    with refused() as url:
         result = run(MANY, f"--appid-url={url}", "--junit-xml=report.xml", conftest=TIMES)
     result.assert_outcomes(errors=20)
     first, *others = errors_of_tests(run)
@@ -144,39 +138,30 @@ def test_fourth(): pass
 """
 
 
-def test_tests_get_appids_again_as_soon_as_the_service_answers(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with LocalService() as service:
-        run = Run(pytester, monkeypatch, service.url)
-        with run.client, switched(service, run):
-            result = run(OUTAGE, "-rA")
-            result.assert_outcomes(passed=3, errors=2)
-            result.stdout.fnmatch_lines(
-                [
-                    "PASSED test_it.py::test_before",
-                    "PASSED test_it.py::test_third",
-                    "PASSED test_it.py::test_fourth",
-                    "ERROR test_it.py::test_first - Failed: ServiceUnavailable:*",
-                    "ERROR test_it.py::test_second - Failed: ServiceUnavailable:*",
-                ]
-            )
-            assert run.in_use() == []
+def test_tests_get_appids_again_as_soon_as_the_service_answers(switched_run: Run) -> None:
+    result = switched_run(OUTAGE, "-rA")
+    result.assert_outcomes(passed=3, errors=2)
+    result.stdout.fnmatch_lines(
+        [
+            "PASSED test_it.py::test_before",
+            "PASSED test_it.py::test_third",
+            "PASSED test_it.py::test_fourth",
+            "ERROR test_it.py::test_first - Failed: ServiceUnavailable:*",
+            "ERROR test_it.py::test_second - Failed: ServiceUnavailable:*",
+        ]
+    )
+    assert switched_run.in_use() == []
 
 
-def test_a_pool_that_has_an_appid_goes_on_through_an_outage(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with LocalService() as service:
-        run = Run(pytester, monkeypatch, service.url)
-        with run.client, switched(service, run):
-            run(OUTAGE.replace('appid("stt")', 'appid("stt", pool=True)')).assert_outcomes(passed=5)
-            assert run.used() == ["stt1"]
+def test_a_pool_that_has_an_appid_goes_on_through_an_outage(switched_run: Run) -> None:
+    tests = OUTAGE.replace('appid("stt")', 'appid("stt", pool=True)')
+    switched_run(tests).assert_outcomes(passed=5)
+    assert switched_run.used() == ["stt1"]
 
 
-@contextmanager
-def switched(service: LocalService, run: Run) -> Iterator[None]:
-    """Stop and start the service when the tests of the run say so."""
+@pytest.fixture
+def switched_run(run: Run, service: LocalService) -> Iterator[Run]:
+    """A run whose tests say when the service stops and starts."""
     ended = threading.Event()
 
     def watch() -> None:
@@ -191,10 +176,11 @@ def switched(service: LocalService, run: Run) -> Iterator[None]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield
+        yield run
     finally:
         ended.set()
         thread.join()
+        service.start()
 
 
 @pytest.mark.parametrize("pooled", [False, True])

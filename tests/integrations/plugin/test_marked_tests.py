@@ -8,7 +8,7 @@ import pytest
 
 from appid_manager_client.testing import LocalService
 
-from .conftest import Run
+from .conftest import SCARCE, Run
 
 
 def test_a_marked_test_holds_an_appid_while_it_runs_and_another_one_does_not(
@@ -233,12 +233,6 @@ def test_first(): pass
 def test_second(): pass
 """
 
-SCARCE = """
-@pytest.fixture(scope="session", autouse=True)
-def scarce(appid_client):
-    appid_client.init_product("scarce", {"only": 1})
-"""
-
 
 def test_skip_skips(run: Run) -> None:
     run.pytester.makeini("[pytest]\nappid_on_exhausted = skip\n")
@@ -255,17 +249,13 @@ def test_fail_fails_in_one_line_and_stands_above_the_ini_setting(run: Run) -> No
     result.stdout.no_fnmatch_line("*Traceback*")
 
 
-def test_a_mark_can_say_it_for_its_test(run: Run) -> None:
-    result = run(
-        EXHAUSTED.replace('("scarce")', '("scarce", on_exhausted="skip")'), conftest=SCARCE
-    )
-    result.assert_outcomes(passed=1, skipped=1)
-
-
-def test_a_wait_with_a_timeout_ends_with_it(run: Run) -> None:
-    result = run(EXHAUSTED.replace('("scarce")', '("scarce", timeout=0.2)'), conftest=SCARCE)
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.no_fnmatch_line("*waits for*")
+@pytest.mark.parametrize(
+    ("option", "outcome"), [('on_exhausted="skip"', "skipped"), ("timeout=0.2", "errors")]
+)
+def test_a_mark_can_say_it_for_its_test(run: Run, option: str, outcome: str) -> None:
+    result = run(EXHAUSTED.replace('("scarce")', f'("scarce", {option})'), conftest=SCARCE)
+    result.assert_outcomes(**{"passed": 1, outcome: 1})
+    result.stdout.no_fnmatch_line("*waiting*")
 
 
 # --- reports

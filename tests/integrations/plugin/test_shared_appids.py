@@ -6,7 +6,7 @@ import pytest
 
 from appid_manager_client.testing import LocalService
 
-from .conftest import Run
+from .conftest import SCARCE, Run
 
 SHARED = """
 pytestmark = pytest.mark.appid("stt")
@@ -269,11 +269,7 @@ def test_fails(): pass
 def test_waits(): pass
 """,
         "-rs",
-        conftest="""
-@pytest.fixture(scope="session", autouse=True)
-def scarce(appid_client):
-    appid_client.init_product("scarce", {"only": 1})
-""",
+        conftest=SCARCE,
     )
     result.assert_outcomes(passed=1, skipped=1, errors=2)
     result.stdout.fnmatch_lines(["SKIPPED [[]1] test_it.py:*: no lease of product 'scarce'*"])

@@ -175,19 +175,6 @@ def test_a_short_wait_is_not_shown(run: Run) -> None:
     result.stdout.no_fnmatch_line("*waiting*")
 
 
-def test_a_wait_with_a_timeout_ends_with_it(run: Run) -> None:
-    result = run(
-        EXHAUSTED.replace('("scarce", ', '("scarce", timeout=0.2, '),
-        conftest="""
-@pytest.fixture(scope="session", autouse=True)
-def scarce(appid_client):
-    appid_client.init_product("scarce", {"only": 1})
-""",
-    )
-    result.assert_outcomes(passed=1, errors=1)
-    result.stdout.no_fnmatch_line("*waiting*")
-
-
 def test_a_terminal_shows_a_countdown_and_clears_it(run: Run) -> None:
     run.write(EXHAUSTED, IMPATIENT + TURNED_ONCE_SHOWN)
     with terminal(run) as output:
