@@ -8,7 +8,7 @@ import signal
 
 from ..config import TOKEN_VARIABLE
 from ..errors import ConfigurationError
-from ..server.settings import ServiceSettings
+from ..server.settings import ServiceSettings, describe_database
 from ..text import printable
 from .database import database_url
 from .errors import report
@@ -24,8 +24,8 @@ def serve(arguments: argparse.Namespace) -> int:
 
     def announce(url: str) -> None:
         access = "no token" if settings.auth_token is None else "token required"
-        file = printable(settings.database_file)
-        line = f"serving AppIDs at {url} ({access}, {file}); Ctrl-C stops it"
+        database = printable(describe_database(settings.database))
+        line = f"serving AppIDs at {url} ({access}, {database}); Ctrl-C stops it"
         try:
             write_json({"url": url}) if arguments.json else write_line(line)
         except OSError:  # nobody reads it: that is no reason not to serve

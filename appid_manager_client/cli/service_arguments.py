@@ -20,7 +20,7 @@ def add_serve(line: CommandLine) -> None:
     )
     serve.add_setting("--host", default="127.0.0.1", help="the address to listen on")
     serve.add_setting("--port", type=count, default=5000, help="the TCP port; 0 takes a free one")
-    add_database(serve, "the SQLite file with the service's state")
+    add_database(serve, "the SQLite file with the service's state, or a PostgreSQL database")
     serve.add_setting(
         "--timezone", default="UTC", metavar="ZONE", help="the time zone whose hours count"
     )

@@ -22,7 +22,7 @@ import uvicorn
 
 from .._version import __version__
 from ..errors import ConfigurationError, unusable
-from .clock import Clock, SystemClock
+from .clock import Clock
 from .hours import make_hours
 from .http.app import make_app
 from .http.h11_protocol import ServiceH11Protocol
@@ -108,16 +108,14 @@ def make_server(
         settings: how to run it.
         url: the URL that callers use.
         on_ready: called with `url` once it accepts connections.
-        clock: what the service takes for the time; by default this machine's clock.
+        clock: what the service takes for the time; by default this machine's clock, or that of a
+            database server.
     """
-    system_clock = SystemClock()
     events = BoundedEvents()
     store = Store(
         settings.database,
         make_hours(settings.timezone, settings.hour_seconds),
-        system_clock if clock is None else clock,
-        # A clock that is passed in jumps on purpose.
-        clock_jumped=system_clock.jumped if clock is None else lambda: False,
+        clock,
         history_days=settings.history_days,
         change_hours=settings.change_hours,
     )

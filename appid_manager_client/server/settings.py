@@ -12,7 +12,6 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..checks import is_token
@@ -20,7 +19,8 @@ from ..errors import unusable
 from ..secret import Token, has_user_info, hidden
 from .authority import Authority, parse_authority, parse_url
 
-_SCHEMES = ("sqlite", "sqlite+pysqlite")
+_SQLITE = ("sqlite", "sqlite+pysqlite")
+_POSTGRES = ("postgresql", "postgres")
 
 
 ClassT = TypeVar("ClassT", bound=type)
@@ -52,8 +52,9 @@ class ServiceSettings:
     Attributes:
         host: the address to listen on. Beyond loopback a token is required, or `insecure`.
         port: the TCP port; 0 takes a free one.
-        database: an SQLAlchemy URL of an SQLite file, `sqlite:///relative.db` or
-            `sqlite:////absolute.db`.
+        database: the URL of an SQLite file, `sqlite:///relative.db` or `sqlite:////absolute.db`,
+            or of a PostgreSQL database, `postgresql://user:password@host:5432/name`, with all that
+            libpq knows. Shown as stars if it may hold a password.
         auth_token: the token that callers must send; `None` admits everybody. Shown as stars.
         timezone: the IANA name of the time zone in which hours begin and end.
         hour_seconds: the length of an "hour" in whole seconds, counted from the Unix epoch, for
@@ -114,20 +115,30 @@ class ServiceSettings:
 
     @property
     def database_file(self) -> str:
-        """The absolute path of the database, as seen from the present directory."""
+        """The absolute path of the database, as seen from the present directory.
+
+        Raises:
+            ConfigurationError: it is none of SQLite.
+        """
+        if not is_sqlite(self.database):
+            raise unusable("database", "must be an SQLite file for this")
         return database_path(self.database)
 
 
 def describe_database(url: str) -> str:
     """Where a database is, for people: without user, password and options."""
-    if url.partition("://")[0] in _SCHEMES:
+    if is_sqlite(url):
         return database_path(url)
-    try:
-        parts = urlsplit(url)
-        port = "" if parts.port is None else f":{parts.port}"
-    except ValueError:
-        return url.partition("://")[0]
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    scheme, _, rest = url.partition("://")
+    where, _, options = rest.partition("?")
+    if "@" in options and "@" not in where and not where.startswith("/"):
+        return scheme  # the "?" may be a part of a password that should have been encoded
+    return f"{scheme}://{where.rpartition('@')[2]}"
+
+
+def is_sqlite(url: str) -> bool:
+    """Return whether a URL is one of SQLite. The path of a file may hold any character."""
+    return url.partition("://")[0] in _SQLITE
 
 
 def database_path(url: str) -> str:
@@ -149,11 +160,8 @@ def is_loopback(host: str) -> bool:
 
 
 def _hidden_database(url: object) -> object:
-    """A database's URL as it is, if it is one of SQLite; hidden otherwise: it may hold a password.
-
-    The path of a file may hold any character, so only the scheme tells.
-    """
-    if isinstance(url, str) and url.partition("://")[0] not in _SCHEMES:
+    """A database's URL as it is if it is one of SQLite. Another one may hold a password: hidden."""
+    if isinstance(url, str) and not is_sqlite(url):
         return Token(url)
     return url
 
@@ -175,11 +183,16 @@ def _check_each(
 
 
 def _check_database(url: object) -> None:
-    wanted = "must be the URL of an SQLite file, such as sqlite:///appids.db"
+    wanted = (
+        "must be the URL of an SQLite file, such as sqlite:///appids.db, or of a PostgreSQL "
+        "database, such as postgresql://user:password@host/name"
+    )
     if not isinstance(url, str) or "://" not in url:
         raise unusable("database", f"{wanted}, not {url!r}")
     scheme = url.partition("://")[0]
-    if scheme not in _SCHEMES:
+    if scheme in _POSTGRES:
+        return  # libpq knows what it may hold
+    if scheme not in _SQLITE:
         # The rest of the URL may hold a password.
         raise unusable("database", f"{wanted}; {scheme} is not supported")
     rest = url.partition("://")[2]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -45,23 +48,20 @@ _KILLED_RUN = """
 import os, signal
 from tests.support.postgres import running_postgres
 with running_postgres() as server:
-    print(server.port, flush=True)
+    print(server.data, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 def test_a_killed_test_run_leaves_no_server(postgres: PostgresServer) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLED_RUN], capture_output=True, timeout=PATIENCE
-    )
-    address = f"host=127.0.0.1 port={int(done.stdout)} user=nobody password=wrong"
-
-    def refused() -> bool:
-        with pytest.raises(psycopg.OperationalError) as caught:
-            psycopg.connect(address)
-        return "Connection refused" in str(caught.value)
-
-    wait_until(refused, what="the server of the killed run is gone")
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        environment = {**os.environ, "TMPDIR": directory}
+        command = [sys.executable, "-c", _KILLED_RUN]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, timeout=PATIENCE)
+        data = Path(os.fsdecode(done.stdout).strip())
+        assert (data / "PG_VERSION").exists()
+        wait_until(lambda: not (data / "postmaster.pid").exists(), what="the server has ended")
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select
 
-from ..operations import Acquire, Exhausted, Granted, Operation, Outcome, Refused
-from .fences import NEXT_FENCE
+from ..operations import Acquire, Exhausted, Granted, Operation, Outcome, Refused, Unavailable
+from .contract import DoAgain, Wanted
 from .request_ids import find_requests
-from .tables import appids, decode_vid, leases
+from .tables import appids, decode_vid
 from .transaction import Transaction
 
 
@@ -91,22 +91,6 @@ def _other_product(product: str) -> Refused:
     )
 
 
-_free = appids.alias("free")
-_next = (
-    select(_free.c.id)
-    .where(_free.c.product == bindparam("of_product"), _free.c.held.is_(False))
-    .where(_free.c.last_stop < bindparam("before"))
-    .order_by(_free.c.last_stop, _free.c.position)
-    .limit(bindparam("count"))
-    .with_for_update(skip_locked=True)
-)
-_HOLD_NEXT = (
-    update(appids)
-    .where(appids.c.id.in_(_next))
-    .values(held=True, last_start=bindparam("now"), fence=NEXT_FENCE)
-    .returning(appids.c.last_stop, appids.c.position, appids.c.appid, appids.c.vid, appids.c.fence)
-)
-_ADD_LEASES = insert(leases)
 _ALWAYS = 2**63 - 1
 
 
@@ -118,70 +102,63 @@ def _grant(
     outcomes: dict[Operation, Outcome],
 ) -> None:
     now = transaction.now
-    held = transaction.connection.execute(
-        _HOLD_NEXT,
-        {
-            "of_product": product,
-            "before": _ALWAYS if force else transaction.hour.start,
-            "count": len(operations),
-            "now": now,
-        },
-    ).all()
-    records: list[dict[str, Any]] = []
-    # A database returns the rows in an order of its own.
-    in_order = sorted(held, key=_order)
-    for operation, (_, _, appid, vid, fence) in zip(operations, in_order, strict=False):
-        # Ids that grow with time are added at one end of their index, which keeps commits small.
-        lease_id = f"{now:012x}{secrets.token_hex(12)}"
-        expires = None if operation.ttl_ms is None else now + operation.ttl_ms
-        records.append(
-            {
-                "lease_id": lease_id,
-                "request_id": operation.request_id,
-                "product": product,
-                "appid": appid,
-                "vid": vid,
-                "holder": operation.holder,
-                "start": now,
-                "ttl": operation.ttl_ms,
-                "expires": expires,
-                "fence": fence,
-            }
+    before = _ALWAYS if force else transaction.hour.start
+    wanted = [
+        Wanted(
+            # Ids that grow with time are added at one end of their index, which keeps commits
+            # small.
+            f"{now:012x}{secrets.token_hex(12)}",
+            operation.request_id,
+            operation.holder,
+            operation.ttl_ms,
+            None if operation.ttl_ms is None else now + operation.ttl_ms,
         )
+        for operation in operations
+    ]
+    taken = transaction.engine.take(transaction.connection, now, product, before, wanted)
+    for operation, asked, got in zip(operations, wanted, taken, strict=False):
         outcomes[operation] = Granted(
-            appid,
-            decode_vid(vid),
+            got.appid,
+            decode_vid(got.vid),
             product,
             now,
-            lease_id,
-            expires,
+            asked.lease_id,
+            asked.expires,
             now,
             transaction.hour.end,
-            fence,
+            got.fence,
         )
-    if records:
-        transaction.connection.execute(_ADD_LEASES, records)
-    if len(held) < len(operations):
-        outcome = _why_nothing(transaction, product, force)
-        for operation in operations[len(held) :]:
+    if len(taken) < len(operations):
+        left = operations[len(taken) :]
+        outcome = _why_nothing(transaction, product, force, before, len(left))
+        for operation in left:
             outcomes[operation] = outcome
-
-
-def _order(row: Any) -> tuple[int, int]:
-    return row[0], row[1]
 
 
 _ANY_APPID = select(appids.c.id).where(appids.c.product == bindparam("of_product")).limit(1)
 _ANY_NOT_HELD = _ANY_APPID.where(appids.c.held.is_(False))
+_ANY_FREE = _ANY_NOT_HELD.where(appids.c.last_stop < bindparam("before"))
 
 
-def _why_nothing(transaction: Transaction, product: str, force: bool) -> Outcome:
-    """Why no AppID can be granted, and when the next try can succeed."""
+def _why_nothing(
+    transaction: Transaction, product: str, force: bool, before: int, missing: int
+) -> Outcome:
+    """Why no AppID can be granted, and when the next try can succeed.
+
+    Raises:
+        DoAgain: there are free ones, which another transaction has locked. What it does with them
+            has to be waited for: callers would otherwise wait until the hour ends.
+    """
     execute = transaction.connection.execute
     if execute(_ANY_APPID, {"of_product": product}).first() is None:
         return Refused(
             "product_not_found",
             f"no product {product!r} was ever initialized here: check its name, or initialize it",
+        )
+    if execute(_ANY_FREE, {"of_product": product, "before": before}).first() is not None:
+        raise DoAgain(
+            Unavailable("locked", "others are taking the last free AppIDs at this moment"),
+            contended={(product, before): missing},
         )
     not_held = execute(_ANY_NOT_HELD, {"of_product": product}).first() is not None
     # An AppID that is released in this hour is used until the hour ends; only force can have it

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select, update
 
 from ..log import log_event
+from ..operations import Unavailable
+from .contract import DoAgain
 from .fences import remove_appids
 from .tables import appids, leases
 from .transaction import Transaction, chunks
@@ -34,7 +36,7 @@ class Ending:
 
 _END_LEASE = (
     update(leases)
-    .where(leases.c.id == bindparam("row"))
+    .where(leases.c.id == bindparam("row"), leases.c.stop.is_(None))
     .values(stop=bindparam("at"), ended=bindparam("how"))
 )
 _FREE_APPID = (
@@ -53,7 +55,11 @@ def end_leases(transaction: Transaction, endings: Sequence[Ending]) -> None:
     if not endings:
         return
     execute = transaction.connection.execute
-    execute(_END_LEASE, [{"row": e.lease_row, "at": e.stop, "how": e.ended} for e in endings])
+    ended = execute(
+        _END_LEASE, [{"row": e.lease_row, "at": e.stop, "how": e.ended} for e in endings]
+    ).rowcount
+    if ended != len(endings):
+        raise DoAgain(Unavailable("locked", "a lease was ended by somebody else meanwhile"))
     freed = [
         {"row": e.appid_row, "stop": max(e.stop, e.last_stop)} for e in endings if not e.retired
     ]
@@ -76,7 +82,6 @@ _EXPIRED = (
     .join(appids, appids.c.appid == leases.c.appid)
     .where(leases.c.stop.is_(None), leases.c.expires.is_not(None))
     .where(leases.c.expires <= bindparam("now"))
-    .with_for_update(of=appids)
 )
 
 
@@ -85,7 +90,12 @@ def expire(transaction: Transaction) -> Counter[str]:
 
     Returns how many they were of each product.
     """
-    rows = transaction.connection.execute(_EXPIRED, {"now": transaction.now}).all()
+    rows = [
+        row
+        for row in transaction.connection.execute(_EXPIRED, {"now": transaction.now})
+        # One that has expired since the locks were taken is left to the next transaction.
+        if transaction.locked is None or row.appid_row in transaction.locked
+    ]
     end_leases(
         transaction,
         [

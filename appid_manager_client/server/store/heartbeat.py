@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select, update
 
-from ..operations import Extended, Heartbeat, Operation, Outcome
+from ..operations import Extended, Heartbeat, Operation, Outcome, Unavailable
+from .contract import DoAgain
 from .tables import leases
 from .transaction import Transaction, chunks
 
@@ -15,7 +16,11 @@ _LIVE_LEASES = (
     .where(leases.c.lease_id.in_(bindparam("ids", expanding=True)))
     .where(leases.c.stop.is_(None))
 )
-_EXTEND = update(leases).where(leases.c.id == bindparam("row")).values(expires=bindparam("until"))
+_EXTEND = (
+    update(leases)
+    .where(leases.c.id == bindparam("row"), leases.c.stop.is_(None))
+    .values(expires=bindparam("until"))
+)
 
 
 def extend(
@@ -43,9 +48,11 @@ def extend(
                 extended[row.id] = outcome.expires[lease_id] = transaction.now + row.ttl
         outcomes[operation] = outcome
     if extended:
-        transaction.connection.execute(
+        done = transaction.connection.execute(
             _EXTEND, [{"row": row, "until": until} for row, until in extended.items()]
-        )
+        ).rowcount
+        if done != len(extended):
+            raise DoAgain(Unavailable("locked", "a lease was ended by somebody else meanwhile"))
 
 
 def _in_time(row: Any, operation: Heartbeat, extended: dict[int, int]) -> bool:

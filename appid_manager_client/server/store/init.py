@@ -68,7 +68,7 @@ _UPDATE_APPID = (
 
 def _update(transaction: Transaction, operation: Init) -> Initialized:
     execute = transaction.connection.execute
-    query = select(appids).where(appids.c.product == operation.product).with_for_update()
+    query = select(appids).where(appids.c.product == operation.product)
     present = {row.appid: row for row in execute(query)}
     changed: list[dict[str, Any]] = []
     taken_back = 0

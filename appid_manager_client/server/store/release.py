@@ -84,7 +84,6 @@ _APPIDS_AND_LIVE_LEASES = (
     )
     .outerjoin(leases, and_(leases.c.appid == appids.c.appid, leases.c.stop.is_(None)))
     .where(appids.c.appid.in_(bindparam("names", expanding=True)))
-    .with_for_update(of=appids)
 )
 
 

@@ -19,7 +19,7 @@ def reserve(transaction: Transaction, operation: Reserve) -> Outcome:
     """Carry out `operation`."""
     execute = transaction.connection.execute
     this = appids.c.appid == operation.appid
-    row = execute(select(appids).where(this).with_for_update()).first()
+    row = execute(select(appids).where(this)).first()
     if row is None or row.retired:
         return Refused("appid_not_found", f"there is no AppID {operation.appid!r} here")
     if row.product != operation.product:

@@ -1,4 +1,8 @@
-"""SQLite: how its engines are opened, and how its transactions begin."""
+"""SQLite: how a database is opened, how its transactions begin, and what is taken in them.
+
+One process writes at a time, so that a transaction has all locks from its beginning. What an error
+means stands in `sqlite_errors`, what becomes of the files in `sqlite_files`.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,151 @@ import contextlib
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, bindparam, create_engine, event, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from ...errors import unusable
+from ..clock import Clock
+from ..operations import Release
 from ..settings import database_path
+from .contract import LOCK_PATIENCE, Begun, Taken, Touched, Wanted
+from .fences import NEXT_FENCE
 from .schema import bring_up_to_date
-from .sqlite_errors import LOCK_PATIENCE
+from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
 from .tables import appids, leases, meta
 
 # How many seconds a start waits for the lock: another service may be changing the tables.
 _START_PATIENCE = 30
+
+
+class SqliteEngine:
+    """An SQLite file.
+
+    Args:
+        url: an SQLAlchemy URL.
+        clock: the time.
+        leapt: whether that clock was set since the last call.
+
+    Raises:
+        ConfigurationError: the database can't be opened, or another version wrote it.
+    """
+
+    def __init__(self, url: str, clock: Clock, leapt: Callable[[], bool]) -> None:
+        self.name = url
+        self.clock = clock
+        self.leapt = leapt
+        self._files = DatabaseFiles(database_path(url))
+        self._writer, self._reader = open_engines(url, self._files)
+        # One connection for all batches: borrowing it for each one costs as much as a statement.
+        self._connection = self._writer.connect()
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[Begun]:
+        """See `Engine`."""
+        with opening(self.name, self._files), self._connection.begin():
+            yield Begun(self._connection, self.clock())
+        self._files.remember()
+
+    @contextlib.contextmanager
+    def writing(self, touched: Touched) -> Iterator[Begun]:
+        """See `Engine`. The whole database is locked, so it doesn't matter what is touched."""
+        try:
+            self._files.ensure_present()
+            if self._connection.closed:
+                self._connection = self._writer.connect()
+            with self._connection.begin():
+                yield Begun(self._connection, self.clock())
+            # What was written to a file that is gone meanwhile must not be acknowledged.
+            self._files.ensure_present()
+        except Exception as error:
+            # A commit that failed can leave its transaction open.
+            self._connection.close()
+            self._raise_fault(error)
+            raise
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Begun]:
+        """See `Engine`."""
+        try:
+            # Before: SQLite would make an empty file where the database was.
+            self._files.ensure_present()
+            with self._reader.begin() as connection:
+                yield Begun(connection, self.clock())
+        except Exception as error:
+            self._raise_fault(error)
+            raise
+
+    def take(
+        self,
+        connection: Connection,
+        now: int,
+        product: str,
+        before: int,
+        wanted: Sequence[Wanted],
+    ) -> list[Taken]:
+        """See `Engine`."""
+        of_these = {"of_product": product, "before": before, "count": len(wanted), "now": now}
+        # SQLite returns the rows in an order of its own.
+        held = sorted(connection.execute(_HOLD_NEXT, of_these).all(), key=_place)
+        rows = [
+            {
+                "lease_id": asked.lease_id,
+                "request_id": asked.request_id,
+                "holder": asked.holder,
+                "ttl": asked.ttl,
+                "expires": asked.expires,
+                "product": product,
+                "start": now,
+                "appid": row.appid,
+                "vid": row.vid,
+                "fence": row.fence,
+            }
+            for asked, row in zip(wanted, held, strict=False)
+        ]
+        if rows:
+            connection.execute(_ADD_LEASES, rows)
+        return [Taken(row.appid, row.vid, row.fence) for row in held]
+
+    def forsaken(self) -> list[Release]:
+        """See `Engine`: SQLite loses no answer to a commit."""
+        return []
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._connection.close()
+        self._reader.dispose()
+        self._writer.dispose()
+
+    def _raise_fault(self, error: Exception) -> None:
+        fault = unavailable(error, self._files)
+        if fault is not None:
+            raise fault from None
+
+
+_free = appids.alias("free")
+_next = (
+    select(_free.c.id)
+    .where(_free.c.product == bindparam("of_product"), _free.c.held.is_(False))
+    .where(_free.c.last_stop < bindparam("before"))
+    .order_by(_free.c.last_stop, _free.c.position)
+    .limit(bindparam("count"))
+)
+_HOLD_NEXT = (
+    update(appids)
+    .where(appids.c.id.in_(_next))
+    .values(held=True, last_start=bindparam("now"), fence=NEXT_FENCE)
+    .returning(appids.c.last_stop, appids.c.position, appids.c.appid, appids.c.vid, appids.c.fence)
+)
+_ADD_LEASES = insert(leases)
+
+
+def _place(row: Any) -> tuple[int, int]:
+    return row.last_stop, row.position
 
 
 def open_engines(url: str, files: DatabaseFiles) -> tuple[Engine, Engine]:

@@ -8,14 +8,8 @@ from __future__ import annotations
 import sqlite3
 
 from ..operations import Unavailable
+from .contract import LOCK_PATIENCE
 from .sqlite_files import DatabaseFiles
-
-LOCK_PATIENCE = 1.5
-"""How many seconds a transaction waits for the lock of another process.
-
-Clients wait 5 s for an answer by default. A request can wait for the batch before it and then for
-its own.
-"""
 
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

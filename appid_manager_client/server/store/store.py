@@ -7,13 +7,9 @@ transactions, and nothing is cached.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-
-from sqlalchemy import Connection, RootTransaction
-from sqlalchemy.exc import SQLAlchemyError
+from collections.abc import Callable, Sequence
 
 from ..clock import Clock
 from ..hours import Hours
@@ -37,18 +33,16 @@ from ..operations import (
     Swept,
     Unavailable,
 )
-from ..settings import database_path
 from .acquire import acquire
+from .contract import Begun, DoAgain, Touched, touched_by
 from .endings import expire, grant_grace, log_expired
+from .engines import open_engine
 from .heartbeat import extend
 from .history import read_history
 from .init import initialize
 from .pruning import prune
 from .release import release
 from .reserve import reserve
-from .sqlite import open_engines, opening
-from .sqlite_errors import unavailable
-from .sqlite_files import DatabaseFiles
 from .start import take_up
 from .status import read_products, read_status
 from .transaction import Transaction
@@ -56,13 +50,17 @@ from .transaction import Transaction
 _DAY_MS = 24 * 3600 * 1000
 
 
+# How often a batch is tried that others came in the way of.
+_TRIES = 5
+
+
 class Store:
     """The AppIDs and leases of one database.
 
     Args:
-        database: an SQLAlchemy URL.
+        database: the URL of an SQLite file or of a PostgreSQL database.
         hours: where the hours begin and end.
-        clock: the service's clock.
+        clock: the service's clock; by default this machine's, or the database server's.
         clock_jumped: returns whether the clock was set since the last call; every lease then gets
             one whole ttl of grace.
         history_days: how many days an ended lease is kept.
@@ -70,39 +68,37 @@ class Store:
 
     Raises:
         ConfigurationError: the database can't be opened, or this service must not use it.
+
+    Attributes:
+        clock: returns the time that callers see, in milliseconds since the Unix epoch.
     """
 
     def __init__(
         self,
         database: str,
         hours: Hours,
-        clock: Clock,
+        clock: Clock | None = None,
         *,
-        clock_jumped: Callable[[], bool] = lambda: False,
+        clock_jumped: Callable[[], bool] | None = None,
         history_days: int = 90,
         change_hours: bool = False,
     ) -> None:
         self.hours = hours
-        self.clock = clock
-        self._clock_jumped = clock_jumped
         self._history_ms = history_days * _DAY_MS
-        self._files = DatabaseFiles(database_path(database))
-        self._writer, self._reader = open_engines(database, self._files)
-        # One connection for all batches: borrowing it for each one costs as much as a statement.
-        self._connection = self._writer.connect()
+        self._engine = open_engine(database, clock, clock_jumped)
+        self.clock: Clock = self._engine.clock
         self._failed = False
+        self._forsaken: list[Release] = []
         try:
-            with opening(database, self._files), self._connection.begin():
-                transaction = self._transaction()
+            with self._engine.starting() as begun:
                 self._registration = take_up(
-                    self._connection, database, hours, transaction.now, change_hours=change_hours
+                    begun.connection, self._engine.name, hours, begun.now, change_hours=change_hours
                 )
                 # While no service ran, no heartbeat could be received.
-                grant_grace(transaction)
+                grant_grace(self._transaction(begun))
         except BaseException:
-            self._close_connections()
+            self._engine.close()
             raise
-        self._files.remember()
 
     def execute(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
         """Carry out a batch; returns its outcomes in the same order, all of them committed.
@@ -111,23 +107,13 @@ class Store:
         batch are carried out. While the database can't be used, all have an `Unavailable`.
         """
         try:
-            self._files.ensure_present()
-            if self._connection.closed:
-                self._connection = self._writer.connect()
-            begun = self._connection.begin()
+            return list(self._execute(operations))
         except Exception as error:
-            # Each operation alone would wait for the same lock as long again.
-            return [self._fault(error)] * len(operations)
-        try:
-            outcomes = self._execute_in(begun, operations)
-            # What was written to a file that is gone meanwhile must not be acknowledged.
-            self._files.ensure_present()
-            return list(outcomes)
-        except Exception as error:
-            # A commit that failed can leave its transaction open.
-            self._connection.close()
-            fault = self._fault(error)
+            fault = error
+        if isinstance(fault, Unavailable):
+            self._failed = True
         if len(operations) == 1 or isinstance(fault, Unavailable):
+            # Each operation alone would wait for the same lock as long again.
             return [fault] * len(operations)
         logger.warning(
             "a batch of %d operations failed and is run one by one: %s",
@@ -138,18 +124,18 @@ class Store:
 
     def status(self, query: StatusQuery) -> Status:
         """The AppIDs that `query` asks for, and what each one is doing now."""
-        with self._reading() as connection:
-            return read_status(connection, self.hours, self.clock(), query)
+        with self._engine.reading() as begun:
+            return read_status(begun.connection, self.hours, begun.now, query)
 
     def products(self) -> Products:
         """How many AppIDs each product has now."""
-        with self._reading() as connection:
-            return read_products(connection, self.hours, self.clock())
+        with self._engine.reading() as begun:
+            return read_products(begun.connection, self.hours, begun.now)
 
     def history(self, query: HistoryQuery) -> list[LeaseRecord]:
         """The leases that `query` asks for, the newest first."""
-        with self._reading() as connection:
-            return read_history(connection, query)
+        with self._engine.reading() as begun:
+            return read_history(begun.connection, query)
 
     def check(self) -> None:
         """Return if a write would be taken now.
@@ -164,31 +150,12 @@ class Store:
     def close(self) -> None:
         """Close the connections. The store can't be used afterwards."""
         try:
-            if not self._connection.closed:
-                with self._connection.begin():
-                    self._registration.leave(self._connection)
-        except SQLAlchemyError as error:
+            with self._engine.writing(Touched()) as begun:
+                self._registration.leave(begun.connection)
+        except Exception as error:
             logger.warning("this service could not sign off: %s", describe_failure(error))
         finally:
-            self._close_connections()
-
-    def _close_connections(self) -> None:
-        self._connection.close()
-        self._reader.dispose()
-        self._writer.dispose()
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        try:
-            # Before: SQLite would make an empty file where the database was.
-            self._files.ensure_present()
-            with self._reader.begin() as connection:
-                yield connection
-        except Exception as error:
-            fault = unavailable(error, self._files)
-            if fault is None:
-                raise
-            raise fault from None
+            self._engine.close()
 
     def _one_by_one(self, operations: Sequence[Operation]) -> list[Outcome | Exception]:
         outcomes: list[Outcome | Exception] = []
@@ -200,39 +167,54 @@ class Store:
                 break
         return outcomes
 
-    def _fault(self, error: Exception) -> Exception:
-        """What the operations of a batch have as their outcome when it failed with `error`."""
-        fault = unavailable(error, self._files)
-        self._failed = self._failed or fault is not None
-        return error if fault is None else fault
+    def _execute(self, operations: Sequence[Operation]) -> list[Outcome]:
+        """Carry out a batch in one transaction, and again if others came in its way."""
+        self._forsaken += self._engine.forsaken()
+        every = [*operations, *self._forsaken]
+        # Heartbeats were refused while the database could not be used.
+        touched = touched_by(every, with_ttl=self._failed)
+        tries = 0
+        while True:
+            try:
+                outcomes = self._execute_once(every, touched)
+                break
+            except DoAgain as again:
+                tries += 1
+                if tries == _TRIES:
+                    raise again.otherwise from None
+                touched = again.touched(touched)
+        self._failed = False
+        self._forsaken.clear()
+        return [outcomes[operation] for operation in operations]
 
-    def _transaction(self) -> Transaction:
-        # Read now, after the lock was taken.
-        now = self.clock()
-        return Transaction(self._connection, now, self.hours.at(now))
-
-    def _execute_in(self, begun: RootTransaction, operations: Sequence[Operation]) -> list[Outcome]:
+    def _execute_once(
+        self, operations: Sequence[Operation], touched: Touched
+    ) -> dict[Operation, Outcome]:
         outcomes: dict[Operation, Outcome] = {}
-        with begun:
-            transaction = self._transaction()
+        with self._engine.writing(touched) as begun:
             looks = any(isinstance(operation, Look) for operation in operations)
             if looks or self._registration.due():
-                self._registration.refresh(self._connection, transaction.now)
-            if self._clock_jumped():
+                self._registration.refresh(begun.connection, begun.now)
+            if self._engine.leapt():
                 log_event(
                     logging.WARNING,
                     "clock_set",
                     "the clock was set: every lease with a ttl has all of it from now, %(now)d",
-                    now=transaction.now,
+                    now=begun.now,
                 )
-                grant_grace(transaction)
-            elif self._failed:
-                # Heartbeats were refused meanwhile.
+                if not touched.with_ttl:
+                    raise DoAgain(_CLOCK_WAS_SET, with_ttl=True)
+            transaction = self._transaction(begun)
+            if touched.with_ttl:
                 grant_grace(transaction)
             expired = self._apply(transaction, operations, outcomes)
         log_expired(expired)
-        self._failed = False
-        return [outcomes[operation] for operation in operations]
+        return outcomes
+
+    def _transaction(self, begun: Begun) -> Transaction:
+        return Transaction(
+            begun.connection, begun.now, self.hours.at(begun.now), self._engine, begun.locked
+        )
 
     def _apply(
         self,
@@ -267,3 +249,6 @@ class Store:
         if acquires:
             acquire(transaction, acquires, outcomes)
         return expired
+
+
+_CLOCK_WAS_SET = Unavailable("locked", "the clock of the service is set again and again")

@@ -9,6 +9,7 @@ from typing import TypeVar
 from sqlalchemy import Connection
 
 from ..hours import Hour
+from .contract import Engine
 
 T = TypeVar("T")
 
@@ -20,12 +21,19 @@ _CHUNK = 500
 class Transaction:
     """A transaction that was begun, with the one time that holds for everything in it.
 
-    `now` is read after the lock was taken: the operations happen then, however long they waited.
+    `now` is read after the last lock was taken: the operations happen then, however long they
+    waited.
+
+    Attributes:
+        engine: the engine whose transaction it is.
+        locked: the rows of `appids` whose state may be changed; `None`: all of them.
     """
 
     connection: Connection
     now: int
     hour: Hour
+    engine: Engine
+    locked: frozenset[int] | None = None
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

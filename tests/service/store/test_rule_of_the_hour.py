@@ -7,12 +7,19 @@ granted, unless forced, in an hour in which it was in use, and none that is rese
 from __future__ import annotations
 
 import tempfile
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
@@ -31,6 +38,7 @@ from appid_manager_client.server.operations import (
     Sweep,
 )
 from appid_manager_client.server.store.store import Store
+from tests.support.postgres import PostgresServer
 
 HOUR = 100
 NEVER = -1
@@ -54,21 +62,28 @@ class Known:
 
 
 class TheRuleOfTheHour(RuleBasedStateMachine):
+    server: PostgresServer | None
+    """Of the databases; `None` for SQLite."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.resources = ExitStack()
+        if self.server is None:
+            directory = self.resources.enter_context(tempfile.TemporaryDirectory())
+            self.url = f"sqlite:///{directory}/appids.db"
+        else:
+            self.url = self.resources.enter_context(self.server.database())
         self.now = 1_000_000
         self.products: dict[str, dict[str, Known]] = {}
         self.uses: dict[str, list[tuple[int, int]]] = {}
         self.store = self.open()
 
     def open(self) -> Store:
-        path = Path(self.directory.name, "appids.db")
-        return Store(f"sqlite:///{path}", ShortHours(HOUR), lambda: self.now)
+        return Store(self.url, ShortHours(HOUR), lambda: self.now)
 
     def teardown(self) -> None:
         self.store.close()
-        self.directory.cleanup()
+        self.resources.close()
 
     @initialize()
     def two_products(self) -> None:
@@ -262,10 +277,16 @@ class TheRuleOfTheHour(RuleBasedStateMachine):
         return "available" if known.last_stop < self.hour_start else "used_in_current_hour"
 
 
-TestTheRuleOfTheHour = TheRuleOfTheHour.TestCase
-TestTheRuleOfTheHour.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def test_the_rule_of_the_hour(database_server: PostgresServer | None) -> None:
+    class OnThisEngine(TheRuleOfTheHour):
+        server = database_server
+
+    run_state_machine_as_test(
+        OnThisEngine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

@@ -1,0 +1,309 @@
+"""PostgreSQL: its transactions, its locks, its time, and how AppIDs are taken.
+
+One connection writes, a batch at a time. Works behind a pooler of transactions: nothing is kept in
+a session. Statements stand in `postgres_sql`, connections in `postgres_connect`, queries in
+`postgres_reading`, lost commits in `postgres_commits`, errors in `postgres_errors`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from ...errors import unusable
+from ..clock import Clock
+from ..operations import Release, Unavailable
+from . import postgres_sql as sql
+from .bounds import Bounds, Place
+from .contract import Begun, DoAgain, Taken, Touched, Wanted
+from .postgres_commits import Batch, OpenBatches, fate
+from .postgres_connect import Connector, is_broken, open_from, run_together
+from .postgres_errors import away, first_line, meaning
+from .postgres_reading import Readers
+from .schema import bring_up_to_date
+
+# How many seconds a lost commit is asked after, before its callers hear that nobody knows.
+_SETTLE_WITHIN = 2.0
+_SETTLE_EVERY = 0.05
+
+# The database's clock and the monotonic one of this machine drift apart by far less between two
+# batches.
+_LEAP_MS = 5_000
+
+
+class PostgresEngine:
+    """A PostgreSQL database.
+
+    Args:
+        url: as libpq takes it.
+        clock: the time, in place of the database's.
+        leapt: whether that clock was set since the last call.
+
+    Raises:
+        ConfigurationError: the database can't be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock | None = None,
+        leapt: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._connector = Connector(url)
+        self.name = self._connector.name
+        self._writer = self._connector.make_engine(NullPool)
+        self._readers = Readers(self._connector, clock)
+        # Borrowing a connection for each batch costs as much as a statement.
+        self._connection: Connection | None = None
+        self._batch: Batch | None = None
+        self._open_batches = OpenBatches()
+        self._bounds = Bounds()
+        self._clock = clock
+        self._clock_leapt = leapt
+        self._ahead_ms: float | None = None  # the database's time less the monotonic one
+        self._leapt = False
+        with self._opening():
+            self._make_tables()
+
+    @contextlib.contextmanager
+    def _opening(self) -> Iterator[None]:
+        """Make `ConfigurationError`s of what keeps a service from starting."""
+        try:
+            yield
+        except (Unavailable, DoAgain, SQLAlchemyError) as error:
+            self.close()
+            raise unusable("database", f"{self.name}: {first_line(error)}") from None
+
+    def _make_tables(self) -> None:
+        connection = self._connected()
+        connection.begin()
+        try:
+            run_together(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+            bring_up_to_date(connection, self.name)
+            connection.commit()
+        except Exception as error:
+            told = self._roll_back(error)
+            if told is None:
+                raise
+            raise told from None
+
+    # --- time
+
+    def clock(self) -> int:
+        """See `Engine`."""
+        if self._clock is not None:
+            return self._clock()
+        if self._ahead_ms is None:  # no batch was run yet
+            return int(time.time() * 1000)
+        return int(_monotonic_ms() + self._ahead_ms)
+
+    def leapt(self) -> bool:
+        """See `Engine`."""
+        if self._clock is not None:
+            return self._clock_leapt()
+        leapt, self._leapt = self._leapt, False
+        return leapt
+
+    def _set_clock(self, now: int) -> None:
+        ahead = now - _monotonic_ms()
+        if self._ahead_ms is not None and abs(ahead - self._ahead_ms) > _LEAP_MS:
+            self._leapt = True
+        self._ahead_ms = ahead
+
+    # --- transactions
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[Begun]:
+        """See `Engine`."""
+        with self._opening(), self.writing(Touched(with_ttl=True)) as begun:
+            yield begun
+
+    @contextlib.contextmanager
+    def writing(self, touched: Touched) -> Iterator[Begun]:
+        """See `Engine`."""
+        connection = self._connected()
+        try:
+            self._open_batches.settle(connection, self._timeline)
+            connection.begin()
+            (number,) = run_together(connection, sql.begin(touched))
+            self._batch = Batch(number, self._timeline)
+            yield self._lock(connection, touched)
+        except BaseException as error:
+            told = self._roll_back(error)
+            if told is None:
+                raise
+            raise told from None
+        self._commit(connection)
+
+    def reading(self) -> contextlib.AbstractContextManager[Begun]:
+        """See `Engine`."""
+        return self._readers.transaction()
+
+    def _lock(self, connection: Connection, touched: Touched) -> Begun:
+        text, parameters = sql.lock(touched, None if self._clock is None else self._clock())
+        now, locked, first_due = connection.exec_driver_sql(text, parameters).one()
+        if self._clock is None:
+            self._set_clock(now)
+        else:
+            now = self._clock()
+        if touched.reorders:
+            self._bounds.forget()
+        # What is released in this batch gets a time of release that is no earlier.
+        self._bounds.forget_behind(now if first_due is None else min(now, first_due))
+        return Begun(connection, now, frozenset(locked or ()))
+
+    def _connected(self) -> Connection:
+        """The connection of batches; opened if there is none.
+
+        Raises:
+            Unavailable: it can't be opened.
+        """
+        if self._connection is None:
+            self._connection = open_from(self._writer)
+        return self._connection
+
+    def _roll_back(self, error: BaseException) -> Exception | None:
+        """End a transaction without a commit. Returns what to raise in place of `error`."""
+        connection, self._batch = self._connection, None
+        assert connection is not None
+        lost = is_broken(connection)
+        if not lost:
+            try:
+                connection.rollback()
+            except Exception:
+                lost = True
+        told = meaning(error, lost=lost)
+        if lost or (told is not None and not isinstance(error, Unavailable | DoAgain)):
+            # Another connection may reach a server that does better.
+            self._drop_connection()
+        return told
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        self._bounds.forget()
+        if connection is not None:
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+            with contextlib.suppress(Exception):
+                connection.close()
+
+    # --- commits
+
+    def _commit(self, connection: Connection) -> None:
+        batch, self._batch = self._batch, None
+        assert batch is not None
+        try:
+            connection.commit()
+            return
+        except Exception as error:
+            told = meaning(error, lost=False)
+            if not is_broken(connection):
+                # The server itself has refused it.
+                with contextlib.suppress(Exception):
+                    connection.rollback()
+                self._drop_connection()
+                if told is None:
+                    raise
+                raise told from None
+        # The connection was lost, and what became of the batch is unknown.
+        self._drop_connection()
+        self._settle(batch)
+
+    def _settle(self, batch: Batch) -> None:
+        """Return if the batch was committed.
+
+        Raises:
+            DoAgain: it was not.
+            Unavailable: nobody knows.
+        """
+        deadline = time.monotonic() + _SETTLE_WITHIN
+        committed: bool | None = None
+        while committed is None and time.monotonic() < deadline:
+            try:
+                committed = fate(self._connected(), self._timeline, batch)
+            except Exception:
+                self._drop_connection()
+            if committed is None:
+                time.sleep(_SETTLE_EVERY)
+        if committed:
+            return
+        if committed is None:
+            self._open_batches.add(batch)
+            raise away(
+                "the connection to the database was lost during a commit; whether the request was "
+                "carried out is not known"
+            )
+        raise DoAgain(away("the connection to the database was lost"))
+
+    def forsaken(self) -> list[Release]:
+        """See `Engine`."""
+        return self._open_batches.take_forsaken()
+
+    @property
+    def _timeline(self) -> str:
+        return self._connector.server.timeline
+
+    # --- grants
+
+    def take(
+        self,
+        connection: Connection,
+        now: int,
+        product: str,
+        before: int,
+        wanted: Sequence[Wanted],
+    ) -> list[Taken]:
+        """See `Engine`."""
+        found = self._take(connection, now, product, before, wanted, self._bounds.of(product))
+        if len(found) < len(wanted):
+            # What was released meanwhile, with a time that has passed, stands before the bound.
+            found += self._take(connection, now, product, before, wanted[len(found) :], None)
+        return found
+
+    def _take(
+        self,
+        connection: Connection,
+        now: int,
+        product: str,
+        before: int,
+        wanted: Sequence[Wanted],
+        bound: Place | None,
+    ) -> list[Taken]:
+        parameters: dict[str, object] = {
+            "now": now,
+            "product": product,
+            "before": before,
+            "count": len(wanted),
+            "lease_ids": [asked.lease_id for asked in wanted],
+            "request_ids": [asked.request_id for asked in wanted],
+            "holders": [asked.holder for asked in wanted],
+            "ttls": [asked.ttl for asked in wanted],
+            "expiries": [asked.expires for asked in wanted],
+        }
+        text = sql.TAKE_NEXT
+        if bound is not None:
+            text = sql.TAKE_BEHIND
+            parameters["last_stop"], parameters["position"] = bound
+        rows = connection.exec_driver_sql(text, parameters).all()
+        assert self._batch is not None
+        for asked, row in zip(wanted, rows, strict=False):
+            release = Release(product, row.appid, asked.lease_id)
+            self._batch.grants.append((release, asked.request_id is not None))
+        if rows:
+            self._bounds.note(product, (rows[-1].last_stop, rows[-1].position))
+        return [Taken(row.appid, row.vid, row.fence) for row in rows]
+
+    def close(self) -> None:
+        """See `Engine`."""
+        self._drop_connection()
+        self._writer.dispose()
+        self._readers.close()
+
+
+def _monotonic_ms() -> float:
+    return time.monotonic() * 1000

@@ -1,0 +1,146 @@
+"""The statements that only PostgreSQL has: how a batch begins, locks and takes.
+
+Text of SQL, and nothing that runs it. Each statement is one of a few constant texts.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from .contract import LOCK_PATIENCE, Touched
+
+# A role's or a database's defaults may say otherwise, and lose what was acknowledged. The last
+# setting frees the locks of a service that was stopped in the middle of a batch.
+_BEGIN = """
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL synchronous_commit = on;
+SET LOCAL lock_timeout = {lock_ms};
+SET LOCAL statement_timeout = {statement_ms};
+SET LOCAL idle_in_transaction_session_timeout = {idle_ms};
+{locks}
+SELECT pg_current_xact_id()::text
+"""
+
+BEGIN_READING = """
+BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL statement_timeout = 30000
+"""
+
+_LOCK_MS = round(LOCK_PATIENCE * 1000)
+# A batch: the lock, and what is done with it. An init of a million AppIDs takes a minute.
+_STATEMENT_MS = _LOCK_MS + 1500
+_INIT_MS = 120_000
+
+# The first numbers of advisory locks; the second number is a checksum.
+_REQUEST_LOCK = 0x61707071  # two batches with one request id
+_INIT_LOCK = 0x61707069  # inits: each looks whether its AppIDs belong to others
+
+
+def begin(touched: Touched) -> str:
+    """The statements that begin a batch. Two batches with one request id don't run side by side.
+
+    Otherwise the second one would find the id taken only when it adds its lease.
+    """
+    keys = [(_INIT_LOCK, 0)] if touched.products else []
+    keys += [(_REQUEST_LOCK, number) for number in sorted(map(_checksum, touched.request_ids))]
+    return _BEGIN.format(
+        lock_ms=_LOCK_MS,
+        statement_ms=_INIT_MS if touched.products else _STATEMENT_MS,
+        idle_ms=_INIT_MS if touched.products else 2 * _STATEMENT_MS,
+        locks="".join(f"SELECT pg_advisory_xact_lock({key}, {number});" for key, number in keys),
+    )
+
+
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode()) - 2**31
+
+
+# Milliseconds since the epoch; `{}` is a function that returns a timestamp.
+_MILLISECONDS = "floor(extract(epoch FROM {}) * 1000)::bigint"
+CLOCK = _MILLISECONDS.format("clock_timestamp()")
+_STATEMENT_TIME = _MILLISECONDS.format("statement_timestamp()")
+
+# The clock is read when all rows are locked: `array_agg` has to see them first. What the locked
+# rows hold must be read in a later statement: this one sees all as it was before it waited.
+_LOCK = """
+WITH due AS MATERIALIZED (
+  SELECT appid, expires FROM leases WHERE stop IS NULL AND expires <= {time}
+  ORDER BY expires LIMIT 5000
+), locked AS MATERIALIZED (
+  SELECT id FROM appids WHERE appid = ANY({appids}) ORDER BY id FOR UPDATE
+)
+SELECT {clock} AS now, array_agg(id) AS ids, (SELECT min(expires) FROM due) AS first_due
+FROM locked
+"""
+_DUE = "ARRAY(SELECT appid FROM due)"
+_OF_LIVE_LEASES = "ARRAY(SELECT appid FROM leases WHERE stop IS NULL AND {})"
+_FREE = """ARRAY(
+  SELECT appid FROM appids WHERE product = %(product_{0})s AND NOT held
+  AND last_stop < %(before_{0})s ORDER BY last_stop, position LIMIT %(count_{0})s
+)"""
+
+
+def lock(touched: Touched, now: int | None) -> tuple[str, dict[str, object]]:
+    """The statement that locks what a batch touched, in the order of ids, and its parameters.
+
+    It returns the time after the last lock, the locked rows of `appids`, and when the first lease
+    expired that is over.
+
+    Args:
+        touched: by the batch.
+        now: the time; `None`: that of the database.
+    """
+    time = _STATEMENT_TIME if now is None else "%(now)s"
+    parts = [_DUE]
+    parameters: dict[str, object] = {"now": now}
+    for name, condition in _CONDITIONS.items():
+        values = getattr(touched, name)
+        if values:
+            parts.append(condition)
+            parameters[name] = None if values is True else sorted(values)
+    for number, ((product, before), count) in enumerate(sorted(touched.contended.items())):
+        parts.append(_FREE.format(number))
+        parameters[f"product_{number}"] = product
+        parameters[f"before_{number}"] = before
+        parameters[f"count_{number}"] = count
+    return _LOCK.format(time=time, appids=" || ".join(parts), clock=CLOCK), parameters
+
+
+_CONDITIONS = {
+    "appids": "%(appids)s::text[]",
+    "lease_ids": _OF_LIVE_LEASES.format("lease_id = ANY(%(lease_ids)s)"),
+    "request_ids": _OF_LIVE_LEASES.format("request_id = ANY(%(request_ids)s)"),
+    "with_ttl": _OF_LIVE_LEASES.format("ttl IS NOT NULL"),
+    "products": "ARRAY(SELECT appid FROM appids WHERE product = ANY(%(products)s))",
+}
+
+
+# One statement, so that no crash and no error comes between the AppID and its lease.
+_TAKE = """
+WITH next AS MATERIALIZED (
+  SELECT id, last_stop, position FROM appids
+  WHERE product = %(product)s AND NOT held AND last_stop < %(before)s{bound}
+  ORDER BY last_stop, position LIMIT %(count)s FOR UPDATE SKIP LOCKED
+), taken AS (
+  UPDATE appids SET held = true, last_start = %(now)s, fence = greatest(fence + 1, %(now)s)
+  FROM next WHERE appids.id = next.id
+  RETURNING appids.appid, appids.vid, appids.fence, next.last_stop, next.position
+), ordered AS (
+  SELECT *, row_number() OVER (ORDER BY last_stop, position) AS place FROM taken
+), added AS (
+  INSERT INTO leases
+    (lease_id, request_id, product, appid, vid, holder, start, ttl, expires, fence)
+  SELECT lease_id, request_id, %(product)s, appid, vid, holder, %(now)s, ttl, expires, fence
+  FROM ordered JOIN unnest(
+    %(lease_ids)s::text[], %(request_ids)s::text[], %(holders)s::text[],
+    %(ttls)s::bigint[], %(expiries)s::bigint[]
+  ) WITH ORDINALITY AS wanted (lease_id, request_id, holder, ttl, expires, place) USING (place)
+)
+SELECT appid, vid, fence, last_stop, position FROM ordered ORDER BY place
+"""
+TAKE_NEXT = _TAKE.format(bound="")
+TAKE_BEHIND = _TAKE.format(bound="\n  AND (last_stop, position) >= (%(last_stop)s, %(position)s)")
+"""The same, without a look at what stands before the last one that was handed out."""
+
+FATE = "SELECT pg_xact_status(%(number)s::xid8)"
+ANY_LEASE = "SELECT 1 FROM leases WHERE lease_id = ANY(%(lease_ids)s) LIMIT 1"
