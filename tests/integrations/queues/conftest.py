@@ -13,7 +13,7 @@ from appid_manager_client.testing import LocalService
 
 from .brokers import Broker, running_broker
 from .queues import QueueWorker, Workers
-from .scenes import Scenes, new_product
+from .scenes import Scene, Scenes, new_product
 from .workers import worker_environment
 
 SHORT_HOUR = 4
@@ -74,6 +74,18 @@ def worker(request: pytest.FixtureRequest, workers: Workers) -> QueueWorker:
 def scenes(workers: Workers, broker: Broker, service: LocalService) -> Iterator[Scenes]:
     with ExitStack() as stack:
         yield Scenes(stack, workers, broker.redis, service)
+
+
+@pytest.fixture
+def scene(worker: QueueWorker, scenes: Scenes) -> Scene:
+    """One in the worker that is the parameter."""
+    return scenes.open(worker)
+
+
+@pytest.fixture
+def short_scene(worker: QueueWorker, scenes: Scenes, short_service: LocalService) -> Scene:
+    """The same, where tasks have to wait for the hour to turn."""
+    return scenes.open(worker, service=short_service)
 
 
 # --- for tests without workers

@@ -6,25 +6,23 @@ import pytest
 from celery import chain, group
 from celery.states import PENDING, REVOKED
 
-from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 
 from .queues import APP, CeleryWorker, Workers
-from .scenes import Scenes, on
+from .scenes import Scene, Scenes, on
 
 
 @on("prefork")
 def test_the_tasks_of_a_chain_go_on_after_one_that_had_to_wait(
-    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
+    worker: CeleryWorker, short_scene: Scene
 ) -> None:
-    scene = scenes.open(worker, service=short_service)
-    scene.say("return", times=2)
-    first, second = (worker.signature("waits", scene.token, immutable=True) for _ in range(2))
+    short_scene.say("return", times=2)
+    first, second = (worker.signature("waits", short_scene.token, immutable=True) for _ in range(2))
     last = chain(first, second, worker.signature("gather")).apply_async()
     result = worker.look_up(last.id).result()
-    hours = [scene.hour_of(scene.started()["start"]) for _ in range(2)]
-    assert hours[0] < hours[1] == scene.hour_of(result)
-    scene.wait_until_released()
+    hours = [short_scene.hour_of(short_scene.started()["start"]) for _ in range(2)]
+    assert hours[0] < hours[1] == short_scene.hour_of(result)
+    short_scene.wait_until_released()
 
 
 @on("prefork")
@@ -39,41 +37,36 @@ def test_the_tasks_of_a_group_have_an_appid_each(worker: CeleryWorker, scenes: S
 
 @on("prefork")
 def test_a_chord_is_complete_although_its_tasks_had_to_wait(
-    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
+    worker: CeleryWorker, short_scene: Scene
 ) -> None:
-    scene = scenes.open(worker, service=short_service)
-    scene.say("return", times=2)
-    starts = worker.look_up(scene.send("begin_chord").result()).result()
+    short_scene.say("return", times=2)
+    starts = worker.look_up(short_scene.send("begin_chord").result()).result()
     assert len(starts) == 2
-    assert {scene.started()["appid"] for _ in starts} == {f"{scene.product}-0"}
+    assert {short_scene.started()["appid"] for _ in starts} == {f"{short_scene.product}-0"}
 
 
 @on("prefork")
-def test_a_task_whose_result_nobody_wants_leaves_none_after_it_waited(
-    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
-) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted():
-        sent = scene.send("waits", ignore_result=True)
-        worker.process.wait_for_log(f"waits for an AppID of {scene.product}")
-    scene.started()
-    scene.say("return")
-    worker.process.wait_for_log(f"{APP}.waits[{sent.id}] succeeded")
+def test_a_task_whose_result_nobody_wants_leaves_none_after_it_waited(short_scene: Scene) -> None:
+    with short_scene.exhausted():
+        sent = short_scene.send("waits", ignore_result=True)
+        short_scene.worker.process.wait_for_log(f"waits for an AppID of {short_scene.product}")
+    short_scene.started()
+    short_scene.say("return")
+    short_scene.worker.process.wait_for_log(f"{APP}.waits[{sent.id}] succeeded")
     assert sent.state == PENDING
 
 
 @on("prefork")
 def test_a_task_that_is_acknowledged_late_waits_without_running_twice(
-    worker: CeleryWorker, scenes: Scenes, workers: Workers, short_service: LocalService
+    short_scene: Scene, workers: Workers
 ) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted():
-        sent = scene.send("waits_late")
+    with short_scene.exhausted():
+        sent = short_scene.send("waits_late")
         wait_until(sent.waits_for, what="the task waits")
-    scene.say("return")
+    short_scene.say("return")
     sent.result()
-    assert scene.started()["appid"] == f"{scene.product}-0"
-    assert not scene.starts_left
+    assert short_scene.started()["appid"] == f"{short_scene.product}-0"
+    assert not short_scene.starts_left
     # What is unacknowledged would be delivered again to the next worker.
     wait_until(lambda: not workers.unacknowledged(sent.id), what="it is acknowledged")
 
@@ -92,14 +85,11 @@ def test_a_killed_task_that_runs_again_has_another_appid_until_its_first_is_swep
 
 
 @on("prefork")
-def test_a_task_that_expires_while_it_waits_does_not_run(
-    worker: CeleryWorker, scenes: Scenes, short_service: LocalService
-) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted():
-        sent = scene.send("waits", expires=2)
+def test_a_task_that_expires_while_it_waits_does_not_run(short_scene: Scene) -> None:
+    with short_scene.exhausted():
+        sent = short_scene.send("waits", expires=2)
         wait_until(lambda: sent.state == REVOKED, what="the task expires")
-    assert not scene.starts_left
+    assert not short_scene.starts_left
 
 
 def test_beat_runs_a_task_with_an_appid(scenes: Scenes) -> None:
@@ -111,10 +101,9 @@ def test_beat_runs_a_task_with_an_appid(scenes: Scenes) -> None:
 
 
 @on("prefork")
-def test_the_worker_logs_which_appid_a_task_holds(worker: CeleryWorker, scenes: Scenes) -> None:
-    scene = scenes.open(worker)
+def test_the_worker_logs_which_appid_a_task_holds(scene: Scene) -> None:
     sent = scene.begin()
     scene.say("return")
-    worker.process.wait_for_log(
+    scene.worker.process.wait_for_log(
         f"{APP}.hold[{sent.id}]: holds {scene.product}-0 of {scene.product}"
     )

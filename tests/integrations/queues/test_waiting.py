@@ -11,7 +11,7 @@ from appid_manager_client.testing import LocalService
 from tests.support.waiting import wait_until
 
 from .queues import CELERY, QueueWorker, RqWorker, TaskFailed, Workers
-from .scenes import Scenes, on
+from .scenes import Scene, Scenes, on
 
 KINDS = (*CELERY, "rq-scheduler")
 
@@ -44,22 +44,19 @@ def test_a_task_runs_again_in_the_next_hour(
 
 
 @on("prefork", "rq-scheduler")
-def test_a_waiting_task_tells_its_product_and_when_it_tries_again(
-    worker: QueueWorker, scenes: Scenes, short_service: LocalService
-) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted():
-        sent = scene.send("waits")
+def test_a_waiting_task_tells_its_product_and_when_it_tries_again(short_scene: Scene) -> None:
+    with short_scene.exhausted():
+        sent = short_scene.send("waits")
         told = wait_until(sent.waits_for, what="the task waits")
-    assert told["product"] == scene.product
+    assert told["product"] == short_scene.product
     assert told["available_at"] < told["next_try"] + 1
-    if worker.kind == "prefork":
+    if short_scene.worker.kind == "prefork":
         assert told["waits"] >= 1
         assert told["waiting_since"] < told["next_try"]
-    worker.process.wait_for_log(f"waits for an AppID of {scene.product}")
-    scene.say("return")
+    short_scene.worker.process.wait_for_log(f"waits for an AppID of {short_scene.product}")
+    short_scene.say("return")
     sent.result()
-    assert scene.started()["id"] == sent.id
+    assert short_scene.started()["id"] == sent.id
     assert sent.waits_for() is None
 
 
@@ -115,12 +112,11 @@ def test_a_task_that_waits_in_its_worker_has_its_appid_when_the_hour_turns(
 @pytest.mark.parametrize("task", ["fails", "waits_a_little"])
 @on(*KINDS)
 def test_a_task_that_may_not_wait_so_long_fails_with_the_typed_error(
-    task: str, worker: QueueWorker, scenes: Scenes, short_service: LocalService
+    task: str, short_scene: Scene
 ) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted(), pytest.raises(TaskFailed, match="NoAppIdAvailable") as failed:
-        scene.send(task).result()
-    assert scene.product in str(failed.value)
+    with short_scene.exhausted(), pytest.raises(TaskFailed, match="NoAppIdAvailable") as failed:
+        short_scene.send(task).result()
+    assert short_scene.product in str(failed.value)
     assert failed.value.is_a(NoAppIdAvailable)
 
 
@@ -143,21 +139,17 @@ def test_a_wrong_token_fails_at_once(
 
 
 @on("rq", "rq-spawn", "rq-simple")
-def test_a_job_that_no_scheduler_runs_again_says_so(
-    worker: RqWorker, scenes: Scenes, short_service: LocalService
-) -> None:
-    scene = scenes.open(worker, service=short_service)
-    with scene.exhausted():
-        sent = scene.send("waits")
-        worker.process.wait_for_log("no scheduler runs for queue")
+def test_a_job_that_no_scheduler_runs_again_says_so(short_scene: Scene) -> None:
+    with short_scene.exhausted():
+        sent = short_scene.send("waits")
+        short_scene.worker.process.wait_for_log("no scheduler runs for queue")
         wait_until(
             lambda: sent.job.get_status() is JobStatus.SCHEDULED, what="the job is scheduled"
         )
 
 
 @on("rq")
-def test_a_job_tells_which_appid_it_has(worker: RqWorker, scenes: Scenes) -> None:
-    scene = scenes.open(worker)
+def test_a_job_tells_which_appid_it_has(scene: Scene) -> None:
     told = scene.begin().meta
     assert (told["state"], told["appid"]) == ("acquired", f"{scene.product}-0")
     scene.say("return")
