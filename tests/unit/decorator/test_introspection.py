@@ -56,6 +56,7 @@ def test_the_signature_of_a_class_and_of_a_decorated_init_agree():
 def test_type_hints_leave_the_lease_out():
     assert typing.get_type_hints(bill) == {"minutes": int, "rate": float, "return": str}
     assert typing.get_type_hints(Job().run) == {"x": int, "return": object}
+    assert not hasattr(leased(functools.partial(print)), "__annotations__"), "nor has a partial"
     assert "lease" in typing.get_type_hints(bill.__wrapped__)
 
 
