@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigurationError, unusable
+from .secret import Token
 from .server import ServiceSettings, require_extra
 from .server.hours import Hour, make_hours
 
@@ -92,8 +93,9 @@ class LocalService:
         auth_token: the token that callers must send; `None` admits everybody.
         hour_seconds: the length of an hour in whole seconds; `None` means real hours.
         timezone: the IANA zone in which hours begin and end; no effect with `hour_seconds`.
-        database: the path of an SQLite file to use and keep; by default a temporary file, which is
-            deleted at the end.
+        database: the path of an SQLite file to use and keep, or the URL of a database such as
+            `postgresql://user:password@host/name`; by default a temporary file, which is deleted
+            at the end.
         port: the port to listen on; 0 takes a free one.
         change_hours: have a file that was kept use these hours from now on, if it used others.
 
@@ -116,6 +118,8 @@ class LocalService:
         port: int = 0,
         change_hours: bool = False,
     ) -> None:
+        if isinstance(database, str) and "://" in database:
+            database = Token(database)  # first of all: it may hold a password
         require_extra()
         # Check the settings before a directory is created and a port taken.
         checked = ServiceSettings(
@@ -127,13 +131,13 @@ class LocalService:
         self._directory = (
             tempfile.TemporaryDirectory(prefix="appid-service-") if database is None else None
         )
-        path = Path(self._directory.name, "appids.db") if self._directory else Path(str(database))
+        path = Path(self._directory.name, "appids.db") if self._directory else database
         # This socket never listens. It keeps the port while the service is stopped, so that
         # callers are refused then.
         self._reservation = _reserve(checked.port)
         self._settings = ServiceSettings(
             port=self._reservation.getsockname()[1],
-            database=f"sqlite:///{path.absolute()}",
+            database=_database_url(path),
             auth_token=auth_token,
             timezone=timezone,
             hour_seconds=hour_seconds,
@@ -293,6 +297,12 @@ class LocalService:
         if answer.status != 200:
             raise RuntimeError(f"{path} answered {answer.status}: {body.get('message')}")
         return body
+
+
+def _database_url(database: str | Path | None) -> str:
+    if isinstance(database, Token):
+        return database
+    return f"sqlite:///{Path(str(database)).absolute()}"
 
 
 def _reserve(port: int) -> socket.socket:

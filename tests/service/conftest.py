@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from appid_manager_client.testing import LocalService
+from tests.support.postgres import PostgresServer
 
 
 class Api:
@@ -56,6 +58,33 @@ class Api:
 @pytest.fixture
 def service() -> Iterator[LocalService]:
     with LocalService() as running:
+        running.clock.freeze()
+        yield running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_server(request: pytest.FixtureRequest) -> PostgresServer | None:
+    """The server of the databases; `None` for SQLite, which has none."""
+    if request.param == "sqlite":
+        return None
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server
+
+
+@pytest.fixture
+def database_url(database_server: PostgresServer | None, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database of each engine in turn."""
+    if database_server is None:
+        yield f"sqlite:///{tmp_path / 'appids.db'}"
+    else:
+        with database_server.database() as url:
+            yield url
+
+
+@pytest.fixture
+def service_on_each_engine(database_url: str) -> Iterator[LocalService]:
+    """As `service`, on the database of each engine in turn."""
+    with LocalService(database=database_url) as running:
         running.clock.freeze()
         yield running
 

@@ -3,6 +3,11 @@
 import pytest
 
 
+@pytest.fixture
+def service(service_on_each_engine):
+    return service_on_each_engine
+
+
 def test_an_acquire_answers_the_appid_its_vid_the_product_and_the_start(api, service):
     api.init("stt", {"a": 7})
     code, body = api.acquire("stt")

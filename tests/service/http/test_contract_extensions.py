@@ -5,6 +5,11 @@ import pytest
 DAY = 24 * 3600
 
 
+@pytest.fixture
+def service(service_on_each_engine):
+    return service_on_each_engine
+
+
 def test_a_grant_names_its_lease_and_the_hour(api, service):
     api.init("stt", {"a": 1})
     _, grant = api.acquire("stt", ttl=30)

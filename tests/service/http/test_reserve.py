@@ -25,6 +25,11 @@ def state_of(api: Api, appid: str) -> str:
     return state
 
 
+@pytest.fixture
+def service(service_on_each_engine: LocalService) -> LocalService:
+    return service_on_each_engine
+
+
 @pytest.fixture(autouse=True)
 def _two_appids(api: Api) -> None:
     api.init("stt", {"a": 1, "b": 2})
