@@ -13,6 +13,7 @@ import logging
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from types import FrameType
@@ -117,6 +118,8 @@ def make_server(
         make_hours(settings.timezone, settings.hour_seconds),
         clock,
         history_days=settings.history_days,
+        # A clock that is passed in is turned on purpose.
+        monotonic=time.monotonic if clock is None else _seconds_of(clock),
         change_hours=settings.change_hours,
     )
     watch = Watch(connection_limits(), events)
@@ -136,6 +139,10 @@ def make_server(
     )
     server = Server(config, url, settings, watch, on_ready)
     return server
+
+
+def _seconds_of(clock: Clock) -> Callable[[], float]:
+    return lambda: clock() / 1000
 
 
 def raise_open_files() -> None:

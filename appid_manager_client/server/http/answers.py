@@ -247,7 +247,12 @@ def _granted(grant: Granted) -> dict[str, Any]:
 
 def _exhausted(exhausted: Exhausted) -> dict[str, Any]:
     seconds = -((exhausted.now - exhausted.available_at) // 1000)  # rounded up
-    if exhausted.reason == "waiting":
+    if exhausted.available_at > exhausted.hour_end:
+        message = (
+            f"the last use of every AppID of product {exhausted.product!r} lies in the future, as "
+            "the service's clock was ahead; 'appid-manager reserve --free APPID' mends that"
+        )
+    elif exhausted.reason == "waiting":
         message = f"every AppID of product {exhausted.product!r} is in use"
     else:
         message = f"every AppID of product {exhausted.product!r} was used in this hour"

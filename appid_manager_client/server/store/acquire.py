@@ -136,8 +136,15 @@ def _grant(
 
 
 _ANY_APPID = select(appids.c.id).where(appids.c.product == bindparam("of_product")).limit(1)
-_ANY_NOT_HELD = _ANY_APPID.where(appids.c.held.is_(False))
-_ANY_FREE = _ANY_NOT_HELD.where(appids.c.last_stop < bindparam("before"))
+_FIRST_USE = (
+    select(appids.c.last_stop)
+    .where(appids.c.product == bindparam("of_product"))
+    .order_by(appids.c.last_stop)
+    .limit(1)
+)
+_FIRST_NOT_HELD = _FIRST_USE.where(appids.c.held.is_(False))
+_FIRST_IN_USE = _FIRST_USE.where(appids.c.held.is_(True), appids.c.reserved.is_(False))
+_ANY_FREE = _ANY_APPID.where(appids.c.held.is_(False), appids.c.last_stop < bindparam("before"))
 
 
 def _why_nothing(
@@ -160,13 +167,16 @@ def _why_nothing(
             Unavailable("locked", "others are taking the last free AppIDs at this moment"),
             contended={(product, before): missing},
         )
-    not_held = execute(_ANY_NOT_HELD, {"of_product": product}).first() is not None
-    # An AppID that is released in this hour is used until the hour ends; only force can have it
-    # before.
+    not_held = execute(_FIRST_NOT_HELD, {"of_product": product}).scalar()
+    in_use = execute(_FIRST_IN_USE, {"of_product": product}).scalar()
+    # An AppID is used until the hour of its last use ends, and one that is in use may be released
+    # now; only force can have it before. A last use lies in the future if the clock was ahead.
+    uses = [max(use, transaction.now) for use in (not_held, in_use) if use is not None]
+    until = transaction.hours.at(min(uses, default=transaction.now)).end
     return Exhausted(
-        "no_available" if not_held else "waiting",
+        "waiting" if not_held is None else "no_available",
         product,
-        transaction.now if force else transaction.hour.end,
+        transaction.now if force else until,
         transaction.now,
         transaction.hour.end,
     )

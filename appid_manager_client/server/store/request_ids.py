@@ -11,7 +11,7 @@ from .tables import leases
 from .transaction import Transaction, chunks
 
 REQUEST_MEMORY_MS = 24 * 3600 * 1000
-"""How long a request id is remembered after its lease ended."""
+"""How long a request id is remembered after its lease ended, at least."""
 
 _OF_REQUESTS = select(
     leases.c.id,
@@ -42,7 +42,7 @@ def find_requests(transaction: Transaction, request_ids: Iterable[str]) -> dict[
     oldest = transaction.now - REQUEST_MEMORY_MS
     for ids in chunks(request_ids):
         for row in transaction.connection.execute(_OF_REQUESTS, {"ids": ids}):
-            if row.stop is not None and row.stop <= oldest:
+            if transaction.may_forget and row.stop is not None and row.stop <= oldest:
                 forgotten.append(row.id)
             else:
                 found[row.request_id] = row

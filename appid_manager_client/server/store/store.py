@@ -8,6 +8,7 @@ transactions, and nothing is cached.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -49,6 +50,9 @@ from .transaction import Transaction
 
 _DAY_MS = 24 * 3600 * 1000
 
+# For how many seconds the clock must have been left alone before anything is deleted by it.
+_STEADY_AFTER = 3600.0
+
 
 # How often a batch is tried that others came in the way of.
 _TRIES = 5
@@ -64,6 +68,7 @@ class Store:
         clock_jumped: returns whether the clock was set since the last call; every lease then gets
             one whole ttl of grace.
         history_days: how many days an ended lease is kept.
+        monotonic: a clock in seconds that nobody sets.
         change_hours: have the database use these hours from now on, if it uses others.
 
     Raises:
@@ -81,9 +86,13 @@ class Store:
         *,
         clock_jumped: Callable[[], bool] | None = None,
         history_days: int = 90,
+        monotonic: Callable[[], float] = time.monotonic,
         change_hours: bool = False,
     ) -> None:
         self.hours = hours
+        self._monotonic = monotonic
+        # A machine can start with a wrong clock, which is set soon afterwards.
+        self._steady_since = monotonic()
         self._history_ms = history_days * _DAY_MS
         self._engine = open_engine(database, clock, clock_jumped)
         self.clock: Clock = self._engine.clock
@@ -196,6 +205,7 @@ class Store:
             if looks or self._registration.due():
                 self._registration.refresh(begun.connection, begun.now)
             if self._engine.leapt():
+                self._steady_since = self._monotonic()
                 log_event(
                     logging.WARNING,
                     "clock_set",
@@ -213,7 +223,12 @@ class Store:
 
     def _transaction(self, begun: Begun) -> Transaction:
         return Transaction(
-            begun.connection, begun.now, self.hours.at(begun.now), self._engine, begun.locked
+            begun.connection,
+            begun.now,
+            self.hours,
+            self._engine,
+            self._monotonic() - self._steady_since >= _STEADY_AFTER,
+            begun.locked,
         )
 
     def _apply(
@@ -240,7 +255,7 @@ class Store:
             elif isinstance(operation, Reserve):
                 outcomes[operation] = reserve(transaction, operation)
             elif isinstance(operation, Sweep):
-                if operation.prune:
+                if operation.prune and transaction.may_forget:
                     prune(transaction, self._history_ms)
                 outcomes[operation] = Swept(transaction.now)
             elif isinstance(operation, Look):

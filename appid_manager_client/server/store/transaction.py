@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from ..hours import Hour
+from ..hours import Hour, Hours
 from .contract import Engine
 
 T = TypeVar("T")
@@ -25,15 +25,24 @@ class Transaction:
     waited.
 
     Attributes:
+        hours: where the hours begin and end.
         engine: the engine whose transaction it is.
+        may_forget: whether what is old by `now` may be deleted: the clock has been left alone for
+            long enough.
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
     """
 
     connection: Connection
     now: int
-    hour: Hour
+    hours: Hours
     engine: Engine
+    may_forget: bool = False
     locked: frozenset[int] | None = None
+
+    @property
+    def hour(self) -> Hour:
+        """The hour of `now`."""
+        return self.hours.at(self.now)
 
 
 def chunks(values: Iterable[T]) -> Iterator[list[T]]:

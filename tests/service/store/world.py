@@ -35,6 +35,7 @@ class World:
             lambda: self.clock(),
             clock_jumped=lambda: self.jumped,
             history_days=2,
+            monotonic=lambda: self.now / 1000,
         )
 
     def do(self, *operations: Operation) -> Any:
