@@ -175,13 +175,17 @@ def test_a_file_that_comes_back_is_not_trusted_before_a_new_start(world: World) 
     assert world.why_not().reason == "replaced"
     world.store.close()
     world.store = world.open()
+    assert world.store.history(HistoryQuery()) == [], "nothing was done to it"
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
-def test_a_log_that_was_deleted_is_saved_by_a_stop(world: World) -> None:
+@pytest.mark.parametrize("ruin", [delete_the_log, delete_the_index_of_the_log])
+def test_what_was_in_a_log_that_was_deleted_is_saved_by_a_stop(
+    world: World, ruin: Callable[[Path], None]
+) -> None:
     grant = world.do(Acquire("p"))
     assert isinstance(grant, Granted)
-    delete_the_log(world.path)
+    ruin(world.path)
     assert world.why_not().reason == "replaced"
     world.store.close()
     world.store = world.open()
