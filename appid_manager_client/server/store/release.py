@@ -115,18 +115,20 @@ def _release(
     end_leases(transaction, list(endings.values()))
 
 
+def misnamed(product: str, appid: str, *, known: bool) -> Refused:
+    """The refusal of an AppID that the product doesn't have; `known`: another one has it."""
+    if known:
+        return Refused("product_mismatch", f"AppID {appid!r} doesn't belong to product {product!r}")
+    return Refused("appid_not_found", f"there is no AppID {appid!r} here")
+
+
 def _refusal(wanted: Release, row: Any, *, ended: bool) -> Refused | None:
     """Why a release can't be carried out; `None` if it can.
 
     `ended`: an earlier release of the same batch has ended the lease that `row` shows.
     """
-    if row is None:
-        return Refused("appid_not_found", f"there is no AppID {wanted.appid!r} here")
-    if row.product != wanted.product:
-        return Refused(
-            "product_mismatch",
-            f"AppID {wanted.appid!r} doesn't belong to product {wanted.product!r}",
-        )
+    if row is None or row.product != wanted.product:
+        return misnamed(wanted.product, wanted.appid, known=row is not None)
     held = row.lease_row is not None and not ended
     names_lease = wanted.lease_id is not None or wanted.request_id is not None
     if names_lease and not (

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import and_, case, select, update
 
 from ..operations import AppIdState, Outcome, Refused, Reserve, Reserved
+from .release import misnamed
 from .tables import NEVER, appids, leases
 from .transaction import Transaction
 
@@ -20,13 +21,10 @@ def reserve(transaction: Transaction, operation: Reserve) -> Outcome:
     execute = transaction.connection.execute
     this = appids.c.appid == operation.appid
     row = execute(select(appids).where(this)).first()
-    if row is None or row.retired:
-        return Refused("appid_not_found", f"there is no AppID {operation.appid!r} here")
-    if row.product != operation.product:
-        return Refused(
-            "product_mismatch",
-            f"AppID {operation.appid!r} doesn't belong to product {operation.product!r}",
-        )
+    # One that an init removed is only there until its holder releases it.
+    known = row is not None and not row.retired
+    if row is None or not known or row.product != operation.product:
+        return misnamed(operation.product, operation.appid, known=known)
     # Read once the AppID is locked: its lease can't begin or end any more.
     live = and_(leases.c.appid == operation.appid, leases.c.stop.is_(None))
     in_use = execute(select(leases.c.id).where(live)).first() is not None

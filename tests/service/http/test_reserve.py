@@ -64,6 +64,8 @@ def test_one_in_use_is_reserved_from_its_release_on(api: Api, service: LocalServ
     assert api.release("stt", appid="a")[0] == 200
     service.advance_to_next_hour()
     assert state_of(api, "a") == "reserved"
+    assert api.acquire("stt")[1]["appid"] == "b"
+    assert api.acquire("stt", forceAcquire=True)[0] == 202
     assert api.release("stt", appid="a")[1]["error"] == "already_released"
 
 
@@ -90,6 +92,8 @@ def test_one_in_use_can_be_had_again_after_its_release(api: Api, service: LocalS
     api.acquire("stt")
     reserve(api, "a")
     assert reserve(api, "a", False)[1]["status"] == "in_use"
+    assert api.acquire("stt")[1]["appid"] == "b"
+    assert api.acquire("stt", forceAcquire=True)[0] == 202
     api.release("stt", appid="a")
     service.advance_to_next_hour()
     assert state_of(api, "a") == "available"
@@ -141,7 +145,8 @@ class TestAfterTheClockWasAhead:
     @pytest.fixture(autouse=True)
     def _released_in_ten_years(self, api: Api, service: LocalService) -> None:
         now = service.now_ms
-        service.set_time(now + 3650 * DAY * 1000)
+        self.then = now + 3650 * DAY * 1000
+        service.set_time(self.then)
         api.acquire("stt")
         api.release("stt", appid="a")
         service.set_time(now)
@@ -149,6 +154,9 @@ class TestAfterTheClockWasAhead:
     def test_it_is_blocked(self, api: Api, service: LocalService) -> None:
         service.advance_to_next_hour()
         assert state_of(api, "a") == "used_in_current_hour"
+        reserve(api, "b")
+        (product,) = api.get("/api/appid/products")[1]["products"]
+        assert product["next"] == self.then - self.then % 3_600_000 + 3_600_000
 
     def test_it_is_free_once_it_is_taken_back(self, api: Api) -> None:
         assert reserve(api, "a", False)[1]["status"] == "available"
@@ -169,6 +177,19 @@ class TestAfterTheClockWasAhead:
         assert api.entry("stt", grant["appid"])["stoptime"] == grant["starttime"]
         service.advance_to_next_hour()
         assert state_of(api, grant["appid"]) == "available"
+
+    def test_a_use_before_an_init_that_reset_it_does_not_count(
+        self, api: Api, service: LocalService
+    ) -> None:
+        now = service.now_ms
+        reserve(api, "a", False)
+        api.acquire("stt")
+        api.init("stt", {"a": 1})
+        service.set_time(self.then)
+        api.acquire("stt")
+        api.release("stt", appid="a")
+        service.set_time(now)
+        assert reserve(api, "a", False)[1]["status"] == "available"
 
 
 @pytest.mark.parametrize(

@@ -121,3 +121,19 @@ def test_one_that_was_added_again_has_no_fence_before_its_grant(tmp_path: Path) 
     store.close()
     assert entry.fence is None
     assert isinstance(grant, Granted) and grant.fence == 1_000_001
+
+
+def test_the_floor_is_that_of_all_that_were_ever_removed(tmp_path: Path) -> None:
+    now = [2_000_000]
+    store = Store(f"sqlite:///{tmp_path / 'appids.db'}", ShortHours(HOUR), lambda: now[0])
+    store.execute([Init("p", {"a": 1}), Init("q", {"b": 1})])
+    (largest,) = store.execute([Acquire("p")])
+    now[0] = 1_000_000
+    store.execute([Acquire("q")])
+    store.execute([Init("p", {"c": 1})])  # removes the largest fence
+    store.execute([Init("q", {"d": 1})])  # removes a smaller one
+    store.execute([Init("q", {"a": 1})])
+    (grant,) = store.execute([Acquire("q")])
+    store.close()
+    assert isinstance(largest, Granted) and isinstance(grant, Granted)
+    assert (largest.fence, grant.fence) == (2_000_000, 2_000_001)
