@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import tempfile
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import ExitStack
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
 
 from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
@@ -22,6 +29,9 @@ from appid_manager_client.server.operations import (
     Sweep,
 )
 from appid_manager_client.server.store.store import Store
+from tests.support.postgres import PostgresServer
+
+from .world import World
 
 HOUR = 100
 YEAR = 365 * 24 * 3600
@@ -32,20 +42,27 @@ PRODUCTS = st.sampled_from("pq")
 class Fences(RuleBasedStateMachine):
     """Three AppIDs that move between two products, over a clock that leaps."""
 
+    server: PostgresServer | None
+    """Of the databases; `None` for SQLite."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.directory = tempfile.TemporaryDirectory()
+        self.resources = ExitStack()
+        if self.server is None:
+            directory = self.resources.enter_context(tempfile.TemporaryDirectory())
+            self.url = f"sqlite:///{directory}/appids.db"
+        else:
+            self.url = self.resources.enter_context(self.server.database())
         self.now = 100 * YEAR * 1000
         self.largest: dict[str, int] = {}
         self.store = self.open()
 
     def open(self) -> Store:
-        path = Path(self.directory.name, "appids.db")
-        return Store(f"sqlite:///{path}", ShortHours(HOUR), lambda: self.now)
+        return Store(self.url, ShortHours(HOUR), lambda: self.now)
 
     def teardown(self) -> None:
         self.store.close()
-        self.directory.cleanup()
+        self.resources.close()
 
     def do(self, *operations: Operation) -> list[Outcome | Exception]:
         return self.store.execute(operations)
@@ -83,57 +100,63 @@ class Fences(RuleBasedStateMachine):
         self.store = self.open()
 
 
-TestFences = Fences.TestCase
-TestFences.settings = settings(
-    max_examples=15,
-    stateful_step_count=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+def test_fences_grow_whatever_happens(database_server: PostgresServer | None) -> None:
+    class OnThisEngine(Fences):
+        server = database_server
+
+    run_state_machine_as_test(
+        OnThisEngine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )
 
 
-def test_status_and_history_show_the_fence_of_the_last_grant(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'appids.db'}", ShortHours(HOUR), lambda: 1_000_000)
-    store.execute([Init("p", {"a": 1, "b": 2})])
-    (first,) = store.execute([Acquire("p")])
-    _, second = store.execute([Release("p", "a"), Acquire("p", force=True)])
-    assert isinstance(first, Granted) and isinstance(second, Granted)
-    assert first.fence == 1_000_000, "the time of the grant"
-    store.execute([Release("p", "b")])
-    (third,) = store.execute([Acquire("p", force=True)])
-    assert isinstance(third, Granted)
-    assert third.fence == 1_000_001, "one more, where the time would not grow"
-    shown = store.status(StatusQuery("p")).appids
-    recorded = store.history(HistoryQuery("p"))
-    store.close()
-    assert shown is not None
-    assert {entry.appid: entry.fence for entry in shown} == {"a": 1_000_001, "b": 1_000_000}
-    assert [lease.fence for lease in recorded] == [1_000_001, 1_000_000, 1_000_000]
+@pytest.fixture
+def world(database_url: str) -> Iterator[World]:
+    made = World(database_url)
+    yield made
+    made.store.close()
 
 
-def test_one_that_was_added_again_has_no_fence_before_its_grant(tmp_path: Path) -> None:
-    store = Store(f"sqlite:///{tmp_path / 'appids.db'}", ShortHours(HOUR), lambda: 1_000_000)
-    store.execute([Init("p", {"a": 1})])
-    store.execute([Acquire("p")])
-    store.execute([Init("p", {"a": 1})])
-    (entry,) = store.status(StatusQuery("p")).appids or []
-    (grant,) = store.execute([Acquire("p")])
-    store.close()
+def granted(world: World, product: str) -> int:
+    """The fence of a forced acquire."""
+    grant = world.do(Acquire(product, force=True))
+    assert isinstance(grant, Granted) and grant.fence is not None
+    return grant.fence
+
+
+def test_status_and_history_show_the_fence_of_the_last_grant(world: World) -> None:
+    world.do(Init("p", {"a": 1}))
+    first = granted(world, "p")
+    assert first == world.now, "the time of the grant"
+    world.do(Release("p", "a"))
+    assert granted(world, "p") == first + 1, "one more, where the time has not grown"
+    (entry,) = world.store.status(StatusQuery("p")).appids or []
+    assert entry.fence == first + 1
+    recorded = world.store.history(HistoryQuery("p"))
+    assert [lease.fence for lease in recorded] == [first + 1, first]
+
+
+def test_one_that_was_added_again_has_no_fence_before_its_grant(world: World) -> None:
+    world.do(Init("p", {"a": 1}))
+    first = granted(world, "p")
+    world.do(Init("p", {"a": 1}))
+    (entry,) = world.store.status(StatusQuery("p")).appids or []
     assert entry.fence is None
-    assert isinstance(grant, Granted) and grant.fence == 1_000_001
+    assert granted(world, "p") == first + 1
 
 
-def test_the_floor_is_that_of_all_that_were_ever_removed(tmp_path: Path) -> None:
-    now = [2_000_000]
-    store = Store(f"sqlite:///{tmp_path / 'appids.db'}", ShortHours(HOUR), lambda: now[0])
-    store.execute([Init("p", {"a": 1}), Init("q", {"b": 1})])
-    (largest,) = store.execute([Acquire("p")])
-    now[0] = 1_000_000
-    store.execute([Acquire("q")])
-    store.execute([Init("p", {"c": 1})])  # removes the largest fence
-    store.execute([Init("q", {"d": 1})])  # removes a smaller one
-    store.execute([Init("q", {"a": 1})])
-    (grant,) = store.execute([Acquire("q")])
-    store.close()
-    assert isinstance(largest, Granted) and isinstance(grant, Granted)
-    assert (largest.fence, grant.fence) == (2_000_000, 2_000_001)
+def test_the_floor_is_that_of_all_that_were_ever_removed(world: World) -> None:
+    world.do(Init("p", {"a": 1}))
+    world.do(Init("q", {"b": 1}))
+    largest = granted(world, "p")
+    world.now -= 500_000
+    assert granted(world, "q") < largest
+    world.do(Init("p", {"c": 1}))  # removes the largest fence
+    world.do(Init("q", {"d": 1}))  # removes a smaller one
+    world.do(Init("q", {"a": 1}))
+    assert granted(world, "q") == largest + 1
