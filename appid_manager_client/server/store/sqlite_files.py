@@ -23,6 +23,8 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # More than a commit of a few pages adds to a file.
 _SOME_ROOM = 64 * 1024  # bytes
 
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
 _Identity = tuple[int, int] | None
 
 
@@ -83,7 +85,8 @@ class DatabaseFiles:
                 if tuple(_identity(path) for path in self._all) == self._opened:
                     return
             except OSError as error:
-                raise Unavailable("away", f"the database can't be looked at: {error}") from None
+                problem = (error.strerror or type(error).__name__).lower()
+                raise Unavailable("away", f"the database can't be reached: {problem}", 2) from None
             self._replaced = True
         raise Unavailable(
             "replaced",
@@ -116,8 +119,10 @@ class DatabaseFiles:
 def _identity(path: str) -> _Identity:
     try:
         found = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    except OSError as error:
+        if error.errno in _NOTHING_THERE:
+            return None
+        raise
     return found.st_dev, found.st_ino
 
 

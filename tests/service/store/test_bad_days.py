@@ -7,6 +7,9 @@ import os
 import resource
 import shutil
 import sqlite3
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -109,6 +112,11 @@ def put_a_file_in_place_of_the_directory(path: Path) -> None:
     path.parent.write_text("")
 
 
+def put_a_link_to_itself_in_its_place(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
 def files_below(path: Path) -> list[str]:
     return sorted(str(file) for file in path.rglob("*"))
 
@@ -121,6 +129,7 @@ RUINS = [
     delete_the_index_of_the_log,
     move_the_directory,
     put_a_file_in_place_of_the_directory,
+    put_a_link_to_itself_in_its_place,
 ]
 
 
@@ -202,6 +211,37 @@ def test_a_backup_that_is_restored_in_place_is_followed(world: World, tmp_path: 
             backup.backup(live)
     assert world.store.history(HistoryQuery()) == []
     assert isinstance(world.do(Acquire("p")), Granted)
+
+
+_CLOSE_THE_DIRECTORY = """
+import os
+import sys
+from pathlib import Path
+from appid_manager_client.server.operations import Acquire, Granted, Unavailable
+from tests.service.store.test_bad_days import World
+world = World(Path(sys.argv[1]) / "opened-before.db")  # imports everything
+world.store.close()
+if os.getuid() == 0:  # whom no directory keeps out
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+directory = Path(sys.argv[1]) / "data"
+directory.mkdir()
+world = World(directory / "appids.db")
+directory.chmod(0)
+fault = world.why_not()
+directory.chmod(0o700)
+assert isinstance(world.do(Acquire("p")), Granted)
+world.store.close()
+print(fault.reason, fault.message)
+"""
+
+
+def test_a_directory_that_is_closed_for_a_while_is_waited_for() -> None:
+    # pytest's own directories are closed to other users.
+    with tempfile.TemporaryDirectory() as parent:
+        os.chmod(parent, 0o777)
+        run = [sys.executable, "-c", _CLOSE_THE_DIRECTORY, parent]
+        done = subprocess.run(run, text=True, capture_output=True, timeout=60)
+    assert done.stdout == "away the database can't be reached: permission denied\n", done.stderr
 
 
 # --- locked, full, broken
