@@ -110,7 +110,11 @@ def test_a_database_is_never_its_own_backup(cli: Cli, database: Path) -> None:
         (["none/copy.db", "--database", "x.db"], 2, "FILE: {}/none is no directory"),
         (["copy.db", "--database", "text"], 1, "{}/text can't be copied: file is not a database"),
         (["copy.db", "--database", "foreign"], 2, "{}/foreign holds no AppIDs of a service"),
-        (["copy.db", "--database", "postgresql://x:pw@y/z"], 2, "--database must be the URL of"),
+        (
+            ["copy.db", "--database", "postgresql://x:pw@y/z"],
+            2,
+            "--database must be an SQLite file for this",
+        ),
     ],
 )
 def test_what_can_not_be_copied_is_one_line_and_leaves_nothing(
