@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from appid_manager_client.lease.ledger import Ledger
 from appid_manager_client.pool import plan, queue, slots, turn
 from appid_manager_client.pool.plan import PoolPlan
 from tests.soak.pool_hours import SETTINGS, simulate
+from tests.support.poolservice import PRODUCT
+from tests.support.poolworld import World
 
 GUARDED = {module.__file__ for module in (ledger_module, plan, slots, turn, queue)}
 
@@ -78,4 +81,31 @@ def test_in_hours_of_a_pool_with_failures_every_question_is_asked_under_the_lock
     with watched() as watch:
         simulate(setting, seed=1, hours=60)
     assert len(watch.calls) > 20, watch.calls
+    assert watch.unguarded == set()
+
+
+def test_at_rarer_ends_too() -> None:
+    with watched() as watch, World(appids=8) as world:
+        pool = world.pool(max_size=3, ttl=60.0)
+        world.use(pool, 2)
+        lease = pool.lease(timeout=0)
+        asyncio.run(lease.acquire_async())
+        world.time.now += 30.0  # a heartbeat is due
+        world.keeper.run_once()
+        for lent in [lent for lent in world.service.log if lent.stop is None]:
+            world.service.end(lent, world.service_ms())
+        world.time.now += 30.0
+        world.keeper.run_once()
+        assert lease.lost
+        lease.release()
+        given_away, held = world.keeper.open(PRODUCT), world.keeper.open(PRODUCT)
+        world.keeper.ask(given_away)
+        world.keeper.hand_over(given_away)
+        world.keeper.ask(held)
+        world.keeper.open(PRODUCT)  # nobody asks for it any more
+        world.wire.down_until = world.time.now + 10.0
+        assert not world.keeper.close(timeout=0.0)
+        world.close_pool(pool)
+    callers = {name.rpartition(".")[2] for name in watch.calls}
+    assert callers >= {"lend_async", "hand_over", "_lose", "_claim_lost", "leave", "_try_all"}
     assert watch.unguarded == set()
