@@ -195,13 +195,18 @@ class Setting(ExitStack):
         return WatchedLock(real, self._stage, owner)
 
 
+GATES = frozenset({"ThreadWaiter", "Call"})
+"""Classes that wait at a lock of their own, which is opened once: it guards nothing."""
+
+
 def owner_of(frame: FrameType) -> str | None:
-    """The class (or else the function) of the package whose code runs in `frame`."""
+    """The class (or else the function) of the package that makes a lock in `frame`; not a gate."""
     if not frame.f_globals.get("__name__", "").startswith("appid_manager_client."):
         return None
     itself = frame.f_locals.get("self")
     code: CodeType = frame.f_code
-    return code.co_name if itself is None else type(itself).__name__
+    owner = code.co_name if itself is None else type(itself).__name__
+    return None if owner in GATES else owner
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import appid_manager_client
-from tests.support.switching import Scene, first_break
+from tests.support.switching import GATES, Scene, first_break
 from tests.unit.locks import of_journal, of_leases, of_pools, of_the_rest, of_wire
 
 SCENES = [
@@ -18,10 +18,6 @@ SCENES = [
     *of_pools.SCENES,
     *of_the_rest.SCENES,
 ]
-
-
-NO_GUARDS = {"ThreadWaiter": "it waits at its lock, which is opened once"}
-"""Classes whose lock guards nothing."""
 
 
 class _Makers(ast.NodeVisitor):
@@ -45,7 +41,7 @@ class _Makers(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         match node.func:
-            case ast.Attribute(attr=name) | ast.Name(id=name):
+            case ast.Attribute(value=ast.Name(id="threading"), attr=name):
                 if name in ("Lock", "RLock", "Condition", "Semaphore", "BoundedSemaphore"):
                     self.found.add(self._around[0] if self._around else "a module")
         self.generic_visit(node)
@@ -60,7 +56,7 @@ def makers_of_locks() -> set[str]:
 
 
 def test_every_lock_of_the_package_has_its_scene() -> None:
-    assert makers_of_locks() == {scene.lock for scene in SCENES} | NO_GUARDS.keys()
+    assert makers_of_locks() == {scene.lock for scene in SCENES} | GATES
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=str)
