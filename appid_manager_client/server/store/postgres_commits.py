@@ -66,6 +66,12 @@ def fate(connection: Connection, timeline: str, batch: Batch) -> bool | None:
         timeline: of the server that is asked.
         batch: the batch.
     """
+    # SQLAlchemy begins by itself, and wants to hear the end.
+    with connection.begin():
+        return _fate(connection, timeline, batch)
+
+
+def _fate(connection: Connection, timeline: str, batch: Batch) -> bool | None:
     status: str | None = None
     if timeline == batch.timeline:
         status = connection.exec_driver_sql(sql.FATE, {"number": batch.number}).scalar_one()

@@ -1,0 +1,211 @@
+"""What only PostgreSQL has: settings of a role, locks of rows, lost connections, lost commits."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from appid_manager_client.errors import ConfigurationError
+from appid_manager_client.secret import Token
+from appid_manager_client.server.hours import ShortHours
+from appid_manager_client.server.operations import (
+    Acquire,
+    Granted,
+    HistoryQuery,
+    Init,
+    Release,
+    Released,
+    StatusQuery,
+    Sweep,
+    Unavailable,
+)
+from appid_manager_client.server.store.contract import Touched
+from appid_manager_client.server.store.engines import open_engine
+from appid_manager_client.server.store.store import Store
+from tests.support.postgres import PASSWORD, PostgresServer
+from tests.support.secrets import assert_hidden
+from tests.support.tcp import Connection, LoopbackServer
+from tests.support.waiting import wait_until
+
+from .world import World
+
+
+@pytest.fixture
+def world(postgres_url: str) -> Iterator[World]:
+    made = World(postgres_url)
+    made.do(Init("p", {"a": 1, "b": 2}))
+    yield made
+    made.store.close()
+
+
+def test_a_batch_is_durable_and_bounded_whatever_the_role_s_defaults_are(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    database = postgres_url.rpartition("/")[2]
+    defaults = {
+        "synchronous_commit": "off",
+        "default_transaction_isolation": "serializable",
+        "default_transaction_read_only": "on",
+        "lock_timeout": "0",
+        "statement_timeout": "0",
+    }
+    with postgres.superuser() as connection:
+        for name, value in defaults.items():
+            connection.execute(f"ALTER DATABASE {database} SET {name} = '{value}'")
+    try:
+        engine = open_engine(postgres_url)
+        with engine.writing(Touched()) as begun:
+            found = {
+                name: begun.connection.exec_driver_sql(f"SHOW {name}").scalar()
+                for name in (*defaults, "transaction_isolation", "transaction_read_only")
+            }
+        engine.close()
+    finally:
+        with postgres.superuser() as connection:
+            connection.execute(f"ALTER DATABASE {database} RESET ALL")
+    assert found["synchronous_commit"] == "on"
+    assert (found["transaction_isolation"], found["transaction_read_only"]) == (
+        "read committed",
+        "off",
+    )
+    assert (found["lock_timeout"], found["statement_timeout"]) == ("1500ms", "3s")
+
+
+def test_what_waited_for_a_lock_happens_when_it_has_it(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    """On the clock of the database, which stands still in a transaction unless it is asked."""
+    store = Store(postgres_url, ShortHours(3600))
+    store.execute([Init("p", {"a": 1})])
+    store.execute([Acquire("p")])
+    outcomes: list[object] = []
+    with psycopg.connect(postgres_url) as other, postgres.superuser() as watcher:
+        other.execute("SELECT * FROM appids FOR UPDATE")
+        thread = threading.Thread(
+            target=lambda: outcomes.extend(store.execute([Release("p", "a")]))
+        )
+        thread.start()
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        wait_until(lambda: watcher.execute(waits).fetchone() == (1,), what="the release waits")
+        now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        row = watcher.execute(now).fetchone()
+    thread.join(30)
+    store.close()
+    (released,) = outcomes
+    assert isinstance(released, Released)
+    assert row is not None
+    assert released.stop >= row[0]
+
+
+def test_a_connection_that_was_ended_while_it_was_idle_is_replaced(
+    world: World, postgres: PostgresServer
+) -> None:
+    end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE usename = 'service'"
+    world.store.status(StatusQuery())
+    for _ in range(2):
+        with postgres.superuser() as connection:
+            connection.execute(end)
+        assert isinstance(world.do(Acquire("p")), Granted)
+        assert world.store.status(StatusQuery()).total == 2
+
+
+def test_a_server_that_is_away_is_said_so_and_used_again_at_once(
+    world: World, postgres: PostgresServer
+) -> None:
+    grant = world.do(Acquire("p"))
+    postgres.stop()
+    for outcome in world.do(Acquire("p"), Sweep()):
+        assert isinstance(outcome, Unavailable)
+        assert outcome.reason == "away"
+        assert_hidden(outcome, PASSWORD)
+    with pytest.raises(Unavailable) as caught:
+        world.store.status(StatusQuery())
+    assert_hidden(caught.value, PASSWORD)
+    postgres.start()
+    other = world.do(Acquire("p"))
+    assert (grant.appid, other.appid) == ("a", "b"), "what was acknowledged is still there"
+
+
+class CommitLoser(LoopbackServer):
+    """Stands before a server. It drops connections at the next `COMMIT`, once.
+
+    Args:
+        port: of the server.
+        after: whether the server still hears the commit.
+    """
+
+    def __init__(self, port: int, *, after: bool) -> None:
+        self.server_port = port
+        self.after = after
+        self.armed = False
+        super().__init__(self.forward, name="commit-loser")
+
+    def forward(self, connection: Connection) -> None:
+        with contextlib.closing(
+            socket.create_connection(("127.0.0.1", self.server_port))
+        ) as server:
+            back = threading.Thread(target=self.pump, args=(server, connection), daemon=True)
+            back.start()
+            with contextlib.suppress(OSError):
+                while data := connection.socket.recv(65536):
+                    if self.armed and b"COMMIT\0" in data:
+                        self.armed = False
+                        connection.reset()
+                        if self.after:
+                            server.sendall(data)
+                        break
+                    server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+            back.join(20)
+
+    @staticmethod
+    def pump(server: socket.socket, connection: Connection) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(65536):
+                with contextlib.suppress(OSError):
+                    connection.socket.sendall(data)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice(
+    postgres: PostgresServer, postgres_url: str, after: bool
+) -> None:
+    """The connection breaks before the server heard of the commit, or after it."""
+    loser = CommitLoser(postgres.port, after=after).start()
+    try:
+        world = World(postgres_url.replace(f":{postgres.port}/", f":{loser.port}/"))
+        world.do(Init("p", {"a": 1, "b": 2}))
+        loser.armed = True
+        grant = world.do(Acquire("p"))
+        assert not loser.armed
+        assert isinstance(grant, Granted)
+        (lease,) = world.store.history(HistoryQuery())
+        assert lease.lease_id == grant.lease_id
+        assert world.store.status(StatusQuery()).available == 1
+        world.store.close()
+    finally:
+        loser.close()
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("/test_", "/missing_"), "does not exist"),
+        ((f":{PASSWORD}@", ":wrong-secret@"), "password authentication failed"),
+        (("127.0.0.1:", "127.0.0.1:x"), "must be a URL such as"),
+    ],
+)
+def test_a_database_that_can_t_be_used_is_one_line_at_the_start(
+    postgres_url: str, change: tuple[str, str], problem: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        Store(Token(postgres_url.replace(*change)), ShortHours(3600))  # as settings have it
+    assert caught.value.setting == "database"
+    assert "\n" not in str(caught.value)
+    for secret in (PASSWORD, "wrong-secret"):
+        assert_hidden(caught.value, secret)
