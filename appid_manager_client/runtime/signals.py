@@ -7,6 +7,7 @@ between any two instructions: no handler here takes a lock.
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,10 +63,13 @@ def signals_strike_here() -> bool:
 def interrupts_strike_here() -> bool:
     """Whether the calling code can be interrupted from outside, between any two instructions.
 
-    So it is in the main thread, by signals, and in every greenlet, by the time limits of gevent
-    and its like. They put locks of their own in the place of Python's.
+    So it is in the main thread, by signals; in every greenlet, by the time limits of gevent and its
+    like, which put locks of their own in the place of Python's; and in any thread of a program that
+    has `ctypes`, by which dramatiq, RQ and debuggers throw exceptions into threads.
     """
-    return signals_strike_here() or threading.Lock.__module__ != "_thread"
+    return (
+        signals_strike_here() or threading.Lock.__module__ != "_thread" or "ctypes" in sys.modules
+    )
 
 
 class _Exit:

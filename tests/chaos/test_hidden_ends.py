@@ -186,6 +186,77 @@ def test_a_preloaded_client_works_in_a_child_that_is_patched_by_gevent(
     assert service.in_use("p") == []
 
 
+GREEN = """
+child = os.fork()
+if not child:
+    signal.alarm(25)
+    from gevent import monkey
+    monkey.patch_all()
+    import gevent
+    def use():
+        lease = client.lease("p", ttl=None)
+        try:
+            with gevent.Timeout(0.3):
+                lease.acquire()
+        except gevent.Timeout:
+            say("struck")
+    gevent.spawn(use).join()
+    while client.pending_releases or not client._keeper.idle:
+        gevent.sleep(0.05)
+    say("idle")
+    os._exit(0)
+say("ended", os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(
+    Version(version("urllib3")) < Version("2.8"),
+    reason="there, urllib3 itself can't be patched late",
+)
+def test_a_time_limit_of_a_greenlet_leaves_nothing_in_use(field: FieldService) -> None:
+    hang = field.faults.queue("acquire", Fault.HANG)
+    with Program(GREEN, field) as program:
+        program.expect("struck")
+        hang.release()
+        program.expect("idle")
+        assert program.expect("ended") == ["0"]
+        program.wait()
+    assert len(field.grants) == 1 and field.in_use("p") == []
+
+
+THROWN = """
+import ctypes
+def use():
+    try:
+        client.lease("p", ttl=None).acquire()
+    except InterruptedError:
+        say("struck")
+thread = threading.Thread(target=use)
+thread.start()
+listen()
+ctypes.pythonapi.PyThreadState_SetAsyncExc(
+    ctypes.c_ulong(thread.ident), ctypes.py_object(InterruptedError)
+)
+say("thrown")
+thread.join()
+"""
+
+
+def test_an_exception_that_is_thrown_into_a_thread_leaves_nothing_in_use(
+    field: FieldService,
+) -> None:
+    """As dramatiq does it, for a time limit and for its end."""
+    hang = field.faults.queue("acquire", Fault.HANG)
+    with Program(THROWN, field) as program:
+        hang.wait_reached()
+        program.tell()
+        program.expect("thrown")
+        hang.release()
+        program.expect("struck")
+        assert program.wait() == 0
+    assert len(field.grants) == 1 and field.in_use("p") == []
+
+
 PLAIN = """
 say("asks")
 appid = client.acquire_appid("p").appid
