@@ -169,6 +169,7 @@ def test_the_core_needs_requests_and_wrapt_only(declared: email.message.Message)
 def test_each_extra_brings_what_it_is_named_for(declared: email.message.Message) -> None:
     brings = {
         "server": "starlette",
+        "postgres": "psycopg",
         "celery": "celery",
         "rq": "rq",
         "pytest": "pytest",
@@ -208,10 +209,12 @@ def test_only_what_an_extra_is_for_needs_it(bare_python: Path) -> None:
     heads = {name.split(".")[1] for name in failed}
     assert heads == {"integrations", "server"}
     assert set(failed.values()) == {
+        "alembic",
         "celery",
         "h11",
         "httptools",
         "opentelemetry",
+        "psycopg",
         "pydantic",
         "pytest",
         "rq",
