@@ -21,6 +21,17 @@ def add_serve(line: CommandLine) -> None:
     serve.add_setting("--host", default="127.0.0.1", help="the address to listen on")
     serve.add_setting("--port", type=count, default=5000, help="the TCP port; 0 takes a free one")
     add_database(serve, "the SQLite file with the service's state, or a PostgreSQL database")
+    _add_times(serve)
+    _add_callers(serve)
+    serve.add_setting(
+        "--log-format",
+        choices=("text", "json"),
+        default="text",
+        help="how the log on stderr looks: lines for people, or a JSON object a line",
+    )
+
+
+def _add_times(serve: Parser) -> None:
     serve.add_setting(
         "--timezone", default="UTC", metavar="ZONE", help="the time zone whose hours count"
     )
@@ -37,6 +48,17 @@ def add_serve(line: CommandLine) -> None:
         metavar="N",
         help="how many days an ended lease stays in the history",
     )
+    # An act, no setting: a variable would go on changing the hours.
+    serve.add_argument(
+        "--change-hours",
+        action="store_true",
+        help="have the database count its hours as these options say from now on; an AppID whose "
+        "last use ended before the present new hour began is then free at once, even if the old "
+        "hour of that use is not over",
+    )
+
+
+def _add_callers(serve: Parser) -> None:
     serve.add_setting(
         "--insecure",
         action="store_true",
@@ -57,20 +79,6 @@ def add_serve(line: CommandLine) -> None:
         metavar="HOST",
         help="a name under which the service may be called without a token, besides the loopback "
         "addresses and localhost; may be given several times",
-    )
-    serve.add_setting(
-        "--log-format",
-        choices=("text", "json"),
-        default="text",
-        help="how the log on stderr looks: lines for people, or a JSON object a line",
-    )
-    # An act, no setting: a variable would go on changing the hours.
-    serve.add_argument(
-        "--change-hours",
-        action="store_true",
-        help="have the database count its hours as these options say from now on; an AppID whose "
-        "last use ended before the present new hour began is then free at once, even if the old "
-        "hour of that use is not over",
     )
 
 
