@@ -34,7 +34,9 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
     """The whole suite, on the lowest Python, with the lowest version of each dependency."""
-    constraints = Path(session.create_tmp(), "lowest.txt")
+    # In no directory of `create_tmp`: that makes it the TMPDIR, and runs of pytest within tests
+    # would find this project above them.
+    constraints = Path(session.virtualenv.location, "lowest.txt")
     constraints.write_text("\n".join(lowest_versions(PYPROJECT["project"])) + "\n")
     session.install("-c", str(constraints), "-e", ".[dev]")
     session.run(*PYTEST, *session.posargs)

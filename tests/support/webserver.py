@@ -15,7 +15,8 @@ from .waiting import PATIENCE, wait_until
 @contextmanager
 def under_uvicorn(app: Any) -> Iterator[str]:
     """The URL at which `app` is served within the block."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+    # Its own configuration would keep the loggers of the whole process from other tests.
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
