@@ -97,7 +97,7 @@ class PostgresServer:
                 stderr=log,
                 cwd=self.sockets,
             )
-        wait_until(self._answers, what="PostgreSQL takes connections")
+        wait_until(self.answers, what="PostgreSQL takes connections")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGINT is `pg_ctl stop -m fast`, SIGQUIT is `-m immediate`."""
@@ -157,7 +157,8 @@ class PostgresServer:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute(f"CREATE SCHEMA public AUTHORIZATION {USER}")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether it takes connections."""
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"PostgreSQL did not start: {self.log()[-2000:]}")

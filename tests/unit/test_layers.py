@@ -40,9 +40,9 @@ ORDER = {
     "server": "hours clock log authority settings operations store http run __init__",
     "server.store": (
         "tables contract transaction meta fences registry migrations schema sqlite_files"
-        " sqlite_errors sqlite postgres_errors postgres_connect postgres_sql postgres_reading"
-        " postgres_commits bounds postgres engines start whole copying endings request_ids acquire"
-        " release reserve heartbeat init pruning status history store batching"
+        " sqlite_errors sqlite postgres_errors postgres_sql postgres_watch postgres_connect"
+        " postgres_reading postgres_commits bounds postgres engines start whole copying endings"
+        " request_ids acquire release reserve heartbeat init pruning status history store batching"
     ),
     "server.store.migrations": "versions steps",
     "server.store.migrations.versions": "schema_1 schema_2",

@@ -21,10 +21,11 @@ from ..operations import Release, Unavailable
 from . import postgres_sql as sql
 from .bounds import Bounds, Place
 from .contract import Begun, DoAgain, Taken, Touched, Wanted
-from .postgres_commits import Batch, OpenBatches, fate
-from .postgres_connect import Connector, is_broken, open_from, run_together
+from .postgres_commits import Batch, Fate, OpenBatches, fate_of, not_vouched_for
+from .postgres_connect import Connector, commit, is_broken, open_from, raw_of, run_together
 from .postgres_errors import away, first_line, meaning
 from .postgres_reading import Readers
+from .postgres_watch import Exchange
 from .schema import bring_up_to_date
 
 # How many seconds a lost commit is asked after, before its callers hear that nobody knows.
@@ -34,6 +35,9 @@ _SETTLE_EVERY = 0.05
 # The database's clock and the monotonic one of this machine drift apart by far less between two
 # batches.
 _LEAP_MS = 5_000
+
+
+_HUNG = "the database's server doesn't answer; whether the request was carried out is not known"
 
 
 class PostgresEngine:
@@ -81,16 +85,17 @@ class PostgresEngine:
 
     def _make_tables(self) -> None:
         connection = self._connected()
-        connection.begin()
-        try:
-            run_together(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-            bring_up_to_date(connection, self.name)
-            connection.commit()
-        except Exception as error:
-            told = self._roll_back(error)
-            if told is None:
-                raise
-            raise told from None
+        with self._connector.watch.over(raw_of(connection), sql.MIGRATION_SECONDS) as exchange:
+            connection.begin()
+            try:
+                run_together(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+                bring_up_to_date(connection, self.name)
+                connection.commit()
+            except Exception as error:
+                told = self._roll_back(error, exchange)
+                if told is None:
+                    raise
+                raise told from None
 
     # --- time
 
@@ -127,18 +132,21 @@ class PostgresEngine:
     def writing(self, touched: Touched) -> Iterator[Begun]:
         """See `Engine`."""
         connection = self._connected()
-        try:
-            self._open_batches.settle(connection, self._timeline)
-            connection.begin()
-            (number,) = run_together(connection, sql.begin(touched))
-            self._batch = Batch(number, self._timeline)
-            yield self._lock(connection, touched)
-        except BaseException as error:
-            told = self._roll_back(error)
-            if told is None:
-                raise
-            raise told from None
-        self._commit(connection)
+        with self._connector.watch.over(raw_of(connection), sql.longest(touched)) as exchange:
+            try:
+                self._open_batches.settle(connection)
+                connection.begin()
+                (number,) = run_together(connection, sql.begin(touched))
+                self._batch = Batch(number, self._connector.server.incarnation)
+                yield self._lock(connection, touched)
+            except BaseException as error:
+                told = self._roll_back(error, exchange)
+                if told is None:
+                    raise
+                raise told from None
+            self._commit(connection, exchange)
+        if exchange.cancelled:  # in its last moment
+            self._drop_connection()
 
     def reading(self) -> contextlib.AbstractContextManager[Begun]:
         """See `Engine`."""
@@ -167,7 +175,7 @@ class PostgresEngine:
             self._connection = open_from(self._writer)
         return self._connection
 
-    def _roll_back(self, error: BaseException) -> Exception | None:
+    def _roll_back(self, error: BaseException, exchange: Exchange) -> Exception | None:
         """End a transaction without a commit. Returns what to raise in place of `error`."""
         connection, self._batch = self._connection, None
         assert connection is not None
@@ -177,7 +185,7 @@ class PostgresEngine:
                 connection.rollback()
             except Exception:
                 lost = True
-        told = meaning(error, lost=lost)
+        told = away(_HUNG) if exchange.given_up else meaning(error, lost=lost)
         if lost or (told is not None and not isinstance(error, Unavailable | DoAgain)):
             # Another connection may reach a server that does better.
             self._drop_connection()
@@ -194,12 +202,11 @@ class PostgresEngine:
 
     # --- commits
 
-    def _commit(self, connection: Connection) -> None:
+    def _commit(self, connection: Connection, exchange: Exchange) -> None:
         batch, self._batch = self._batch, None
         assert batch is not None
         try:
-            connection.commit()
-            return
+            warning = commit(connection)
         except Exception as error:
             told = meaning(error, lost=False)
             if not is_broken(connection):
@@ -210,8 +217,18 @@ class PostgresEngine:
                 if told is None:
                     raise
                 raise told from None
-        # The connection was lost, and what became of the batch is unknown.
-        self._drop_connection()
+            # The connection was lost, and what became of the batch is unknown.
+            self._drop_connection()
+            if exchange.given_up:
+                # Nor would an answer come now, and callers have waited long enough.
+                self._open_batches.add(batch)
+                raise away(_HUNG) from None
+        else:
+            if warning is None:
+                return
+            # A standby that takes over may not have it.
+            self._open_batches.add(batch)
+            raise not_vouched_for(warning)
         self._settle(batch)
 
     def _settle(self, batch: Batch) -> None:
@@ -222,31 +239,29 @@ class PostgresEngine:
             Unavailable: nobody knows.
         """
         deadline = time.monotonic() + _SETTLE_WITHIN
-        committed: bool | None = None
-        while committed is None and time.monotonic() < deadline:
+        fate = Fate.UNDER_WAY
+        while fate is Fate.UNDER_WAY and time.monotonic() < deadline:
             try:
-                committed = fate(self._connected(), self._timeline, batch)
+                connection = self._connected()
+                with self._connector.watch.over(raw_of(connection), sql.FATE_SECONDS):
+                    fate = fate_of(batch, connection)
             except Exception:
                 self._drop_connection()
-            if committed is None:
+            if fate is Fate.UNDER_WAY:
                 time.sleep(_SETTLE_EVERY)
-        if committed:
+        if fate is Fate.COMMITTED:
             return
-        if committed is None:
-            self._open_batches.add(batch)
-            raise away(
-                "the connection to the database was lost during a commit; whether the request was "
-                "carried out is not known"
-            )
-        raise DoAgain(away("the connection to the database was lost"))
+        if fate is Fate.ABORTED:
+            raise DoAgain(away("the connection to the database was lost"))
+        self._open_batches.add(batch)
+        raise away(
+            "the connection to the database was lost during a commit; whether the request was "
+            "carried out is not known"
+        )
 
     def forsaken(self) -> list[Release]:
         """See `Engine`."""
         return self._open_batches.take_forsaken()
-
-    @property
-    def _timeline(self) -> str:
-        return self._connector.server.timeline
 
     # --- grants
 
@@ -303,6 +318,7 @@ class PostgresEngine:
         self._drop_connection()
         self._writer.dispose()
         self._readers.close()
+        self._connector.close()
 
 
 def _monotonic_ms() -> float:

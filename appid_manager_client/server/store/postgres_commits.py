@@ -6,11 +6,14 @@ To carry out such a batch again could grant twice, so PostgreSQL is asked what b
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 
 from sqlalchemy import Connection
 
-from ..operations import Release
+from ..operations import Release, Unavailable
 from . import postgres_sql as sql
+from .postgres_connect import commit, run_together
+from .postgres_errors import away
 
 
 @dataclass(slots=True)
@@ -19,12 +22,12 @@ class Batch:
 
     Attributes:
         number: PostgreSQL's own, of the transaction.
-        timeline: of the server; a number is good for one timeline.
+        incarnation: of the server; a number is good for one incarnation.
         grants: what would release each grant, and whether its caller can ask for it again.
     """
 
     number: str
-    timeline: str
+    incarnation: str
     grants: list[tuple[Release, bool]] = field(default_factory=list)
 
 
@@ -39,17 +42,20 @@ class OpenBatches:
         """Remember a batch, to find out later what became of it."""
         self._open.append(batch)
 
-    def settle(self, connection: Connection, timeline: str) -> None:
+    def settle(self, connection: Connection) -> None:
         """Find out what became of them, outside of a transaction.
 
         What was granted to callers that can't ask for it again is forsaken.
+
+        Raises:
+            Unavailable: the database doesn't vouch for what it has committed.
         """
         for batch in list(self._open):
-            committed = fate(connection, timeline, batch)
-            if committed is None and batch.timeline == timeline:
-                continue  # it is still under way
+            fate = fate_of(batch, connection)
+            if fate is Fate.UNDER_WAY:
+                continue
             self._open.remove(batch)
-            if committed:
+            if fate is Fate.COMMITTED:
                 self._forsaken += [release for release, again in batch.grants if not again]
 
     def take_forsaken(self) -> list[Release]:
@@ -58,27 +64,36 @@ class OpenBatches:
         return forsaken
 
 
-def fate(connection: Connection, timeline: str, batch: Batch) -> bool | None:
-    """Whether a batch was committed; `None` if nobody can tell, or not yet.
+class Fate(Enum):
+    """What became of a batch."""
 
-    Args:
-        connection: outside of a transaction.
-        timeline: of the server that is asked.
-        batch: the batch.
+    COMMITTED = "committed"
+    ABORTED = "aborted"
+    UNDER_WAY = "in progress"
+    UNKNOWN = "unknown"
+
+
+def fate_of(batch: Batch, connection: Connection) -> Fate:
+    """What became of a batch; `connection` is outside of a transaction.
+
+    Raises:
+        Unavailable: the database doesn't vouch for what it has committed.
     """
-    # SQLAlchemy begins by itself, and wants to hear the end.
-    with connection.begin():
-        return _fate(connection, timeline, batch)
-
-
-def _fate(connection: Connection, timeline: str, batch: Batch) -> bool | None:
-    status: str | None = None
-    if timeline == batch.timeline:
-        status = connection.exec_driver_sql(sql.FATE, {"number": batch.number}).scalar_one()
-        if status == "in progress":
-            return None
-    if batch.grants:
-        # Where a standby took over, the number may be that of another transaction.
+    connection.begin()
+    run_together(connection, sql.BEGIN_FATE)
+    asked = {"number": batch.number, "incarnation": batch.incarnation}
+    # PostgreSQL says nothing at all of transactions of long ago.
+    fate = Fate(connection.exec_driver_sql(sql.FATE, asked).scalar_one() or "unknown")
+    if fate is Fate.UNKNOWN and batch.grants:
         ids = [release.lease_id for release, _ in batch.grants]
-        return connection.exec_driver_sql(sql.ANY_LEASE, {"lease_ids": ids}).first() is not None
-    return None if status is None else status == "committed"
+        found = connection.exec_driver_sql(sql.ANY_LEASE, {"lease_ids": ids}).first()
+        fate = Fate.ABORTED if found is None else Fate.COMMITTED
+    warning = commit(connection)
+    if warning is not None:
+        raise not_vouched_for(warning)
+    return fate
+
+
+def not_vouched_for(warning: str) -> Unavailable:
+    """What callers hear when a commit came with a warning."""
+    return away(f"the database doesn't vouch for what it has committed: {warning}")

@@ -17,9 +17,13 @@ from ...secret import Token
 from ..operations import Unavailable
 from ..settings import describe_database
 from .postgres_errors import away, first_line
+from .postgres_sql import INCARNATION
+from .postgres_watch import Watch
 
 OLDEST = 15
 """The oldest PostgreSQL that works, by its major version."""
+
+_SECONDS_TO_CONNECT = 2
 
 _OPTIONS: dict[str, Any] = {
     "autocommit": True,  # transactions are begun with statements of our own
@@ -27,8 +31,8 @@ _OPTIONS: dict[str, Any] = {
     "prepare_threshold": None,
     "client_encoding": "utf8",
     "application_name": "appid-manager",
-    # In seconds. A server that doesn't answer at all is noticed in about ten.
-    "connect_timeout": 2,
+    "connect_timeout": _SECONDS_TO_CONNECT,
+    # A machine that is gone is noticed in about ten seconds.
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -40,6 +44,12 @@ _WISH = (
 )
 
 
+_WHO_ARE_YOU = f"""
+SELECT current_setting('server_version_num')::int / 10000, current_setting('server_encoding'),
+  pg_is_in_recovery(), {INCARNATION}
+"""
+
+
 class Unfit(Exception):
     """A server was reached, and can't be used. The message is one line."""
 
@@ -49,10 +59,10 @@ class Server:
     """What a server said of itself.
 
     Attributes:
-        timeline: changes when a standby takes over; transaction numbers are of one timeline.
+        incarnation: see `INCARNATION`.
     """
 
-    timeline: str
+    incarnation: str
 
 
 class Connector:
@@ -64,6 +74,7 @@ class Connector:
     Attributes:
         name: the database as people may read it.
         server: what the last server said of itself, to which a connection was opened.
+        watch: ends what a server keeps waiting for too long.
     """
 
     def __init__(self, url: str) -> None:
@@ -71,6 +82,7 @@ class Connector:
         _check(self._url)
         self.name = describe_database(url)
         self.server = Server("")
+        self.watch = Watch()
 
     def make_engine(self, pool: type[Pool], **options: Any) -> Engine:
         """SQLAlchemy's engine over these connections."""
@@ -84,6 +96,10 @@ class Connector:
             **options,
         )
 
+    def close(self) -> None:
+        """End the watch. No connection may be in use."""
+        self.watch.close()
+
     def _connect(self) -> psycopg.Connection[Any]:
         """Open a connection.
 
@@ -94,7 +110,8 @@ class Connector:
         failed: psycopg.Error | None = None
         try:
             connection = psycopg.connect(self._url.encode().decode(), **_OPTIONS)
-            self.server = _ask(connection)
+            with self.watch.over(connection, _SECONDS_TO_CONNECT):
+                self.server = _ask(connection)
             return connection
         except psycopg.Error as error:
             failed = psycopg.OperationalError(str(error))
@@ -103,14 +120,9 @@ class Connector:
 
 
 def _ask(connection: psycopg.Connection[Any]) -> Server:
-    answer = connection.execute(
-        "SELECT current_setting('server_version_num')::int / 10000,"
-        " current_setting('server_encoding'), pg_is_in_recovery(),"
-        " CASE WHEN NOT pg_is_in_recovery()"
-        " THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END"
-    ).fetchone()
+    answer = connection.execute(_WHO_ARE_YOU).fetchone()
     assert answer is not None  # it has one row, always
-    version, encoding, is_standby, timeline = answer
+    version, encoding, is_standby, incarnation = answer
     problem = None
     if version < OLDEST:
         problem = f"it is PostgreSQL {version}, and {OLDEST} is the oldest that works"
@@ -121,7 +133,7 @@ def _ask(connection: psycopg.Connection[Any]) -> Server:
     if problem is not None:
         connection.close()
         raise Unfit(problem)
-    return Server(timeline)
+    return Server(incarnation)
 
 
 def _check(url: Token) -> None:
@@ -162,14 +174,40 @@ def cannot_connect(error: Exception) -> Unavailable:
     return away(f"the database can't be reached: {first_line(error)}")
 
 
-def run_together(connection: Connection, text: str) -> tuple[Any, ...]:
-    """Run several statements in one message. Returns the last row of the last one."""
+def raw_of(connection: Connection) -> psycopg.Connection[Any]:
+    """The driver's own connection."""
     raw = connection.connection.driver_connection
     assert isinstance(raw, psycopg.Connection)
-    cursor = raw.execute(text)
+    return raw
+
+
+def run_together(connection: Connection, text: str) -> tuple[Any, ...]:
+    """Run several statements in one message. Returns the last row of the last one."""
+    cursor = raw_of(connection).execute(text)
     while cursor.nextset():
         pass
     return cursor.fetchone() or () if cursor.description else ()
+
+
+def commit(connection: Connection) -> str | None:
+    """Commit. Returns PostgreSQL's warning, if there is one; only its own disk has it then.
+
+    So it is when the wait for a synchronous standby was cut off, by the bound on statements or by
+    an administrator: a standby that takes over may not have the transaction.
+    """
+    raw = raw_of(connection)
+    warnings: list[str] = []
+
+    def note(said: psycopg.errors.Diagnostic) -> None:
+        if said.severity_nonlocalized == "WARNING":
+            warnings.append(said.message_primary or "")
+
+    raw.add_notice_handler(note)
+    try:
+        connection.commit()
+    finally:
+        raw.remove_notice_handler(note)
+    return warnings[0] if warnings else None
 
 
 def is_broken(connection: Connection) -> bool:

@@ -14,7 +14,7 @@ from sqlalchemy.pool import QueuePool
 from ..clock import Clock
 from . import postgres_sql as sql
 from .contract import Begun, DoAgain
-from .postgres_connect import Connector, is_broken, open_from, run_together
+from .postgres_connect import Connector, is_broken, open_from, raw_of, run_together
 from .postgres_errors import meaning
 
 _CONNECTIONS = 2
@@ -31,6 +31,7 @@ class Readers:
     """
 
     def __init__(self, connector: Connector, clock: Clock | None) -> None:
+        self._connector = connector
         self._engine = connector.make_engine(
             QueuePool, pool_size=_CONNECTIONS, max_overflow=0, pool_timeout=_PATIENCE
         )
@@ -41,6 +42,8 @@ class Readers:
         """See `Engine.reading`."""
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(contextlib.closing(self._begin()))
+            raw = raw_of(connection)
+            stack.enter_context(self._connector.watch.over(raw, sql.READING_SECONDS))
             try:
                 yield Begun(connection, self._now(connection))
                 connection.rollback()  # nothing was changed, and nothing is to be kept

@@ -9,15 +9,20 @@ import zlib
 
 from .contract import LOCK_PATIENCE, Touched
 
-# A role's or a database's defaults may say otherwise, and lose what was acknowledged. The last
-# setting frees the locks of a service that was stopped in the middle of a batch.
+# A role's or a database's defaults may say otherwise, and lose what was acknowledged. The third
+# setting shows whether a commit came with a warning; the last one frees the locks of a service that
+# was stopped in the middle of a batch.
+# The message is a few bytes in the WAL that nobody reads. A transaction that has written something
+# is acknowledged when all that it could see is durable too, here and on a synchronous standby.
 _BEGIN = """
 BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
 SET LOCAL synchronous_commit = on;
 SET LOCAL lock_timeout = {lock_ms};
+SET LOCAL client_min_messages = warning;
 SET LOCAL statement_timeout = {statement_ms};
 SET LOCAL idle_in_transaction_session_timeout = {idle_ms};
 {locks}
+SELECT pg_logical_emit_message(true, 'appid-manager', '');
 SELECT pg_current_xact_id()::text
 """
 
@@ -30,6 +35,18 @@ _LOCK_MS = round(LOCK_PATIENCE * 1000)
 # A batch: the lock, and what is done with it. An init of a million AppIDs takes a minute.
 _STATEMENT_MS = _LOCK_MS + 1500
 _INIT_MS = 120_000
+
+_FATE_MS = 1000
+
+# Two seconds less than clients wait by default: callers hear of it, and some of it passes before
+# a batch begins.
+_BATCH_SECONDS = 3.0
+MIGRATION_SECONDS = 3600.0
+FATE_SECONDS = 1.5
+"""How long it may take to ask what became of a transaction."""
+
+READING_SECONDS = 32.0
+"""How long a query may take, with what is read of its answer."""
 
 # The first numbers of advisory locks; the second number is a checksum.
 _REQUEST_LOCK = 0x61707071  # two batches with one request id
@@ -53,6 +70,11 @@ def begin(touched: Touched) -> str:
 
 def _checksum(text: str) -> int:
     return zlib.crc32(text.encode()) - 2**31
+
+
+def longest(touched: Touched) -> float:
+    """How many seconds a batch may take, from its first statement to the answer to its commit."""
+    return _INIT_MS / 1000 if touched.products else _BATCH_SECONDS
 
 
 # Milliseconds since the epoch; `{}` is a function that returns a timestamp.
@@ -142,5 +164,29 @@ TAKE_NEXT = _TAKE.format(bound="")
 TAKE_BEHIND = _TAKE.format(bound="\n  AND (last_stop, position) >= (%(last_stop)s, %(position)s)")
 """The same, without a look at what stands before the last one that was handed out."""
 
-FATE = "SELECT pg_xact_status(%(number)s::xid8)"
+# The postmaster outlives the crash of a backend, after which all recovers as after any crash;
+# PostgreSQL resets its statistics then.
+INCARNATION = """
+concat_ws(
+  '/',
+  CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_lsn()), 8) END,
+  extract(epoch FROM pg_postmaster_start_time()),
+  (SELECT extract(epoch FROM stats_reset) FROM pg_stat_wal)
+)
+"""
+"""It changes when a standby takes over, and when the server starts again, after a crash too.
+
+A number of a transaction is good for one incarnation: after a crash, PostgreSQL knows nothing of
+the numbers of transactions that were lost, and gives them again.
+"""
+
+BEGIN_FATE = _BEGIN.format(
+    lock_ms=_LOCK_MS, statement_ms=_FATE_MS, idle_ms=2 * _STATEMENT_MS, locks=""
+)
+"""Begins a transaction that asks what became of another one."""
+
+FATE = f"""
+SELECT CASE WHEN {INCARNATION} = %(incarnation)s THEN pg_xact_status(%(number)s::xid8)
+  ELSE 'unknown' END
+"""
 ANY_LEASE = "SELECT 1 FROM leases WHERE lease_id = ANY(%(lease_ids)s) LIMIT 1"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import socket
 import threading
 from collections.abc import Iterator
@@ -129,6 +131,35 @@ def test_a_server_that_is_away_is_said_so_and_used_again_at_once(
     postgres.start()
     other = world.do(Acquire("p"))
     assert (grant.appid, other.appid) == ("a", "b"), "what was acknowledged is still there"
+
+
+@contextlib.contextmanager
+def hung(postgres: PostgresServer) -> Iterator[None]:
+    """The server, and all its processes that serve the service, stand still."""
+    with postgres.superuser() as connection:
+        found = connection.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'service'")
+        assert postgres.process is not None
+        pids = [postgres.process.pid, *(pid for (pid,) in found)]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_server_that_hangs_is_not_waited_for(world: World, postgres: PostgresServer) -> None:
+    """It takes connections, by its system, and answers nothing, not even a cancellation."""
+    world.store.status(StatusQuery())
+    with hung(postgres):
+        outcome = world.do(Acquire("p", request_id="5a0f9f5e59d54f0f8a516a4b0a1e7c55"))
+        assert isinstance(outcome, Unavailable)
+        assert outcome.reason == "away" and "doesn't answer" in outcome.message
+        assert isinstance(world.do(Sweep()), Unavailable)
+    again = world.do(Acquire("p", request_id="5a0f9f5e59d54f0f8a516a4b0a1e7c55"))
+    assert isinstance(again, Granted)
+    assert world.store.status(StatusQuery()).available == 1
 
 
 class CommitLoser(LoopbackServer):
