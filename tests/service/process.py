@@ -23,11 +23,12 @@ START_WITHIN = 60.0
 
 
 class ServiceProcess:
-    """`url` once it is ready; `process` to signal it."""
+    """`url` once it is ready; `process` to signal it. `database` is a file, or a URL."""
 
-    def __init__(self, database: Path, port: int = 0, token: str = "") -> None:
+    def __init__(self, database: Path | str, port: int = 0, token: str = "") -> None:
+        where = f"sqlite:///{database}" if isinstance(database, Path) else database
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, str(port), f"sqlite:///{database}", token],
+            [sys.executable, "-c", _PROGRAM, str(port), where, token],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -54,7 +55,9 @@ class ServiceProcess:
 
 
 @contextlib.contextmanager
-def service_process(database: Path, port: int = 0, token: str = "") -> Iterator[ServiceProcess]:
+def service_process(
+    database: Path | str, port: int = 0, token: str = ""
+) -> Iterator[ServiceProcess]:
     """A `ServiceProcess` that is gone afterwards."""
     running = ServiceProcess(database, port, token)
     try:

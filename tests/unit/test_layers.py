@@ -41,8 +41,9 @@ ORDER = {
     "server.store": (
         "tables contract transaction meta fences registry migrations schema sqlite_files"
         " sqlite_errors sqlite postgres_errors postgres_sql postgres_watch postgres_connect"
-        " postgres_reading postgres_commits bounds postgres engines start whole copying endings"
-        " request_ids acquire release reserve heartbeat init pruning status history store batching"
+        " postgres_reading postgres_commits postgres_whole bounds postgres engines start whole"
+        " copying endings request_ids acquire release reserve heartbeat init pruning status history"
+        " store batching"
     ),
     "server.store.migrations": "versions steps",
     "server.store.migrations.versions": "schema_1 schema_2",

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, Table, delete, func, insert, select, text
 
 from ...errors import ConfigurationError, unusable
 from ..settings import database_path, describe_database
+from .engines import open_whole
 from .meta import COPIED_TO_KEY, COPYING_FROM_KEY, read_meta, why_not_this_one, write_meta
 from .registry import refuse_while_used
 from .schema import bring_up_to_date, pending
 from .tables import appids, leases, meta, metadata, processes
-from .whole import changing
 
 NOT_COPIED = frozenset({processes})
 """Tables that say something of one database alone."""
@@ -52,13 +52,13 @@ def copy_database(source_url: str, target_url: str) -> Copied:
     source, target = describe_database(source_url), describe_database(target_url)
     if source == target or _same_file(source_url, target_url):
         raise ConfigurationError(f"{source} can't be copied to itself")
-    with changing(source_url) as reading:
+    with open_whole(source_url) as reading:
         _refuse_source(reading, source, target)
-        with changing(target_url, create=True) as writing:
+        with open_whole(target_url, create=True) as writing:
             _fill(reading, writing, source, target)
         # Committed, and not usable yet: from here on neither of the two is, for a moment.
         write_meta(reading, COPIED_TO_KEY, target)
-    with changing(target_url) as writing:
+    with open_whole(target_url) as writing:
         writing.execute(delete(meta).where(meta.c.key == COPYING_FROM_KEY))
         rows = {table.name: _count(writing, table) for table in _COPIED}
     return Copied(source, target, rows)

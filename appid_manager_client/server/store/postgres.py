@@ -12,10 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
-from ...errors import unusable
 from ..clock import Clock
 from ..operations import Release, Unavailable
 from . import postgres_sql as sql
@@ -23,9 +21,10 @@ from .bounds import Bounds, Place
 from .contract import Begun, DoAgain, Taken, Touched, Wanted
 from .postgres_commits import Batch, Fate, OpenBatches, fate_of, not_vouched_for
 from .postgres_connect import Connector, commit, is_broken, open_from, raw_of, run_together
-from .postgres_errors import away, first_line, meaning
+from .postgres_errors import away, meaning
 from .postgres_reading import Readers
 from .postgres_watch import Exchange
+from .postgres_whole import in_a_transaction, refusing
 from .schema import bring_up_to_date
 
 # How many seconds a lost commit is asked after, before its callers hear that nobody knows.
@@ -72,30 +71,19 @@ class PostgresEngine:
         self._ahead_ms: float | None = None  # the database's time less the monotonic one
         self._leapt = False
         with self._opening():
-            self._make_tables()
+            connection = self._connected()
+            with in_a_transaction(connection, self._connector.watch):
+                bring_up_to_date(connection, self.name)
 
     @contextlib.contextmanager
     def _opening(self) -> Iterator[None]:
         """Make `ConfigurationError`s of what keeps a service from starting."""
         try:
-            yield
-        except (Unavailable, DoAgain, SQLAlchemyError) as error:
+            with refusing(self.name):
+                yield
+        except BaseException:
             self.close()
-            raise unusable("database", f"{self.name}: {first_line(error)}") from None
-
-    def _make_tables(self) -> None:
-        connection = self._connected()
-        with self._connector.watch.over(raw_of(connection), sql.MIGRATION_SECONDS) as exchange:
-            connection.begin()
-            try:
-                run_together(connection, "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
-                bring_up_to_date(connection, self.name)
-                connection.commit()
-            except Exception as error:
-                told = self._roll_back(error, exchange)
-                if told is None:
-                    raise
-                raise told from None
+            raise
 
     # --- time
 

@@ -26,6 +26,20 @@ SELECT pg_logical_emit_message(true, 'appid-manager', '');
 SELECT pg_current_xact_id()::text
 """
 
+_WHOLE_PATIENCE_MS = 30_000
+BEGIN_WHOLE = f"""
+BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
+SET LOCAL synchronous_commit = on;
+SET LOCAL lock_timeout = {_WHOLE_PATIENCE_MS};
+SET LOCAL client_min_messages = warning;
+SET LOCAL statement_timeout = 0;
+SET LOCAL idle_in_transaction_session_timeout = 0
+"""
+"""Begins a transaction of one who changes the database as a whole.
+
+It waits half a minute for a lock: another service may be changing the tables.
+"""
+
 BEGIN_READING = """
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
 SET LOCAL statement_timeout = 30000
@@ -41,7 +55,6 @@ _FATE_MS = 1000
 # Two seconds less than clients wait by default: callers hear of it, and some of it passes before
 # a batch begins.
 _BATCH_SECONDS = 3.0
-MIGRATION_SECONDS = 3600.0
 FATE_SECONDS = 1.5
 """How long it may take to ask what became of a transaction."""
 

@@ -23,10 +23,11 @@ from appid_manager_client.server.operations import (
     StatusQuery,
 )
 from appid_manager_client.server.store.copying import NOT_COPIED, copy_database
+from appid_manager_client.server.store.engines import open_whole
 from appid_manager_client.server.store.schema import pending
 from appid_manager_client.server.store.store import Store
 from appid_manager_client.server.store.tables import meta, metadata, processes
-from appid_manager_client.server.store.whole import changing, look
+from appid_manager_client.server.store.whole import look
 
 NOW = 1_780_002_000_000
 MARKS = ("copied_to", "copying_from")
@@ -54,7 +55,7 @@ class Place:
 
     def rows(self):
         """All rows of all tables that are copied, without the marks of a copy."""
-        with changing(self.url) as connection:
+        with open_whole(self.url) as connection:
             return {
                 table.name: [
                     tuple(row)
@@ -71,10 +72,25 @@ class Place:
         return not any(rows for name, rows in self.rows().items() if name != "meta")
 
 
-@pytest.fixture(params=["sqlite to sqlite"])
+@pytest.fixture(
+    params=[
+        "sqlite to sqlite",
+        "sqlite to postgresql",
+        "postgresql to sqlite",
+        "postgresql to postgresql",
+    ]
+)
 def places(request, tmp_path):
     """An empty source and an empty target."""
-    yield [Place(f"sqlite:///{tmp_path / name}") for name in ("source.db", "target.db")]
+    with contextlib.ExitStack() as stack:
+
+        def url(name, engine):
+            if engine == "sqlite":
+                return f"sqlite:///{tmp_path / name}"
+            return stack.enter_context(request.getfixturevalue("postgres").database())
+
+        engines = request.param.split(" to ")
+        yield [Place(url(f"{number}.db", engine)) for number, engine in enumerate(engines)]
 
 
 @pytest.fixture
@@ -222,7 +238,7 @@ def test_a_copy_that_is_killed_in_the_middle_changed_nothing(source, target):
 
 @pytest.mark.parametrize(
     ("name", "number", "usable"),
-    [("write_meta", 2, ["source"]), ("changing", 3, [])],
+    [("write_meta", 2, ["source"]), ("open_whole", 3, [])],
     ids=["before the source has its mark", "before the target loses its mark"],
 )
 def test_a_copy_that_is_killed_at_its_end_leaves_one_to_use_at_most(
@@ -249,5 +265,5 @@ def test_an_older_database_is_migrated_before_it_is_copied(target, tmp_path):
     old.write_bytes(OLD.read_bytes())
     with pytest.raises(ConfigurationError, match="schema 1: run appid-manager migrate"):
         copy_database(f"sqlite:///{old}", target.url)
-    with changing(f"sqlite:///{old}") as connection:
+    with open_whole(f"sqlite:///{old}") as connection:
         assert pending(connection, "x").found == "1"

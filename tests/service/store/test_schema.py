@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine
 
 from appid_manager_client import ConfigurationError
 from appid_manager_client.server.hours import make_hours
@@ -114,42 +114,6 @@ def test_all_migrations_together_make_what_a_new_database_gets_at_once(tmp_path,
     engine.dispose()
     open_store(tmp_path / "stepwise.db").close()
     assert shape(tmp_path / "stepwise.db") == shape(new)
-
-
-def test_all_migrations_together_make_the_same_on_postgresql(postgres, postgres_url):
-    def made(url, make):
-        engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-        with engine.begin() as connection:
-            make(connection)
-            found = inspect(connection)
-            tables = {
-                name: (
-                    [
-                        (column["name"], str(column["type"]), column["nullable"], column["default"])
-                        for column in found.get_columns(name)
-                        if column["name"] != "id"
-                    ],
-                    found.get_pk_constraint(name)["constrained_columns"],
-                    sorted(map(str, found.get_unique_constraints(name))),
-                )
-                for name in found.get_table_names()
-            }
-            index_query = "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
-            indexes = connection.exec_driver_sql(index_query).all()
-            # SQLAlchemy reads them since 2.1 only.
-            options_query = (
-                "SELECT relname, reloptions FROM pg_class "
-                "WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
-            )
-            options = connection.exec_driver_sql(options_query).all()
-            values = connection.exec_driver_sql("SELECT key, value FROM meta ORDER BY 1").all()
-        engine.dispose()
-        return tables, indexes, options, values
-
-    with postgres.database() as other_url:
-        at_once = made(other_url, lambda connection: schema.bring_up_to_date(connection, "x"))
-    assert made(postgres_url, lambda connection: steps.run(connection, "base")) == at_once
-    assert len(at_once[0]) == 4
 
 
 def test_an_old_database_keeps_its_appids_leases_and_history(old):
