@@ -6,7 +6,7 @@ about is left to `schema`.
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from ..hours import Hours, defined_hours, same_hours
 from .tables import SCHEMA, meta
@@ -30,6 +30,10 @@ FIRST_VALUES = {SCHEMA_KEY: SCHEMA, FENCE_FLOOR_KEY: "0"}
 
 _ALL = select(meta.c.key, meta.c.value)
 _CHANGE = update(meta).where(meta.c.key == bindparam("of_key")).values(value=bindparam("new"))
+
+_ADD_UNLESS_THERE = text(
+    "INSERT INTO meta (key, value) VALUES (:key, :value) ON CONFLICT (key) DO NOTHING"
+)
 
 
 def read_meta(connection: Connection) -> dict[str, str]:
@@ -70,8 +74,9 @@ def settle_hours(
     """
     stored = values.get(HOURS_KEY)
     if stored is None:
-        write_meta(connection, HOURS_KEY, hours.definition)
-        return None
+        # Another service that starts at the same moment may be first.
+        connection.execute(_ADD_UNLESS_THERE, {"key": HOURS_KEY, "value": hours.definition})
+        stored = read_meta(connection)[HOURS_KEY]
     return None if means(stored, hours, now) else stored
 
 

@@ -26,8 +26,9 @@ from appid_manager_client.server.operations import (
     Sweep,
     Unavailable,
 )
+from appid_manager_client.server.store import schema
 from appid_manager_client.server.store.contract import Touched
-from appid_manager_client.server.store.engines import open_engine
+from appid_manager_client.server.store.engines import open_engine, open_whole
 from appid_manager_client.server.store.store import Store
 from tests.support.postgres import PASSWORD, PostgresServer
 from tests.support.secrets import assert_hidden
@@ -92,8 +93,7 @@ def test_what_waited_for_a_lock_happens_when_it_has_it(
             target=lambda: outcomes.extend(store.execute([Release("p", "a")]))
         )
         thread.start()
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        wait_until(lambda: watcher.execute(waits).fetchone() == (1,), what="the release waits")
+        wait_for_a_lock(postgres)
         now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
         row = watcher.execute(now).fetchone()
     thread.join(30)
@@ -102,6 +102,43 @@ def test_what_waited_for_a_lock_happens_when_it_has_it(
     assert isinstance(released, Released)
     assert row is not None
     assert released.stop >= row[0]
+
+
+@pytest.mark.parametrize("definition", ["length:3600", "length:60"])
+def test_of_two_first_services_that_start_together_one_settles_the_hours(
+    postgres: PostgresServer, postgres_url: str, definition: str
+) -> None:
+    with open_whole(postgres_url) as connection:
+        schema.bring_up_to_date(connection, "x")
+    started: list[Store | ConfigurationError] = []
+
+    def start() -> None:
+        try:
+            started.append(Store(postgres_url, ShortHours(3600)))
+        except ConfigurationError as error:
+            started.append(error)
+
+    with psycopg.connect(postgres_url) as other:
+        other.execute("INSERT INTO meta (key, value) VALUES ('hours', %s)", [definition])
+        thread = threading.Thread(target=start)
+        thread.start()
+        wait_for_a_lock(postgres)
+    thread.join(30)
+    (found,) = started
+    if definition == "length:3600":
+        assert isinstance(found, Store)
+        found.close()
+    else:
+        assert isinstance(found, ConfigurationError) and "counts its hours as length:60" in str(
+            found
+        )
+
+
+def wait_for_a_lock(postgres: PostgresServer) -> None:
+    """Return when a transaction waits for another one's lock."""
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    with postgres.superuser() as watcher:
+        wait_until(lambda: watcher.execute(waits).fetchone() == (1,), what="somebody waits")
 
 
 def test_a_connection_that_was_ended_while_it_was_idle_is_replaced(
