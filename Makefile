@@ -46,6 +46,7 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak.leases
 	$(BIN)/python -m tests.soak.queued_tasks
 	$(BIN)/python -m tests.soak.pool_hours
+	$(BIN)/python -m tests.soak.replicas
 	$(BIN)/python -m pytest --hypothesis-profile soak --timeout 3600 tests/properties
 
 clean:

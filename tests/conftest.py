@@ -18,8 +18,10 @@ from tests.support.isolation import (
     nothing_left_running,
 )
 from tests.support.leftovers import leave_nothing_behind
-from tests.support.ours import OurService
+from tests.support.ours import OurService, use_services
+from tests.support.pgbouncer import find_pgbouncer, running_pgbouncer
 from tests.support.postgres import PostgresServer, running_postgres
+from tests.support.replicated import Replicas
 
 pytest_plugins = ["pytester"]
 
@@ -41,6 +43,32 @@ def pytest_configure() -> None:
     leave_nothing_behind()
     block_the_network()
     hear_all_signals()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--replicas",
+        action="store_true",
+        help="run our service as two replicas on PostgreSQL, where a test gets it "
+        "from tests/support/ours.py",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _services(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--replicas"):
+        replicas: Replicas = request.getfixturevalue("replicas")
+        use_services(replicas.service)
+
+
+@pytest.fixture(scope="session")
+def replicas(postgres: PostgresServer) -> Iterator[Replicas]:
+    """Makes services of two replicas each, behind pgbouncer where that is installed."""
+    if find_pgbouncer() is None:
+        yield Replicas(postgres, None)
+        return
+    with running_pgbouncer(postgres.port) as bouncer:
+        yield Replicas(postgres, bouncer)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,9 @@ import pytest
 import requests
 
 from appid_manager_client.testing import LocalService
+from tests.support.ours import our_service
 from tests.support.postgres import PostgresServer
+from tests.support.replicated import Replicas
 
 
 class Api:
@@ -57,7 +59,7 @@ class Api:
 
 @pytest.fixture
 def service() -> Iterator[LocalService]:
-    with LocalService() as running:
+    with our_service() as running:
         running.clock.freeze()
         yield running
 
@@ -81,10 +83,17 @@ def database_url(database_server: PostgresServer | None, tmp_path: Path) -> Iter
             yield url
 
 
-@pytest.fixture
-def service_on_each_engine(database_url: str) -> Iterator[LocalService]:
-    """As `service`, on the database of each engine in turn."""
-    with LocalService(database=database_url) as running:
+@pytest.fixture(params=["sqlite", "replicas"])
+def service_on_each_engine(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[LocalService]:
+    """As `service`, on SQLite and as two replicas on PostgreSQL."""
+    if request.param == "sqlite":
+        made = LocalService(database=tmp_path / "appids.db")
+    else:
+        replicas: Replicas = request.getfixturevalue("replicas")
+        made = replicas.service()
+    with made as running:
         running.clock.freeze()
         yield running
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -14,6 +15,19 @@ from .faulty import Answer, Call, FaultyService
 from .field_model import Grant
 
 OUR_TOKEN = "local-token"
+
+_make_service: Callable[[str | None, int | None], LocalService] = LocalService
+
+
+def use_services(make: Callable[[str | None, int | None], LocalService]) -> None:
+    """Have `our_service` make services in another way: as replicas."""
+    global _make_service
+    _make_service = make
+
+
+def our_service(auth_token: str | None = None, hour_seconds: int | None = None) -> LocalService:
+    """A service that is not started yet; `--replicas` makes it two on PostgreSQL."""
+    return _make_service(auth_token, hour_seconds)
 
 
 class OurService(FaultyService):
@@ -26,7 +40,7 @@ class OurService(FaultyService):
 
     def __init__(self, *, hour_seconds: int | None = None) -> None:
         self.auth_token = OUR_TOKEN
-        self.local = LocalService(auth_token=OUR_TOKEN, hour_seconds=hour_seconds)
+        self.local = our_service(OUR_TOKEN, hour_seconds)
         super().__init__("our-service")
 
     def __enter__(self) -> Self:

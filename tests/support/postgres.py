@@ -66,7 +66,7 @@ class PostgresServer:
         """Make the data directory, with `USER` in it."""
         password_file = self.sockets / "password"
         password_file.write_text(PASSWORD)
-        _give_to_the_server(password_file)
+        give_to_the_server(password_file)
         self.run(
             *("initdb", "--pgdata", str(self.data), "--username", "postgres", "--no-sync"),
             *("--encoding", "UTF8", "--locale", "C", "--pwfile", str(password_file)),
@@ -78,7 +78,7 @@ class PostgresServer:
 
     def run(self, program: str, *arguments: str) -> None:
         """Run one of PostgreSQL's programs to its end, as the user that the server runs as."""
-        command = [*_as_another_user(), str(self.binaries / program), *arguments]
+        command = [*as_another_user(), str(self.binaries / program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.sockets)
         assert done.returncode == 0, f"{program}: {done.stderr}"
 
@@ -88,7 +88,7 @@ class PostgresServer:
         with open(self._log, "ab") as log:
             self.process = subprocess.Popen(
                 [
-                    *_as_another_user(until_this_thread_ends=True),
+                    *as_another_user(until_this_thread_ends=True),
                     str(self.binaries / "postgres"),
                     *("-D", str(self.data), "-k", str(self.sockets), "-p", str(self.port)),
                     *("-h", "127.0.0.1", *options),
@@ -190,7 +190,7 @@ def server_directory() -> Iterator[Path]:
     # Not below pytest's own directory: a Unix socket's path has at most about 100 characters.
     directory = Path(tempfile.mkdtemp(prefix="appid-postgres-"))
     try:
-        _give_to_the_server(directory)
+        give_to_the_server(directory)
         yield directory
     finally:
         shutil.rmtree(directory)
@@ -225,7 +225,7 @@ def _binaries(directory: Path) -> Path:
     return copied / package.name / "pginstall" / "bin"
 
 
-def _as_another_user(*, until_this_thread_ends: bool = False) -> list[str]:
+def as_another_user(*, until_this_thread_ends: bool = False) -> list[str]:
     """How a command begins, as PostgreSQL refuses to run as root."""
     if shutil.which("setpriv") is None:
         return []
@@ -235,6 +235,7 @@ def _as_another_user(*, until_this_thread_ends: bool = False) -> list[str]:
     return ["setpriv", *options] if options else []
 
 
-def _give_to_the_server(path: Path) -> None:
+def give_to_the_server(path: Path) -> None:
+    """Let the user that servers run as own a file or directory."""
     if os.geteuid() == 0:
         shutil.chown(path, "nobody", "nogroup")
