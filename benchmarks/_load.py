@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -26,14 +26,17 @@ class Load:
         return sum(self.statuses.values()) / self.seconds
 
 
-def run(port: int, requests: list[bytes], connections: int) -> Load:
-    """Send all of `requests`: each connection sends the next one when it has its answer."""
+def run(ports: Sequence[int], requests: list[bytes], connections: int) -> Load:
+    """Send all of `requests`: each connection sends the next one when it has its answer.
+
+    The connections are spread over the ports.
+    """
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(_run(port, requests, connections))
+        return asyncio.run(_run(ports, requests, connections))
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run(port, requests, connections))
+        return runner.run(_run(ports, requests, connections))
 
 
 def post(path: str, body: bytes) -> bytes:
@@ -45,11 +48,12 @@ def post(path: str, body: bytes) -> bytes:
     return head.encode("ascii") + body
 
 
-async def _run(port: int, requests: list[bytes], connections: int) -> Load:
+async def _run(ports: Sequence[int], requests: list[bytes], connections: int) -> Load:
     statuses: dict[int, int] = {}
     rest = iter(requests)
     begun, used = time.perf_counter(), time.process_time()
-    await asyncio.gather(*(_connection(port, rest, statuses) for _ in range(connections)))
+    each = (ports[number % len(ports)] for number in range(connections))
+    await asyncio.gather(*(_connection(port, rest, statuses) for port in each))
     seconds = time.perf_counter() - begun
     return Load(statuses, seconds, (time.process_time() - used) / seconds)
 

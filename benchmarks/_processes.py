@@ -19,7 +19,9 @@ def service(module: str, *arguments: str) -> Iterator[int]:
     """Run `python -m module PORT ...`, and yield its port once it accepts connections."""
     port = _free_port()
     process = subprocess.Popen(
-        [sys.executable, "-m", module, str(port), *arguments], stdout=subprocess.DEVNULL
+        [sys.executable, "-m", module, str(port), *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         _wait_for(port, process)

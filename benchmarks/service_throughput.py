@@ -56,7 +56,7 @@ def _round(port: int) -> Load:
         )
         for _ in range(_APPIDS)
     ]
-    load = run(port, requests, _CONNECTIONS)
+    load = run([port], requests, _CONNECTIONS)
     if load.statuses != {200: _APPIDS}:
         raise RuntimeError(f"not every acquire was answered with an AppID: {load.statuses}")
     return load

@@ -66,18 +66,27 @@ _REQUEST_LOCK = 0x61707071  # two batches with one request id
 _INIT_LOCK = 0x61707069  # inits: each looks whether its AppIDs belong to others
 
 
+_LOCK_REQUESTS = f"""
+SELECT count(pg_advisory_xact_lock({_REQUEST_LOCK}, number))
+FROM unnest(ARRAY[{{numbers}}]) AS number;
+"""
+
+
 def begin(touched: Touched) -> str:
     """The statements that begin a batch. Two batches with one request id don't run side by side.
 
     Otherwise the second one would find the id taken only when it adds its lease.
     """
-    keys = [(_INIT_LOCK, 0)] if touched.products else []
-    keys += [(_REQUEST_LOCK, number) for number in sorted(map(_checksum, touched.request_ids))]
+    locks = f"SELECT pg_advisory_xact_lock({_INIT_LOCK}, 0);" if touched.products else ""
+    if touched.request_ids:
+        # In the order of their numbers, as two batches could otherwise wait for each other.
+        numbers = ", ".join(map(str, sorted(map(_checksum, touched.request_ids))))
+        locks += _LOCK_REQUESTS.format(numbers=numbers)
     return _BEGIN.format(
         lock_ms=_LOCK_MS,
         statement_ms=_INIT_MS if touched.products else _STATEMENT_MS,
         idle_ms=_INIT_MS if touched.products else 2 * _STATEMENT_MS,
-        locks="".join(f"SELECT pg_advisory_xact_lock({key}, {number});" for key, number in keys),
+        locks=locks,
     )
 
 
