@@ -24,6 +24,7 @@ OPTIONS = {
     "timezone": "--timezone",
     "hour_seconds": "--hour-seconds",
     "history_days": "--history-days",
+    "wait_for_database": "--wait-for-database",
     "public_urls": "--public-url",
     "allowed_hosts": "--allowed-host",
     "insecure": "--insecure",

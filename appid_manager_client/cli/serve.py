@@ -58,6 +58,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             allowed_hosts=arguments.allowed_hosts,
             insecure=arguments.insecure,
             change_hours=arguments.change_hours,
+            wait_for_database=arguments.wait_for_database,
         )
     except ConfigurationError as error:
         if error.setting == "auth_token":  # here it has two names

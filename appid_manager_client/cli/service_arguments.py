@@ -6,7 +6,7 @@ list. The other commands stand in `arguments.py`.
 
 from __future__ import annotations
 
-from .parser import FILES, CommandLine, Parser, completing, count
+from .parser import FILES, CommandLine, Parser, completing, count, seconds
 
 DEFAULT_DATABASE = "appids.db"
 
@@ -21,6 +21,13 @@ def add_serve(line: CommandLine) -> None:
     serve.add_setting("--host", default="127.0.0.1", help="the address to listen on")
     serve.add_setting("--port", type=count, default=5000, help="the TCP port; 0 takes a free one")
     add_database(serve, "the SQLite file with the service's state, or a PostgreSQL database")
+    serve.add_setting(
+        "--wait-for-database",
+        type=seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="how long a start waits for a PostgreSQL server that takes no connections yet",
+    )
     _add_times(serve)
     _add_callers(serve)
     serve.add_setting(

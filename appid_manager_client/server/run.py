@@ -29,6 +29,7 @@ from .http.app import make_app
 from .http.h11_protocol import ServiceH11Protocol
 from .http.limits import Connection, Limits, Watch, limits_for
 from .log import BoundedEvents, log_event
+from .opening import never_silently, wait_for_database
 from .settings import ServiceSettings, describe_database
 from .store.store import Store
 
@@ -113,15 +114,17 @@ def make_server(
             database server.
     """
     events = BoundedEvents()
-    store = Store(
-        settings.database,
-        make_hours(settings.timezone, settings.hour_seconds),
-        clock,
-        history_days=settings.history_days,
-        # A clock that is passed in is turned on purpose.
-        monotonic=time.monotonic if clock is None else _seconds_of(clock),
-        change_hours=settings.change_hours,
-    )
+    wait_for_database(settings)
+    with never_silently(settings):
+        store = Store(
+            settings.database,
+            make_hours(settings.timezone, settings.hour_seconds),
+            clock,
+            history_days=settings.history_days,
+            # A clock that is passed in is turned on purpose.
+            monotonic=time.monotonic if clock is None else _seconds_of(clock),
+            change_hours=settings.change_hours,
+        )
     watch = Watch(connection_limits(), events)
     config = uvicorn.Config(
         make_app(store, settings, events, stopping=lambda: server.should_exit),

@@ -68,6 +68,8 @@ class ServiceSettings:
         change_hours: have the database use these hours from now on, if it uses others. Each AppID
             is then judged by the new hours alone: one whose last use ended before the present new
             hour began is free at once, though the old hour of that use may not be over.
+        wait_for_database: for how many seconds a start waits for a PostgreSQL server that takes no
+            connections yet; 0 fails at once.
 
     Raises:
         ConfigurationError: a setting can't be used.
@@ -84,6 +86,7 @@ class ServiceSettings:
     public_urls: Sequence[str] = ()
     allowed_hosts: Sequence[str] = ()
     change_hours: bool = False
+    wait_for_database: float = 0.0
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host.strip():
@@ -92,6 +95,7 @@ class ServiceSettings:
         _check_whole_number("history_days", self.history_days, 1, 36500)
         if self.hour_seconds is not None:
             _check_whole_number("hour_seconds", self.hour_seconds, 1, 86400)
+        _check_seconds("wait_for_database", self.wait_for_database, 86400)
         _check_database(self.database)
         _check_token(self.auth_token)
         _check_timezone(self.timezone)
@@ -169,6 +173,12 @@ def _hidden_database(url: object) -> object:
 def _check_whole_number(setting: str, value: object, least: int, most: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise unusable(setting, f"must be a whole number from {least} to {most}, not {value!r}")
+
+
+def _check_seconds(setting: str, value: object, most: int) -> None:
+    # Not a NaN either: it compares with nothing.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
+        raise unusable(setting, f"must be a number of seconds from 0 to {most}, not {value!r}")
 
 
 def _check_each(

@@ -37,7 +37,7 @@ ORDER = {
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
-    "server": "hours clock log authority settings operations store http run __init__",
+    "server": "hours clock log authority settings operations store opening http run __init__",
     "server.store": (
         "tables contract transaction meta fences registry migrations schema sqlite_files"
         " sqlite_errors sqlite postgres_errors postgres_sql postgres_watch postgres_connect"

@@ -68,6 +68,20 @@ def open_whole(url: str, *, create: bool = False) -> AbstractContextManager[Conn
     return changing_database(url)
 
 
+def is_there(url: str) -> bool:
+    """Whether the server of a database takes connections; SQLite needs none.
+
+    Raises:
+        ConfigurationError: an extra is missing, or the URL is wrong.
+    """
+    if is_sqlite(url):
+        return True
+    _require_driver()
+    from .postgres_connect import takes_connections
+
+    return takes_connections(url)
+
+
 def exists(url: str) -> bool:
     """Whether there is such a database; of PostgreSQL only an attempt to open it can tell."""
     return not is_sqlite(url) or os.path.exists(database_path(url))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Connection, Engine, Pool, create_engine
 
 from ...errors import unusable
@@ -117,6 +117,18 @@ class Connector:
             failed = psycopg.OperationalError(str(error))
         # Outside of the handler: the error's own frames held the password.
         raise failed
+
+
+def takes_connections(url: str) -> bool:
+    """Whether a server is there, as `pg_isready` tells; it needs no password for that.
+
+    Raises:
+        ConfigurationError: it is no URL of a PostgreSQL database.
+    """
+    hidden = Token(url)
+    _check(hidden)
+    asked = make_conninfo(hidden.encode().decode(), connect_timeout=_SECONDS_TO_CONNECT)
+    return psycopg.pq.PGconn.ping(asked.encode()) == psycopg.pq.Ping.OK
 
 
 def _ask(connection: psycopg.Connection[Any]) -> Server:
