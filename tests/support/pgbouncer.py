@@ -20,7 +20,7 @@ from tests.support.postgres import (
 )
 from tests.support.waiting import PATIENCE, wait_until
 
-_SETTINGS = """
+SETTINGS = """
 [databases]
 * = host=127.0.0.1 port={server_port}
 [pgbouncer]
@@ -52,7 +52,7 @@ class Bouncer:
         users.write_text(f'"{USER}" "{PASSWORD}"\n')
         self._settings = directory / "pgbouncer.ini"
         self._settings.write_text(
-            _SETTINGS.format(port=port, server_port=server_port, users=users, pool_size=pool_size)
+            SETTINGS.format(port=port, server_port=server_port, users=users, pool_size=pool_size)
         )
         for path in (users, self._settings):
             give_to_the_server(path)

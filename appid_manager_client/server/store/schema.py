@@ -14,7 +14,7 @@ from ..._version import __version__
 from ...errors import unusable
 from .meta import FIRST_VALUES, SCHEMA_KEY, read_meta
 from .registry import refuse_while_used
-from .tables import SCHEMA, appids, leases, meta, metadata, processes
+from .tables import POSTGRES_STORAGE, SCHEMA, appids, leases, meta, metadata, processes
 
 _OURS = {meta.name, appids.name, leases.name}
 
@@ -62,6 +62,9 @@ def bring_up_to_date(connection: Connection, name: str) -> Change:
         change = pending(connection, name)
     if change.found is None:
         metadata.create_all(connection)
+        if connection.dialect.name == "postgresql":
+            for statement in POSTGRES_STORAGE:
+                connection.execute(text(statement))
         connection.execute(insert(meta), [{"key": k, "value": v} for k, v in FIRST_VALUES.items()])
     elif change.titles:
         if inspect(connection).has_table(processes.name):

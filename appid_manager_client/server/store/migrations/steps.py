@@ -16,7 +16,7 @@ from alembic.script import Script, ScriptDirectory
 from sqlalchemy import Connection, Dialect, insert, update
 
 from ..meta import FIRST_VALUES, SCHEMA_KEY
-from ..tables import SCHEMA, meta, metadata
+from ..tables import POSTGRES_STORAGE, SCHEMA, meta, metadata
 
 DIRECTORY = Path(__file__).parent
 
@@ -41,6 +41,9 @@ def print_sql(dialect: Dialect, found: str | None) -> str:
         with Operations.context(context) as operations:
             for table in metadata.sorted_tables:
                 context.impl.create_table(table)
+            if dialect.name == "postgresql":
+                for statement in POSTGRES_STORAGE:
+                    operations.execute(statement)
             for key, value in FIRST_VALUES.items():
                 operations.execute(insert(meta).values(key=key, value=value))
     else:

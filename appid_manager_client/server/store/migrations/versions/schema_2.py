@@ -32,5 +32,14 @@ def upgrade() -> None:
         sa.Column("schema", sa.Text, nullable=False),
         sa.Column("seen", sa.BigInteger, nullable=False),
     )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute(
+            "ALTER TABLE appids SET (autovacuum_vacuum_scale_factor = 0.01,"
+            " autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0)"
+        )
+        op.execute(
+            "ALTER TABLE leases SET (autovacuum_vacuum_scale_factor = 0.01,"
+            " autovacuum_vacuum_threshold = 10000, autovacuum_vacuum_cost_delay = 0)"
+        )
     meta = sa.table("meta", sa.column("key", sa.Text), sa.column("value", sa.Text))
     op.execute(sa.insert(meta).values(key="fence_floor", value="0"))
