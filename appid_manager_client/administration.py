@@ -35,6 +35,8 @@ class Administration:
             keep_state: keep what is known of this hour's use. Only services with the extensions
                 can; others reset.
 
+        The answer may take the client's `timeout`, and a second more for every 10,000 AppIDs.
+
         Returns:
             `True`.
 

@@ -27,8 +27,11 @@ _CONNECTIONS_KEPT = 64
 _NO_RETRIES = urllib3.Retry(False)  # of a bare False, urllib3 would make one at each call
 
 SessionFactory = Callable[[], requests.Session]
-Send = Callable[[str, str, bytes | None, dict[str, str]], urllib3.BaseHTTPResponse]
-"""Called with the method, the path with its query, the body and the headers."""
+Send = Callable[[str, str, bytes | None, dict[str, str], float], urllib3.BaseHTTPResponse]
+"""Called with the method, the path with its query, the body and the headers.
+
+The last argument is how many seconds longer than usual it may wait for the answer.
+"""
 
 
 _BEHIND_FUNCTIONS = ("requests.api.request", "requests.sessions.Session")
@@ -105,14 +108,14 @@ def _through_pool(
     bounds = urllib3.Timeout(connect=timeout, read=timeout)
 
     def send(
-        method: str, target: str, body: bytes | None, headers: dict[str, str]
+        method: str, target: str, body: bytes | None, headers: dict[str, str], longer: float
     ) -> urllib3.BaseHTTPResponse:
         return pool.urlopen(
             method,
             prefix + target,
             body=body,
             headers=headers,
-            timeout=bounds,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout + longer) if longer else bounds,
             retries=_NO_RETRIES,
             redirect=False,
             assert_same_host=False,
@@ -144,13 +147,13 @@ def _through_requests(
         return getattr(session, name)
 
     def send(
-        method: str, target: str, body: bytes | None, headers: dict[str, str]
+        method: str, target: str, body: bytes | None, headers: dict[str, str], longer: float
     ) -> urllib3.BaseHTTPResponse:
         answer = function(method)(
             base_url + target,
             data=body,
             headers=headers,
-            timeout=(timeout, timeout),
+            timeout=(timeout, timeout + longer),
             allow_redirects=False,
             stream=True,
             proxies=proxies,

@@ -79,10 +79,12 @@ class Transport(WithLock):
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         authenticated: bool = True,
+        longer: float = 0.0,
     ) -> Answer:
         """Send one request and read its answer.
 
-        To connect, to wait for the answer, and to read it may each take `timeout` seconds.
+        To connect, to wait for the answer, and to read it may each take `timeout` seconds; the wait
+        for the answer may take so many seconds `longer`.
 
         Raises:
             RequestTimeout, ServiceUnavailable: no usable answer; see `maybe_received` and
@@ -103,7 +105,7 @@ class Transport(WithLock):
         # Whatever is raised below loses its frames: they hold the request and the answer, and
         # with them perhaps the token.
         try:
-            return self._exchange(method, path, target, data, headers)
+            return self._exchange(method, path, target, data, headers, longer)
         except AppIdManagerError as error:  # first, as some of them are OSErrors
             failure = error
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -111,7 +113,7 @@ class Transport(WithLock):
                 error,
                 service=self.base_url,
                 call=f"{method} {path}",
-                timeout=self.timeout,
+                timeout=self.timeout + longer,
                 handled=handled,
             )
         except BaseException as interrupt:
@@ -120,10 +122,16 @@ class Transport(WithLock):
         raise failure.with_traceback(None)
 
     def _exchange(
-        self, method: str, path: str, target: str, data: bytes | None, headers: dict[str, str]
+        self,
+        method: str,
+        path: str,
+        target: str,
+        data: bytes | None,
+        headers: dict[str, str],
+        longer: float,
     ) -> Answer:
         sent = self.system.monotonic()
-        response = self._open_connections().send(method, target, data, headers)
+        response = self._open_connections().send(method, target, data, headers, longer)
         try:
             content = self._read(response)
         except BaseException:

@@ -79,6 +79,7 @@ class FatefulTransport(Transport):
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, str] | None = None,
         authenticated: bool = True,
+        longer: float = 0.0,
     ) -> Answer:
         name = path.rpartition("/")[2]
 

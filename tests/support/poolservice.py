@@ -258,6 +258,7 @@ class SimulatedWire:
         body: Any = None,
         query: Any = None,
         authenticated: bool = True,
+        longer: float = 0.0,
     ) -> Answer:
         time, chances = self._time, self._chances
         sent = time.now

@@ -7,7 +7,7 @@ modules, once for all engines. Tables are made and changed by `schema`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
@@ -145,6 +145,19 @@ class Taken(NamedTuple):
     fence: int
 
 
+class NewAppId(NamedTuple):
+    """A row of `appids` that is added: an AppID that was never used and isn't retired."""
+
+    appid: str
+    product: str
+    vid: str
+    position: int
+    held: bool
+    fence: int
+    reserved: bool
+    note: str | None
+
+
 class Engine(Protocol):
     """A database that was opened. One thread writes; any thread may read."""
 
@@ -204,6 +217,19 @@ class Engine(Protocol):
         Returns:
             What the first of `wanted` got, in their order. Fewer than asked for if there is
             nothing more, or if others have it locked.
+        """
+
+    def find_in_others(
+        self, connection: Connection, product: str, names: Collection[str]
+    ) -> tuple[str, str] | None:
+        """An AppID of `names` that another product has, and that product; `None`: none has."""
+
+    def add_appids(self, connection: Connection, rows: Iterable[NewAppId]) -> int:
+        """Add AppIDs, without having all rows in memory at once. Returns how many they were.
+
+        Args:
+            connection: in a write transaction.
+            rows: they are made one after the other.
         """
 
     def forsaken(self) -> list[Release]:

@@ -5,14 +5,15 @@ Either way, an AppID that stays and is reserved stays reserved.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sqlalchemy import bindparam, case, insert, select, update
+from sqlalchemy import bindparam, case, select, update
 
 from ..operations import Init, Initialized, Outcome, Refused
+from .contract import NewAppId
 from .fences import fence_floor, remove_appids
-from .tables import NEVER, appids, encode_vid, leases
+from .tables import appids, encode_vid, leases
 from .transaction import Transaction, chunks
 
 
@@ -27,18 +28,16 @@ def initialize(transaction: Transaction, operation: Init) -> Outcome:
 
 
 def _conflict(transaction: Transaction, operation: Init) -> Refused | None:
-    for names in chunks(operation.appids):
-        row = transaction.connection.execute(
-            select(appids.c.appid, appids.c.product)
-            .where(appids.c.appid.in_(names), appids.c.product != operation.product)
-            .limit(1)
-        ).first()
-        if row is not None:
-            return Refused(
-                "appid_conflict",
-                f"AppID {row.appid!r} belongs to the product {row.product!r}; nothing was changed",
-            )
-    return None
+    found = transaction.engine.find_in_others(
+        transaction.connection, operation.product, operation.appids
+    )
+    if found is None:
+        return None
+    appid, product = found
+    return Refused(
+        "appid_conflict",
+        f"AppID {appid!r} belongs to the product {product!r}; nothing was changed",
+    )
 
 
 def _replace(transaction: Transaction, operation: Init) -> Initialized:
@@ -55,10 +54,21 @@ def _replace(transaction: Transaction, operation: Init) -> Initialized:
     query = select(appids.c.appid, appids.c.note).where(of_product, appids.c.reserved)
     reserved = {row.appid: row.note for row in execute(query.with_for_update())}
     removed = remove_appids(transaction, of_product)
-    _add(transaction, operation, list(operation.appids), reserved)
+    positions = {name: position for position, name in enumerate(operation.appids)}
+    _add(transaction, operation, positions, reserved)
     return Initialized(operation.product, removed, len(operation.appids), ended)
 
 
+_AT_ONCE = 1_000  # rows
+
+_PRESENT = select(
+    appids.c.id,
+    appids.c.appid,
+    appids.c.vid,
+    appids.c.position,
+    appids.c.held,
+    appids.c.retired,
+).where(appids.c.product == bindparam("of_product"))
 _UPDATE_APPID = (
     update(appids)
     .where(appids.c.id == bindparam("row"))
@@ -67,22 +77,24 @@ _UPDATE_APPID = (
 
 
 def _update(transaction: Transaction, operation: Init) -> Initialized:
+    """Write what differs, and no more."""
     execute = transaction.connection.execute
-    query = select(appids).where(appids.c.product == operation.product)
-    present = {row.appid: row for row in execute(query)}
+    # What is left of them in the end is new.
+    positions = {name: position for position, name in enumerate(operation.appids)}
     changed: list[dict[str, Any]] = []
+    gone: list[Any] = []
     taken_back = 0
-    for position, (name, vid) in enumerate(operation.appids.items()):
-        row = present.get(name)
-        if row is None:
+    for row in _present(transaction, operation.product):
+        position = positions.pop(row.appid, None)
+        if position is None:
+            gone.append(row)
             continue
-        encoded = encode_vid(vid)
+        encoded = encode_vid(operation.appids[row.appid])
         taken_back += row.retired
         if (row.vid, row.position, row.retired) != (encoded, position, False):
             changed.append({"row": row.id, "new_vid": encoded, "place": position})
     if changed:
         execute(_UPDATE_APPID, changed)
-    gone = [row for name, row in present.items() if name not in operation.appids]
     # A reserved one is held without a lease.
     in_use = _in_use(transaction, [row.appid for row in gone if row.held])
     for rows in chunks(row.id for row in gone if row.appid not in in_use):
@@ -90,10 +102,19 @@ def _update(transaction: Transaction, operation: Init) -> Initialized:
     for rows in chunks(row.id for row in gone if row.appid in in_use):
         # Its holder keeps it; it is deleted when it is released.
         execute(update(appids).where(appids.c.id.in_(rows)).values(retired=True))
-    new = [name for name in operation.appids if name not in present]
-    _add(transaction, operation, new, {})
+    added = _add(transaction, operation, positions, {})
     removed = sum(not row.retired for row in gone)
-    return Initialized(operation.product, removed, len(new) + taken_back)
+    return Initialized(operation.product, removed, added + taken_back)
+
+
+def _present(transaction: Transaction, product: str) -> Iterator[Any]:
+    """The product's AppIDs, without having all of them in memory at once."""
+    found = transaction.connection.execute(
+        _PRESENT,
+        {"of_product": product},
+        execution_options={"stream_results": True, "yield_per": _AT_ONCE},
+    )
+    yield from found
 
 
 def _in_use(transaction: Transaction, names: list[str]) -> set[str]:
@@ -108,26 +129,25 @@ def _in_use(transaction: Transaction, names: list[str]) -> set[str]:
 def _add(
     transaction: Transaction,
     operation: Init,
-    names: list[str],
+    positions: Mapping[str, int],
     reserved: Mapping[str, str | None],
-) -> None:
-    """Add AppIDs that were never used; `reserved` has the notes of those that stay reserved."""
-    positions = {name: position for position, name in enumerate(operation.appids)}
+) -> int:
+    """Add AppIDs, each at its position; none of them was ever used. Returns how many.
+
+    `reserved` has the notes of those that stay reserved.
+    """
     fence = fence_floor(transaction)
-    rows = [
-        {
-            "appid": name,
-            "product": operation.product,
-            "vid": encode_vid(operation.appids[name]),
-            "position": positions[name],
-            "held": name in reserved,
-            "retired": False,
-            "last_stop": NEVER,
-            "fence": fence,
-            "reserved": name in reserved,
-            "note": reserved.get(name),
-        }
-        for name in names
-    ]
-    if rows:
-        transaction.connection.execute(insert(appids), rows)
+    rows = (
+        NewAppId(
+            appid=name,
+            product=operation.product,
+            vid=encode_vid(operation.appids[name]),
+            position=position,
+            held=name in reserved,
+            fence=fence,
+            reserved=name in reserved,
+            note=reserved.get(name),
+        )
+        for name, position in positions.items()
+    )
+    return transaction.engine.add_appids(transaction.connection, rows)

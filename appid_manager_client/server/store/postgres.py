@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection
 from sqlalchemy.pool import NullPool
@@ -18,7 +18,7 @@ from ..clock import Clock
 from ..operations import Release, Unavailable
 from . import postgres_sql as sql
 from .bounds import Bounds, Place
-from .contract import Begun, DoAgain, Taken, Touched, Wanted
+from .contract import Begun, DoAgain, NewAppId, Taken, Touched, Wanted
 from .postgres_commits import Batch, Fate, OpenBatches, fate_of, not_vouched_for
 from .postgres_connect import Connector, commit, is_broken, open_from, raw_of, run_together
 from .postgres_errors import away, meaning
@@ -26,6 +26,7 @@ from .postgres_reading import Readers
 from .postgres_watch import Exchange
 from .postgres_whole import in_a_transaction, refusing
 from .schema import bring_up_to_date
+from .tables import NEVER
 
 # How many seconds a lost commit is asked after, before its callers hear that nobody knows.
 _SETTLE_WITHIN = 2.0
@@ -250,6 +251,24 @@ class PostgresEngine:
     def forsaken(self) -> list[Release]:
         """See `Engine`."""
         return self._open_batches.take_forsaken()
+
+    # --- inits
+
+    def find_in_others(
+        self, connection: Connection, product: str, names: Collection[str]
+    ) -> tuple[str, str] | None:
+        """See `Engine`."""
+        asked = {"product": product, "names": list(names)}
+        found = connection.exec_driver_sql(sql.IN_OTHERS, asked).first()
+        return None if found is None else (found.appid, found.product)
+
+    def add_appids(self, connection: Connection, rows: Iterable[NewAppId]) -> int:
+        """See `Engine`."""
+        count = 0
+        with raw_of(connection).cursor().copy(sql.ADD_APPIDS) as copy:
+            for count, row in enumerate(rows, 1):
+                copy.write_row((*row, False, NEVER))
+        return count
 
     # --- grants
 

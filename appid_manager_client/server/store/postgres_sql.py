@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-from .contract import LOCK_PATIENCE, Touched
+from .contract import LOCK_PATIENCE, NewAppId, Touched
 
 # A role's or a database's defaults may say otherwise, and lose what was acknowledged. The third
 # setting shows whether a commit came with a warning; the last one frees the locks of a service that
@@ -158,6 +158,12 @@ _CONDITIONS = {
     "products": "ARRAY(SELECT appid FROM appids WHERE product = ANY(%(products)s))",
 }
 
+
+IN_OTHERS = """
+SELECT appid, product FROM appids
+WHERE appid = ANY(%(names)s::text[]) AND product <> %(product)s LIMIT 1
+"""
+ADD_APPIDS = f"COPY appids ({', '.join(NewAppId._fields)}, retired, last_stop) FROM STDIN"
 
 # One statement, so that no crash and no error comes between the AppID and its lease.
 _TAKE = """

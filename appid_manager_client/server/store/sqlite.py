@@ -7,13 +7,24 @@ means stands in `sqlite_errors`, what becomes of the files in `sqlite_files`.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, create_engine, event, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    bindparam,
+    create_engine,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -21,12 +32,12 @@ from ...errors import unusable
 from ..clock import Clock
 from ..operations import Release
 from ..settings import database_path
-from .contract import LOCK_PATIENCE, Begun, Taken, Touched, Wanted
+from .contract import LOCK_PATIENCE, Begun, NewAppId, Taken, Touched, Wanted
 from .fences import NEXT_FENCE
 from .schema import bring_up_to_date
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
-from .tables import appids, leases, meta
+from .tables import NEVER, appids, leases, meta
 
 # How many seconds a start waits for the lock: another service may be changing the tables.
 _START_PATIENCE = 30
@@ -119,6 +130,19 @@ class SqliteEngine:
         if rows:
             connection.execute(_ADD_LEASES, rows)
         return [Taken(row.appid, row.vid, row.fence) for row in held]
+
+    def find_in_others(
+        self, connection: Connection, product: str, names: Collection[str]
+    ) -> tuple[str, str] | None:
+        """See `Engine`."""
+        asked = {"product": product, "names": json.dumps(list(names))}
+        found = connection.execute(_IN_OTHERS, asked).first()
+        return None if found is None else (found.appid, found.product)
+
+    def add_appids(self, connection: Connection, rows: Iterable[NewAppId]) -> int:
+        """See `Engine`. The driver's own way: SQLAlchemy would make a dict of each row first."""
+        raw: Any = connection.connection.driver_connection
+        return int(raw.executemany(_ADD, rows).rowcount)
 
     def forsaken(self) -> list[Release]:
         """See `Engine`: SQLite loses no answer to a commit."""
@@ -284,6 +308,16 @@ def _prepare(connection: Any, _record: object) -> None:
 
 def _begin(connection: Any, statement: str) -> None:
     connection.exec_driver_sql(statement)
+
+
+_IN_OTHERS = text(
+    "SELECT appid, product FROM appids"
+    " WHERE product <> :product AND appid IN (SELECT value FROM json_each(:names)) LIMIT 1"
+)
+_ADD = (
+    f"INSERT INTO appids ({', '.join(NewAppId._fields)}, retired, last_stop)"
+    f" VALUES ({', '.join('?' * len(NewAppId._fields))}, false, {NEVER})"
+)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from appid_manager_client.errors import RequestTimeout
@@ -56,3 +58,14 @@ def test_a_slow_release_is_sent_again() -> None:
     scripts = [[read_request(), status], [read_request(), hang()], [read_request(), released]]
     with RawServer(scripts=scripts) as server, client_of(server.url, QUICK) as client:
         assert client.release_appid("a", "p") is True
+
+
+def test_an_init_of_many_appids_waits_longer_for_its_answer() -> None:
+    """The timeout, and a second more for every 10,000 of them."""
+    done = {"success": True, "removed_count": 0, "added_count": 9, "message": "x", "ended": 0}
+    status = json_answer({**COUNTS, "appids": []})
+    # Longer than an answer may otherwise take: twice the timeout.
+    slow = [read_request(), drip(http_answer(200, json.dumps(done).encode()), interval=0.008)]
+    with RawServer(scripts=[[read_request(), status], slow]) as server:
+        with client_of(server.url, QUICK) as client:
+            assert client.init_product("p", {f"a{n}": n for n in range(100_000)}) is True
