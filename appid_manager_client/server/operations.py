@@ -82,7 +82,10 @@ class Reserve:
 
 @dataclass(slots=True, eq=False)
 class Sweep:
-    """End the leases that have expired, as every operation does; `prune` deletes old data too."""
+    """End the leases that have expired, as every operation does.
+
+    With `prune`, a slice of what is old enough is forgotten, too.
+    """
 
     prune: bool = False
 
@@ -173,9 +176,10 @@ class Extended:
 
 @dataclass(slots=True)
 class Swept:
-    """The time at which a sweep or a look ran."""
+    """The time at which a sweep or a look ran; `more`: there is more to forget."""
 
     now: int
+    more: bool = False
 
 
 @dataclass(slots=True)

@@ -13,7 +13,10 @@ import pytest
 from tests.cli.command import Cli, Ran
 from tests.service.store.test_schema import OLD, change, schema_of, shape
 
-STEP = "schema 2: Fences, reserved AppIDs, and the services that use the database."
+STEP = (
+    "schema 2: Fences, reserved AppIDs, the services that use the database, and indexes for the "
+    "history."
+)
 
 
 @pytest.fixture

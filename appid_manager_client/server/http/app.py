@@ -25,6 +25,7 @@ from ..operations import (
     Release,
     Reserved,
     Sweep,
+    Swept,
     Unavailable,
 )
 from ..settings import ServiceSettings
@@ -44,7 +45,10 @@ _LARGEST_INIT = 32 * 1024 * 1024  # bytes
 
 # How often, in seconds, expired leases are looked for when no request comes, and old data pruned.
 _SWEEP_EVERY = 1
-_PRUNE_EVERY = 600
+_PRUNE_EVERY = 60
+# How long after a slice of old data the next one is pruned, while there is more: 2,000 leases a
+# second go, four times as many as are taken where AppIDs are busy.
+_PRUNE_PAUSE = 0.25
 
 
 def make_app(
@@ -205,15 +209,20 @@ class _Calls:
             return await asyncio.to_thread(query)
 
     async def _sweep_forever(self) -> None:
-        rounds = 0
+        loop = asyncio.get_running_loop()
+        prune_at = loop.time()
         while True:
-            await self._sweep(prune=rounds % _PRUNE_EVERY == 0)
-            rounds += 1
-            await asyncio.sleep(_SWEEP_EVERY)
+            prune = loop.time() >= prune_at
+            more = await self._sweep(prune=prune)
+            if prune and not more:
+                prune_at = loop.time() + _PRUNE_EVERY
+            await asyncio.sleep(_PRUNE_PAUSE if more else _SWEEP_EVERY)
 
-    async def _sweep(self, *, prune: bool = False) -> None:
+    async def _sweep(self, *, prune: bool = False) -> bool:
+        """End what has expired; prune a slice. Returns whether there is more to prune."""
         try:
-            await self._batcher.submit(Sweep(prune))
+            swept = await self._batcher.submit(Sweep(prune))
+            return isinstance(swept, Swept) and swept.more
         except Unavailable as error:
             self._condition.note(error)
         except Exception as error:
@@ -221,6 +230,7 @@ class _Calls:
                 "the search for expired leases failed and is tried again: %s",
                 describe_failure(error),
             )
+        return False
 
 
 def _log_grant(grant: Granted, call: Call) -> None:

@@ -158,6 +158,9 @@ class NewAppId(NamedTuple):
     note: str | None
 
 
+NEW_APPID_COLUMNS = tuple(NewAppId.__annotations__)
+
+
 class Engine(Protocol):
     """A database that was opened. One thread writes; any thread may read."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 
-from .contract import LOCK_PATIENCE, NewAppId, Touched
+from .contract import LOCK_PATIENCE, NEW_APPID_COLUMNS, Touched
 
 # A role's or a database's defaults may say otherwise, and lose what was acknowledged. The third
 # setting shows whether a commit came with a warning; the last one frees the locks of a service that
@@ -163,7 +163,7 @@ IN_OTHERS = """
 SELECT appid, product FROM appids
 WHERE appid = ANY(%(names)s::text[]) AND product <> %(product)s LIMIT 1
 """
-ADD_APPIDS = f"COPY appids ({', '.join(NewAppId._fields)}, retired, last_stop) FROM STDIN"
+ADD_APPIDS = f"COPY appids ({', '.join(NEW_APPID_COLUMNS)}, retired, last_stop) FROM STDIN"
 
 # One statement, so that no crash and no error comes between the AppID and its lease.
 _TAKE = """

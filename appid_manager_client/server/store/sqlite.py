@@ -32,7 +32,15 @@ from ...errors import unusable
 from ..clock import Clock
 from ..operations import Release
 from ..settings import database_path
-from .contract import LOCK_PATIENCE, Begun, NewAppId, Taken, Touched, Wanted
+from .contract import (
+    LOCK_PATIENCE,
+    NEW_APPID_COLUMNS,
+    Begun,
+    NewAppId,
+    Taken,
+    Touched,
+    Wanted,
+)
 from .fences import NEXT_FENCE
 from .schema import bring_up_to_date
 from .sqlite_errors import unavailable
@@ -315,8 +323,8 @@ _IN_OTHERS = text(
     " WHERE product <> :product AND appid IN (SELECT value FROM json_each(:names)) LIMIT 1"
 )
 _ADD = (
-    f"INSERT INTO appids ({', '.join(NewAppId._fields)}, retired, last_stop)"
-    f" VALUES ({', '.join('?' * len(NewAppId._fields))}, false, {NEVER})"
+    f"INSERT INTO appids ({', '.join(NEW_APPID_COLUMNS)}, retired, last_stop)"
+    f" VALUES ({', '.join('?' * len(NEW_APPID_COLUMNS))}, false, {NEVER})"
 )
 
 

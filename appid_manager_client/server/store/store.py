@@ -255,9 +255,12 @@ class Store:
             elif isinstance(operation, Reserve):
                 outcomes[operation] = reserve(transaction, operation)
             elif isinstance(operation, Sweep):
-                if operation.prune and transaction.may_forget:
-                    prune(transaction, self._history_ms)
-                outcomes[operation] = Swept(transaction.now)
+                more = (
+                    operation.prune
+                    and transaction.may_forget
+                    and prune(transaction, self._history_ms)
+                )
+                outcomes[operation] = Swept(transaction.now, more)
             elif isinstance(operation, Look):
                 outcomes[operation] = Swept(transaction.now)
         acquires = [op for op in operations if isinstance(op, Acquire)]

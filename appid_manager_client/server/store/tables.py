@@ -102,9 +102,20 @@ Index(
     sqlite_where=_requested,
     postgresql_where=_requested,
 )
+# Those that are not forgotten yet, in the order in which they are.
+_remembered = _requested & leases.c.stop.is_not(None)
+Index(
+    "ix_leases_remembered",
+    leases.c.stop,
+    sqlite_where=_remembered,
+    postgresql_where=_remembered,
+)
 _expiring = _live & leases.c.expires.is_not(None)
 Index("ix_leases_due", leases.c.expires, sqlite_where=_expiring, postgresql_where=_expiring)
 Index("ix_leases_appid", leases.c.appid, leases.c.start)
+# The history, the newest first: of one product, and of all.
+Index("ix_leases_product", leases.c.product, leases.c.start, leases.c.id)
+Index("ix_leases_start", leases.c.start, leases.c.id)
 _ended = leases.c.stop.is_not(None)
 Index("ix_leases_ended", leases.c.stop, sqlite_where=_ended, postgresql_where=_ended)
 

@@ -181,6 +181,27 @@ def test_old_history_goes_and_what_is_held_stays(world):
     assert [lease.appid for lease in world.store.history(HistoryQuery())] == ["b"]
 
 
+def test_what_is_old_goes_in_slices(world):
+    """A slice at a time, the oldest first: others don't wait long, and a kill loses no more."""
+    names = [f"a{number:04d}" for number in range(1_200)]
+    requests = {name: uuid.uuid4().hex for name in names}
+    world.do(Init("p", {name: 1 for name in names}))
+    for first in range(0, 1_200, 300):
+        world.do(*[Acquire("p", request_id=requests[name]) for name in names[first : first + 300]])
+        world.now += 1
+        world.do(*[Release("p", name) for name in names[first : first + 300]])
+    world.now += DAY_MS
+    assert [world.do(Sweep(prune=True)).more for _ in range(3)] == [True, True, False]
+    assert len(world.store.history(HistoryQuery(limit=10_000))) == 1_200
+    again = world.do(Acquire("p", request_id=requests["a1199"]))
+    assert isinstance(again, Granted), "its request was forgotten"
+    world.now += DAY_MS
+    assert world.do(Sweep(prune=True)).more
+    left = [lease.appid for lease in world.store.history(HistoryQuery(limit=10_000))]
+    assert len(left) == 701 and left.count(again.appid) == 1
+    assert set(names[600:]) <= set(left) <= {*names[300:], again.appid}
+
+
 def test_a_request_may_not_change_its_product(world):
     world.do(Init("p", {"a": 1}), Init("q", {"b": 1}))
     request = uuid.uuid4().hex

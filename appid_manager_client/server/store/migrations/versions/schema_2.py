@@ -1,4 +1,4 @@
-"""Fences, reserved AppIDs, and the services that use the database."""
+"""Fences, reserved AppIDs, the services that use the database, and indexes for the history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "1"
 
 
 def upgrade() -> None:
-    """Add the columns, the table of services, and the floor of fences."""
+    """Add the columns, the table of services, the floor of fences, and the indexes."""
     op.add_column(
         "appids", sa.Column("fence", sa.BigInteger, nullable=False, server_default=sa.text("0"))
     )
@@ -32,6 +32,16 @@ def upgrade() -> None:
         sa.Column("schema", sa.Text, nullable=False),
         sa.Column("seen", sa.BigInteger, nullable=False),
     )
+    remembered = sa.text("request_id IS NOT NULL AND stop IS NOT NULL")
+    op.create_index(
+        "ix_leases_remembered",
+        "leases",
+        ["stop"],
+        sqlite_where=remembered,
+        postgresql_where=remembered,
+    )
+    op.create_index("ix_leases_product", "leases", ["product", "start", "id"])
+    op.create_index("ix_leases_start", "leases", ["start", "id"])
     if op.get_context().dialect.name == "postgresql":
         op.execute(
             "ALTER TABLE appids SET (autovacuum_vacuum_scale_factor = 0.01,"
