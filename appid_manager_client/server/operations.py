@@ -227,10 +227,16 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StatusQuery:
-    """Which AppIDs to count: those of `product`, or all; `details` lists each of them too."""
+    """Which AppIDs to count: those of `product`, or all; `details` lists each of them too.
+
+    With a `limit`, at most so many are listed, in the order in which they were added; `after` is
+    the `next` of the page before. Then nothing is counted.
+    """
 
     product: str | None = None
     details: bool = True
+    limit: int | None = None
+    after: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +267,16 @@ class AppIdEntry:
 class Status:
     """The AppIDs that a query asked for, in the hour that began at `hour_start`.
 
-    `appids` is `None` if no details were asked for.
+    `appids` is `None` if no details were asked for, `next` if there are no more of them. A page
+    after the first one has no counts.
     """
 
     product: str | None
-    total: int
-    available: int
+    total: int | None
+    available: int | None
     hour_start: int
     appids: list[AppIdEntry] | None
+    next: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

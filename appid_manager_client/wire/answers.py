@@ -117,6 +117,20 @@ class AnswerReader:
         appids = tuple(self._entry(answer, entry) for entry in answer.body["appids"])
         return ProductStatus(total, appids)
 
+    def read_next_page(self, answer: Answer, after: int = 0) -> int | None:
+        """What the next page of a status comes after, itself behind `after`; `None`: no more."""
+        if answer.status != 200 or "next" not in answer.body:
+            return None
+        following = self._integer(answer, "next")
+        if following <= after or not isinstance(answer.body.get("appids"), list):
+            raise self._malformed(answer, "next")
+        return following
+
+    def read_page(self, answer: Answer) -> list[Any]:
+        """The AppIDs of a further page of a status, as the service sent them."""
+        entries: list[Any] = self.read_list_body(answer, "appids")["appids"]
+        return entries
+
     def read_list_body(
         self,
         answer: Answer,

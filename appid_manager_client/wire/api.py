@@ -36,6 +36,9 @@ By then the drift of two clocks may have added 0.06 seconds to each bound of `Se
 _SECONDS_PER_APPID = 1 / 10_000
 """How much longer than other calls an init may take for each AppID that it names."""
 
+_PAGE = 2_000
+"""How many AppIDs of a status are asked for at once: others wait as long as the service needs."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -207,9 +210,22 @@ class ServiceApi:
         return found
 
     def _ask_status(self, product_name: str | None) -> Answer:
-        query = None if product_name is None else {"productName": product_name}
+        """A status with all its AppIDs, which come in pages where the service has them."""
+        query = {} if product_name is None else {"productName": product_name}
+        if self.extended:
+            query["limit"] = str(_PAGE)
+        answer = self._ask_page(query)
+        following = self._reader.read_next_page(answer)
+        while following is not None:
+            page = self._ask_page({**query, "after": str(following)})
+            answer.body["appids"] += self._reader.read_page(page)
+            following = self._reader.read_next_page(page, after=following)
+        answer.body.pop("next", None)
+        return answer
+
+    def _ask_page(self, query: dict[str, str]) -> Answer:
         try:
-            return self._transport.call("GET", "/api/appid/status", query=query)
+            return self._transport.call("GET", "/api/appid/status", query=query or None)
         except RequestTimeout as error:
             if error.maybe_received:
                 advice = "a status of many AppIDs takes longer than that: raise timeout"

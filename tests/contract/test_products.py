@@ -42,6 +42,22 @@ def our_client(ours: OurService) -> Iterator[AppIdClient]:
         yield made
 
 
+# A status in pages
+
+
+def test_a_status_of_many_appids_is_fetched_in_pages_and_looks_like_one(
+    ours: OurService, our_client: AppIdClient
+) -> None:
+    appids = {f"a{number}": number for number in range(4_500)}
+    our_client.init_product("many", appids)
+    whole = ours.local.status("many")
+    found = our_client.get_status("many")
+    assert found == whole and list(found) == list(whole)
+    assert [entry["appid"] for entry in found["appids"]] == list(appids)
+    queries = [call.raw.target.partition("?")[2] for call in ours.calls_of("status")][-3:]
+    assert [query.count("after=") for query in queries] == [0, 1, 1]
+
+
 # Products
 
 

@@ -95,16 +95,20 @@ def outcome(result: Outcome) -> Reply:
 
 def status(found: Status) -> Reply:
     """The answer to `GET /api/appid/status`."""
-    body: dict[str, Any] = {
-        "total": found.total,
-        "available": found.available,
-        "in_use": found.total - found.available,
-        "released": 0,
-    }
+    body: dict[str, Any] = {}
+    if found.total is not None and found.available is not None:
+        body = {
+            "total": found.total,
+            "available": found.available,
+            "in_use": found.total - found.available,
+            "released": 0,
+        }
     if found.product is not None:
         body["productName"] = found.product
     if found.appids is not None:
         body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
+    if found.next is not None:
+        body["next"] = found.next
     return _reply(body)
 
 

@@ -109,7 +109,8 @@ def parse_heartbeat(body: bytes, received: int) -> Operation:
 def parse_status(query: bytes) -> StatusQuery:
     """The AppIDs that the query of a status asks for."""
     asked = _parse_query(_StatusFields, query)
-    return StatusQuery(asked.product or None, asked.details)
+    limit = asked.limit if asked.after is None else asked.limit or _LARGEST_PAGE
+    return StatusQuery(asked.product or None, asked.details, limit, asked.after)
 
 
 def parse_history(query: bytes) -> HistoryQuery:
@@ -122,6 +123,7 @@ def parse_history(query: bytes) -> HistoryQuery:
 
 _NAME_LENGTH = 256
 _LARGEST = 2**63 - 1
+_LARGEST_PAGE = 10_000  # AppIDs, or leases
 
 
 def _storable(text: str) -> str:
@@ -186,12 +188,14 @@ class _HeartbeatBody(_Fields):
 
 class _StatusFields(_Fields):
     details: bool = True
+    limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] | None = None
+    after: Annotated[int, Field(ge=0, le=_LARGEST)] | None = None
 
 
 class _HistoryFields(_Fields):
     appid: _Name | None = None
     since: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
-    limit: Annotated[int, Field(ge=1, le=10_000)] = 100
+    limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 100
 
 
 _FieldsT = TypeVar("_FieldsT", bound=_Fields)

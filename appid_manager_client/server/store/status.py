@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..hours import Hours
@@ -20,11 +23,15 @@ def read_status(connection: Connection, hours: Hours, now: int, query: StatusQue
     """The AppIDs that `query` asks for. Available is what a plain acquire could get now."""
     hour_start = hours.at(now).start
     wanted = [] if query.product is None else [appids.c.product == query.product]
-    total, available = connection.execute(
-        select(func.count(), _available(hour_start)).select_from(appids).where(*wanted)
-    ).one()
-    entries = _entries(connection, hours, hour_start, wanted) if query.details else None
-    return Status(query.product, total, available, hour_start, entries)
+    total = available = following = entries = None
+    if query.after is None:
+        total, available = connection.execute(
+            select(func.count(), _available(hour_start)).select_from(appids).where(*wanted)
+        ).one()
+    if query.details:
+        rows, following = _rows(connection, wanted, query)
+        entries = [_entry(row, hours, hour_start) for row in rows]
+    return Status(query.product, total, available, hour_start, entries, following)
 
 
 def read_products(connection: Connection, hours: Hours, now: int) -> Products:
@@ -54,55 +61,60 @@ def _available(hour_start: int) -> ColumnElement[int]:
     return func.count().filter(appids.c.held.is_(False), appids.c.last_stop < hour_start)
 
 
-_ENTRIES = (
-    select(
-        appids.c.appid,
-        appids.c.vid,
-        appids.c.product,
-        appids.c.reserved,
-        appids.c.note,
-        appids.c.last_start,
-        appids.c.last_stop,
-        appids.c.fence,
-        leases.c.id.label("lease"),
-        leases.c.holder,
-        leases.c.expires,
+_ENTRIES = select(
+    appids.c.id,
+    appids.c.appid,
+    appids.c.vid,
+    appids.c.product,
+    appids.c.reserved,
+    appids.c.note,
+    appids.c.last_start,
+    appids.c.last_stop,
+    appids.c.fence,
+    leases.c.id.label("lease"),
+    leases.c.holder,
+    leases.c.expires,
+).outerjoin(leases, and_(leases.c.appid == appids.c.appid, leases.c.stop.is_(None)))
+
+
+def _rows(
+    connection: Connection, wanted: list[ColumnElement[bool]], query: StatusQuery
+) -> tuple[Sequence[Any], int | None]:
+    """The rows of a status or of one page of it, and what the next page comes after."""
+    statement = _ENTRIES.where(*wanted)
+    if query.limit is None:
+        in_order = statement.order_by(appids.c.product, appids.c.position, appids.c.id)
+        return connection.execute(in_order).all(), None
+    page = statement.where(appids.c.id > (query.after or 0)).order_by(appids.c.id)
+    rows = connection.execute(page.limit(query.limit + 1)).all()
+    more = len(rows) > query.limit
+    rows = rows[: query.limit]
+    return rows, rows[-1].id if more else None
+
+
+def _entry(row: Any, hours: Hours, hour_start: int) -> AppIdEntry:
+    # Unpacked, as there can be a hundred thousand: each look by name costs time.
+    _, appid, vid, product, reserved, note, start, last_stop, fence, lease, holder, expires = row
+    state: AppIdState
+    if lease is not None:
+        state = "in_use"
+    elif reserved:
+        state = "reserved"
+    else:
+        state = "available" if last_stop < hour_start else "used_in_current_hour"
+    stop = None if state == "in_use" or last_stop == NEVER else last_stop
+    return AppIdEntry(
+        appid,
+        decode_vid(vid),
+        product,
+        state,
+        start,
+        stop,
+        None if stop is None else hours.at(stop).start,
+        holder,
+        expires,
+        # One that was added again starts with a fence that it was never granted with.
+        None if start is None else fence or None,
+        reserved,
+        note,
     )
-    .outerjoin(leases, and_(leases.c.appid == appids.c.appid, leases.c.stop.is_(None)))
-    .order_by(appids.c.product, appids.c.position, appids.c.id)
-)
-
-
-def _entries(
-    connection: Connection, hours: Hours, hour_start: int, wanted: list[ColumnElement[bool]]
-) -> list[AppIdEntry]:
-    found: list[AppIdEntry] = []
-    for row in connection.execute(_ENTRIES.where(*wanted)):
-        # Unpacked, as there can be a hundred thousand: each look by name costs time.
-        appid, vid, product, reserved, note, start, last_stop, fence, lease, holder, expires = row
-        state: AppIdState
-        if lease is not None:
-            state = "in_use"
-        elif reserved:
-            state = "reserved"
-        else:
-            state = "available" if last_stop < hour_start else "used_in_current_hour"
-        stop = None if state == "in_use" or last_stop == NEVER else last_stop
-        found.append(
-            AppIdEntry(
-                appid,
-                decode_vid(vid),
-                product,
-                state,
-                start,
-                stop,
-                None if stop is None else hours.at(stop).start,
-                holder,
-                expires,
-                # One that was added again starts with a fence that it was never granted with.
-                None if start is None else fence or None,
-                reserved,
-                note,
-            )
-        )
-    return found

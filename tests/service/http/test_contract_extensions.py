@@ -340,3 +340,39 @@ def test_health_tells_the_hour_and_the_version(api, service):
     assert (body["hourStart"], body["hourEnd"]) == service.hour
     assert body["serverTime"] == service.now_ms
     assert body["version"]
+
+
+def test_a_status_comes_in_pages_for_those_who_ask_so(api, service):
+    names = [f"a{number}" for number in range(7)]
+    api.init("p", {name: 1 for name in names})
+    api.init("q", {"other": 1})
+    api.acquire("p")
+    found, after = [], {}
+    while True:
+        code, body = api.get("/api/appid/status", productName="p", limit=3, **after)
+        assert code == 200
+        counts = {name: body.get(name) for name in ("total", "available", "in_use")}
+        assert counts == (
+            {"total": None, "available": None, "in_use": None}
+            if after
+            else {"total": 7, "available": 6, "in_use": 1}
+        )
+        found.append([entry["appid"] for entry in body["appids"]])
+        if "next" not in body:
+            break
+        after = {"after": body["next"]}
+    assert found == [names[:3], names[3:6], names[6:]]
+    whole = api.get("/api/appid/status", productName="p")[1]
+    assert [entry["appid"] for entry in whole["appids"]] == names and "next" not in whole
+    every = api.get("/api/appid/status", after=after["after"])[1]["appids"]
+    assert [entry["appid"] for entry in every] == ["a6", "other"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("limit", 0), ("limit", 10_001), ("limit", "x"), ("after", -1), ("after", "x")],
+)
+def test_a_page_that_can_t_be_is_refused_with_its_field(api, service, field, value):
+    code, body = api.get("/api/appid/status", **{field: value})
+    assert (code, body["error"]) == (400, "invalid_request")
+    assert body["message"].startswith(f"{field}: ")

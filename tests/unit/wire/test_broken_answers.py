@@ -31,7 +31,17 @@ from tests.support.rawserver import (
     send,
 )
 
-from .exchanges import QUICK, WAYS, answering, asked, client_of, failure_of, via
+from .exchanges import (
+    COUNTS,
+    QUICK,
+    WAYS,
+    answering,
+    asked,
+    client_of,
+    failure_of,
+    json_answer,
+    via,
+)
 
 GZIP = [("Content-Encoding", "gzip")]
 
@@ -224,3 +234,22 @@ def test_what_a_user_was_handling_says_nothing_of_a_failure_of_ours() -> None:
             with pytest.raises(RequestTimeout) as caught:
                 client.init_product("p", {"a": 1})
     assert caught.value.maybe_received, "it is taken for a refused connection"
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {**COUNTS, "next": 5},
+        {**COUNTS, "next": "x"},
+        {"total": 1, "available": 1, "in_use": 0, "released": 0, "next": 6},
+    ],
+    ids=["the same page again", "no number", "no list"],
+)
+def test_a_status_whose_pages_have_no_end_is_refused(page: dict[str, object]) -> None:
+    healthy = json_answer({"status": "healthy", "timestamp": 1, "serverTime": 1_700_000_000_000})
+    first = json_answer({**COUNTS, "next": 5})
+    scripts = [[read_request(), answer] for answer in (healthy, first, json_answer(page))]
+    with RawServer(scripts=scripts) as server, client_of(server.url) as client:
+        assert client.health_check()
+        with pytest.raises(ProtocolError, match="next|appids"):
+            client.get_status("p")
