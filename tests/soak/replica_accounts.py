@@ -27,7 +27,8 @@ class Believed:
     """A lease as its holder noted it, in seconds on the machine's monotonic clock.
 
     `until` is when the holder began to give it back, or heard that it was lost; a holder that was
-    killed believed nothing any more.
+    killed believed nothing any more. `released_at` is when its release was confirmed, in
+    milliseconds on the wall clock.
     """
 
     appid: str
@@ -36,7 +37,7 @@ class Believed:
     until: float
     lease_id: str | None
     fence: int | None
-    released: bool = False
+    released_at: int | None = None
 
 
 def read_history(url: str) -> list[Recorded]:
@@ -63,7 +64,7 @@ def read_notes(directory: Path) -> list[Believed]:
             elif note["what"] in ("ending", "lost") and held[appid].until == held[appid].since:
                 held[appid].until = at
             elif note["what"] == "released":
-                held[appid].released = True
+                held[appid].released_at = note["wall"]
     return found
 
 
@@ -103,9 +104,19 @@ def _not_recorded(history: list[Recorded], notes: list[Believed]) -> list[str]:
             wrong.append(f"the grant of {note.appid} at {note.start} was lost")
         elif note.lease_id not in (None, lease.lease_id) or note.fence not in (None, lease.fence):
             wrong.append(f"{note.appid} at {note.start} has another lease or fence: {lease}")
-        elif note.released and lease.ended != "released":
-            wrong.append(f"the release of {note.appid} at {note.start} was lost: {lease}")
+        elif _is_lost(note, lease):
+            wrong.append(f"the release of {note.appid} at {note.start} was lost: {lease}, {note}")
     return wrong
+
+
+def _is_lost(note: Believed, lease: Recorded) -> bool:
+    """Whether a release was confirmed, and the lease lived on.
+
+    One that was sent again until the ttl was over hears that the lease is gone, which is as good.
+    """
+    if note.released_at is None or lease.ended == "released":
+        return False
+    return lease.stop is None or lease.stop > note.released_at
 
 
 def _held_by_two(notes: list[Believed]) -> list[str]:

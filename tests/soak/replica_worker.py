@@ -4,7 +4,7 @@
 
 It ends when its standard input is closed. A line of NOTES is a JSON object: `held` when an acquire
 has returned, `ending` before the release, `released` once that was confirmed, `lost`. Times are
-those of the monotonic clock, which all processes of a machine share.
+those of the monotonic clock, which all processes of a machine share, and of the wall clock.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Notes:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def write(self, what: str, appid: str, **facts: Any) -> None:
-        line = json.dumps({"what": what, "appid": appid, "at": time.monotonic(), **facts})
+        now = {"at": time.monotonic(), "wall": round(time.time() * 1000)}
+        line = json.dumps({"what": what, "appid": appid, **now, **facts})
         os.write(self._descriptor, f"{line}\n".encode())
 
 

@@ -13,6 +13,7 @@ from ..log import log_event
 from ..operations import Unavailable
 from .contract import DoAgain
 from .fences import remove_appids
+from .hot import Hot
 from .tables import appids, leases
 from .transaction import Transaction, chunks
 
@@ -69,7 +70,7 @@ def end_leases(transaction: Transaction, endings: Sequence[Ending]) -> None:
         remove_appids(transaction, appids.c.id.in_(rows))
 
 
-_EXPIRED = (
+_EXPIRED = Hot(
     select(
         leases.c.id,
         leases.c.start,
@@ -92,7 +93,7 @@ def expire(transaction: Transaction) -> Counter[str]:
     """
     rows = [
         row
-        for row in transaction.connection.execute(_EXPIRED, {"now": transaction.now})
+        for row in _EXPIRED.all(transaction.connection, now=transaction.now)
         # One that has expired since the locks were taken is left to the next transaction.
         if transaction.locked is None or row.appid_row in transaction.locked
     ]

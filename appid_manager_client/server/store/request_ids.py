@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from .hot import Hot
 from .tables import leases
 from .transaction import Transaction, chunks
 
 REQUEST_MEMORY_MS = 24 * 3600 * 1000
 """How long a request id is remembered after its lease ended, at least."""
 
-_OF_REQUESTS = select(
+_REQUESTED = select(
     leases.c.id,
     leases.c.request_id,
     leases.c.lease_id,
@@ -25,7 +26,9 @@ _OF_REQUESTS = select(
     leases.c.ended,
     leases.c.expires,
     leases.c.fence,
-).where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
+)
+_OF_REQUESTS = _REQUESTED.where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
+_OF_ONE_REQUEST = Hot(_REQUESTED.where(leases.c.request_id == bindparam("wanted")))
 
 _FORGET = (
     update(leases).where(leases.c.id.in_(bindparam("rows", expanding=True))).values(request_id=None)
@@ -41,7 +44,7 @@ def find_requests(transaction: Transaction, request_ids: Iterable[str]) -> dict[
     forgotten: list[int] = []
     oldest = transaction.now - REQUEST_MEMORY_MS
     for ids in chunks(request_ids):
-        for row in transaction.connection.execute(_OF_REQUESTS, {"ids": ids}):
+        for row in _read(transaction.connection, ids):
             if transaction.may_forget and row.stop is not None and row.stop <= oldest:
                 forgotten.append(row.id)
             else:
@@ -49,3 +52,9 @@ def find_requests(transaction: Transaction, request_ids: Iterable[str]) -> dict[
     for rows in chunks(forgotten):
         transaction.connection.execute(_FORGET, {"rows": rows})
     return found
+
+
+def _read(connection: Connection, ids: list[str]) -> Iterable[Any]:
+    if len(ids) == 1:
+        return _OF_ONE_REQUEST.all(connection, wanted=ids[0])
+    return connection.execute(_OF_REQUESTS, {"ids": ids})

@@ -42,6 +42,7 @@ from .contract import (
     Wanted,
 )
 from .fences import NEXT_FENCE
+from .hot import Hot
 from .schema import bring_up_to_date
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
@@ -119,7 +120,7 @@ class SqliteEngine:
         """See `Engine`."""
         of_these = {"of_product": product, "before": before, "count": len(wanted), "now": now}
         # SQLite returns the rows in an order of its own.
-        held = sorted(connection.execute(_HOLD_NEXT, of_these).all(), key=_place)
+        held = sorted(_HOLD_NEXT.all(connection, **of_these), key=_place)
         rows = [
             {
                 "lease_id": asked.lease_id,
@@ -136,7 +137,7 @@ class SqliteEngine:
             for asked, row in zip(wanted, held, strict=False)
         ]
         if rows:
-            connection.execute(_ADD_LEASES, rows)
+            _ADD_LEASES.many(connection, rows)
         return [Taken(row.appid, row.vid, row.fence) for row in held]
 
     def find_in_others(
@@ -176,13 +177,19 @@ _next = (
     .order_by(_free.c.last_stop, _free.c.position)
     .limit(bindparam("count"))
 )
-_HOLD_NEXT = (
+_HOLD_NEXT = Hot(
     update(appids)
     .where(appids.c.id.in_(_next))
     .values(held=True, last_start=bindparam("now"), fence=NEXT_FENCE)
     .returning(appids.c.last_stop, appids.c.position, appids.c.appid, appids.c.vid, appids.c.fence)
 )
-_ADD_LEASES = insert(leases)
+_ADD_LEASES = Hot(
+    insert(leases),
+    columns=[
+        *("lease_id", "request_id", "holder", "ttl", "expires"),
+        *("product", "start", "appid", "vid", "fence"),
+    ],
+)
 
 
 def _place(row: Any) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 from contextlib import ExitStack
 from typing import Any
@@ -18,6 +19,7 @@ from appid_manager_client.runtime import worker as worker_module
 from appid_manager_client.runtime.executor import Executor
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.runtime.worker import Worker
+from appid_manager_client.server.store import postgres_watch
 from tests.support.switching import Play, Result, Scenes
 from tests.support.waiting import PATIENCE, wait_until
 
@@ -228,3 +230,41 @@ def a_wait_ends_while_it_is_written(stack: ExitStack) -> Play:
         assert not any("of p" in text for text in shown.texts[ended:])
 
     return Play(begin, end, check)
+
+
+# --- server/
+
+
+class KnownConnection:
+    """What a watch shuts; it counts the shuts."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.socket, other = socket.socketpair()
+        stack.callback(self.socket.close)
+        stack.callback(other.close)
+        self.asked = 0
+
+    def fileno(self) -> int:
+        self.asked += 1
+        return self.socket.fileno()
+
+    def cancel_safe(self, timeout: float) -> None:
+        """Nothing is asked of a server here."""
+
+
+@SCENES.scene("Exchange", postgres_watch)
+def an_exchange_ends_while_it_is_given_up(stack: ExitStack) -> Play:
+    connection = KnownConnection(stack)
+    watched: Any = connection
+    exchange = postgres_watch.Exchange(watched, -1.0)
+    stack.enter_context(patch.object(postgres_watch, "_REACTION", -1.0))
+    exchange.look()  # its time is over: cancelled
+
+    def end() -> int:
+        exchange.end()
+        return connection.asked
+
+    def check(_: Result, ended: Result) -> None:
+        assert connection.asked == ended.value, "the next exchange's connection was shut"
+
+    return Play(exchange.look, end, check)
