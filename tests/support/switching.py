@@ -10,6 +10,7 @@ Nothing here depends on time or chance: a lock says itself when somebody waits f
 
 from __future__ import annotations
 
+import functools
 import itertools
 import queue
 import sys
@@ -133,6 +134,24 @@ class _Stage:
         return self._trace_step
 
 
+@functools.cache
+def _want_instructions() -> None:
+    """Trace something once: CPython 3.12 tells the first tracing of a process no instruction."""
+
+    def trace(frame: FrameType, event: str, arg: object) -> Any:
+        frame.f_trace_opcodes = True
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    _nothing()
+    sys.settrace(before)
+
+
+def _nothing() -> None:
+    """Called to be traced."""
+
+
 def _start(
     work: Callable[[], object],
     result: Result,
@@ -232,6 +251,7 @@ def _watched(stage: _Stage) -> Iterator[None]:
 
 def first_break(scene: Scene, *, without: str | None = None) -> str | None:
     """Play the scene with a stop at each step. Returns where it first went wrong, if anywhere."""
+    _want_instructions()
     for at in itertools.count(1):
         stage = _Stage(scene, at, without)
         with Setting(stage) as stack:
