@@ -159,6 +159,8 @@ def _start(
     trace: Callable[..., Any] | None = None,
 ) -> threading.Thread:
     def run() -> None:
+        # CPython 3.12 tells of instructions only if some frame wants it when tracing begins.
+        sys._getframe().f_trace_opcodes = True
         sys.settrace(trace)
         try:
             result.value = work()
