@@ -100,13 +100,15 @@ def pending(connection: Connection, name: str) -> Change:
 
 def _find_schema(connection: Connection, name: str) -> str | None:
     inspector = inspect(connection)
-    if inspector.has_table(meta.name):
+    # One statement: another service may make all of them between two.
+    tables = inspector.get_table_names()
+    if meta.name in tables:
         columns = {column["name"] for column in inspector.get_columns(meta.name)}
         if {"key", "value"} <= columns:
             found = read_meta(connection).get(SCHEMA_KEY)
             if found is not None:
                 return found
-    taken = _OURS & set(inspector.get_table_names())
+    taken = _OURS & set(tables)
     if taken:
         raise unusable(
             "database", f"{name} belongs to another program: it has a table {min(taken)} of its own"

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, event, inspect
 
 from appid_manager_client import ConfigurationError
 from appid_manager_client.cli import main
@@ -27,6 +27,7 @@ from appid_manager_client.server.operations import (
 from appid_manager_client.server.store import registry
 from appid_manager_client.server.store.engines import open_whole
 from appid_manager_client.server.store.migrations import steps
+from appid_manager_client.server.store.schema import pending
 from appid_manager_client.server.store.store import Store
 from appid_manager_client.server.store.tables import SCHEMA
 from appid_manager_client.testing import LocalService
@@ -177,6 +178,25 @@ def test_services_that_start_together_all_serve_it(
             stack.callback(start_of.result().end)
         assert schema_of(postgres_url) == SCHEMA
         assert ask(postgres_url, "SELECT count(*) FROM processes") == [(4,)]
+
+
+def test_a_database_that_is_made_during_a_look_belongs_to_no_other_program(
+    postgres_url: str,
+) -> None:
+    made: list[LocalService] = []
+
+    def make_it_once(*_: object) -> None:
+        if not made:
+            made.append(LocalService(database=postgres_url))
+            with made[0]:
+                pass
+
+    engine = create_engine(postgres_url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        event.listen(connection, "after_cursor_execute", make_it_once)
+        assert pending(connection, "the database").found is None
+        assert pending(connection, "the database").found == SCHEMA
+    engine.dispose()
 
 
 def test_nothing_is_migrated_while_a_service_uses_it(new: str, cli: Cli) -> None:
