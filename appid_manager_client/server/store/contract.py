@@ -120,11 +120,13 @@ class Begun(NamedTuple):
         connection: in the transaction.
         now: the time, read after the last lock was taken.
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
+        due: whether a lease may have expired that can be ended now.
     """
 
     connection: Connection
     now: int
     locked: frozenset[int] | None = None
+    due: bool = True
 
 
 class Wanted(NamedTuple):

@@ -91,6 +91,8 @@ def expire(transaction: Transaction) -> Counter[str]:
 
     Returns how many they were of each product.
     """
+    if not transaction.due:
+        return Counter()
     rows = [
         row
         for row in _EXPIRED.all(transaction.connection, now=transaction.now)

@@ -152,7 +152,7 @@ class PostgresEngine:
             self._bounds.forget()
         # What is released in this batch gets a time of release that is no earlier.
         self._bounds.forget_behind(now if first_due is None else min(now, first_due))
-        return Begun(connection, now, frozenset(locked or ()))
+        return Begun(connection, now, frozenset(locked or ()), first_due is not None)
 
     def _connected(self) -> Connection:
         """The connection of batches; opened if there is none.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import ARRAY, Connection, Text, any_, bindparam, select, update
 
 from .hot import Hot
 from .tables import leases
@@ -28,6 +28,9 @@ _REQUESTED = select(
     leases.c.fence,
 )
 _OF_REQUESTS = _REQUESTED.where(leases.c.request_id.in_(bindparam("ids", expanding=True)))
+_OF_ANY_REQUEST = Hot(
+    _REQUESTED.where(leases.c.request_id == any_(bindparam("ids", type_=ARRAY(Text))))
+)
 _OF_ONE_REQUEST = Hot(_REQUESTED.where(leases.c.request_id == bindparam("wanted")))
 
 _FORGET = (
@@ -55,6 +58,8 @@ def find_requests(transaction: Transaction, request_ids: Iterable[str]) -> dict[
 
 
 def _read(connection: Connection, ids: list[str]) -> Iterable[Any]:
+    if connection.dialect.name == "postgresql":
+        return _OF_ANY_REQUEST.all(connection, ids=ids)
     if len(ids) == 1:
         return _OF_ONE_REQUEST.all(connection, wanted=ids[0])
     return connection.execute(_OF_REQUESTS, {"ids": ids})

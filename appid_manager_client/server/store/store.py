@@ -229,6 +229,7 @@ class Store:
             self._engine,
             self._monotonic() - self._steady_since >= _STEADY_AFTER,
             begun.locked,
+            begun.due,
         )
 
     def _apply(

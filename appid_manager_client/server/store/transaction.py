@@ -30,6 +30,7 @@ class Transaction:
         may_forget: whether what is old by `now` may be deleted: the clock has been left alone for
             long enough.
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
+        due: whether a lease may have expired that can be ended now.
     """
 
     connection: Connection
@@ -38,6 +39,7 @@ class Transaction:
     engine: Engine
     may_forget: bool = False
     locked: frozenset[int] | None = None
+    due: bool = True
 
     @property
     def hour(self) -> Hour:

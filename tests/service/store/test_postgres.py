@@ -94,7 +94,7 @@ def test_what_waited_for_a_lock_happens_when_it_has_it(
         )
         thread.start()
         wait_for_a_lock(postgres)
-        now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        now = "SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
         row = watcher.execute(now).fetchone()
     thread.join(30)
     store.close()
