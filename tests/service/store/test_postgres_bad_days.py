@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -23,7 +24,13 @@ from appid_manager_client.server.operations import (
     StatusQuery,
     Unavailable,
 )
-from tests.support.postgres import PASSWORD, USER, PostgresServer, give_to_the_server
+from tests.support.postgres import (
+    PASSWORD,
+    USER,
+    PostgresServer,
+    give_to_the_server,
+    running_postgres,
+)
 from tests.support.waiting import wait_until
 
 from .world import World
@@ -132,38 +139,38 @@ def test_a_database_that_was_dropped(postgres: PostgresServer) -> None:
 
 
 @pytest.fixture
-def small_disk(postgres: PostgresServer) -> Iterator[Path]:
-    """A directory of the server with room for a few megabytes."""
+def server_on_a_small_disk() -> Iterator[tuple[PostgresServer, Path]]:
+    """A server of its own, whose checkpoints fail too, and a place with room for few megabytes."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small file system")
-    place = postgres.sockets / "small"
-    place.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
-    if subprocess.run(options, capture_output=True).returncode != 0:
-        pytest.skip("no file system can be mounted here")
-    try:
-        give_to_the_server(place)
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-        place.rmdir()
+    with running_postgres() as server:
+        place = server.sockets / "small"
+        place.mkdir()
+        options = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(place)]
+        if subprocess.run(options, capture_output=True).returncode != 0:
+            pytest.skip("no file system can be mounted here")
+        try:
+            give_to_the_server(place)
+            yield server, place
+            server.stop(signal.SIGQUIT)
+        finally:
+            subprocess.run(["umount", str(place)], check=True)
 
 
-def test_a_disk_that_is_full(postgres: PostgresServer, small_disk: Path) -> None:
-    with postgres.superuser() as connection:
-        connection.execute(f"CREATE TABLESPACE small LOCATION '{small_disk}'")
+def test_a_disk_that_is_full(server_on_a_small_disk: tuple[PostgresServer, Path]) -> None:
+    server, place = server_on_a_small_disk
+    with server.superuser() as connection:
+        connection.execute(f"CREATE TABLESPACE small LOCATION '{place}'")
         connection.execute(
             f"CREATE DATABASE full_one OWNER {USER} TEMPLATE template0 TABLESPACE small"
         )
-    try:
-        world = World(postgres.url("full_one"))
-        world.do(Init("p", {"a": 1, "b": 2}))
-        outcome = world.do(Init("q", {f"appid-{number:06d}": number for number in range(60_000)}))
-        assert isinstance(outcome, Unavailable) and outcome.reason == "full", outcome
-        assert world.store.status(StatusQuery()).total == 2
-        assert isinstance(world.do(Init("q", {"c": 3})), Initialized)
-        world.store.close()
-    finally:
-        with postgres.superuser() as connection:
-            connection.execute("DROP DATABASE full_one WITH (FORCE)")
-            connection.execute("DROP TABLESPACE small")
+    world = World(server.url("full_one"))
+    world.do(Init("p", {"a": 1, "b": 2}))
+    filler = place / "filler"
+    filler.write_bytes(b"x" * (shutil.disk_usage(place).free - 100_000))
+    outcome = world.do(Init("q", {f"appid-{number:06d}": number for number in range(20_000)}))
+    assert isinstance(outcome, Unavailable) and outcome.reason == "full", outcome
+    filler.unlink()
+    assert isinstance(world.do(Init("q", {"c": 3})), Initialized)
+    assert world.store.status(StatusQuery()).total == 3
+    world.store.close()
