@@ -40,7 +40,7 @@ types: $(STAMP)
 		--cache-dir $(CURDIR)/.mypy_cache -p appid_manager_client -p tests -p benchmarks
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak.leases

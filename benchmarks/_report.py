@@ -1,20 +1,123 @@
-"""Prints results: a ratio beside its target. Ratios are comparable between machines."""
+"""Results: a ratio beside its target, printed and kept. Ratios are comparable between machines."""
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
-def at_least(what: str, ratio: float, target: float) -> None:
+NOTABLE = 0.1
+"""By how much a ratio changes before a comparison calls it better or worse."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """One ratio.
+
+    Attributes:
+        what: what was compared.
+        ratio: the median of the rounds, or of all that was measured.
+        target: what it should be.
+        at_least: whether more is better.
+        spread: the least and the most of the rounds, where there were rounds.
+    """
+
+    what: str
+    ratio: float
+    target: float
+    at_least: bool
+    spread: tuple[float, float] | None = None
+
+    @property
+    def held(self) -> bool:
+        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
+
+    @property
+    def wanted(self) -> str:
+        return f"at {'least' if self.at_least else 'most'} {self.target:g}"
+
+
+RESULTS: list[Result] = []
+"""All of this run, in their order."""
+
+
+def at_least(what: str, ratio: float, target: float, rounds: Sequence[float] = ()) -> None:
     """Print a ratio that should be `target` or more."""
-    _print(what, ratio, f"at least {target:g}", ratio >= target)
+    _report(Result(what, ratio, target, True, _spread(rounds)))
 
 
-def at_most(what: str, ratio: float, target: float) -> None:
+def at_most(what: str, ratio: float, target: float, rounds: Sequence[float] = ()) -> None:
     """Print a ratio that should be `target` or less."""
-    _print(what, ratio, f"at most {target:g}", ratio <= target)
+    _report(Result(what, ratio, target, False, _spread(rounds)))
 
 
-def _print(what: str, ratio: float, target: str, held: bool) -> None:
+def _spread(rounds: Sequence[float]) -> tuple[float, float] | None:
+    return (min(rounds), max(rounds)) if rounds else None
+
+
+def _report(result: Result) -> None:
+    RESULTS.append(result)
     print(
-        f"  ratio: {what}: {ratio:.2f} (target: {target}; {'held' if held else 'MISSED'})",
+        f"  ratio: {result.what}: {result.ratio:.2f}{_shown(result.spread)} "
+        f"(target: {result.wanted}; {'held' if result.held else 'MISSED'})",
         flush=True,
     )
+
+
+def _shown(spread: tuple[float, float] | None) -> str:
+    return "" if spread is None else f" ({spread[0]:.2f} to {spread[1]:.2f})"
+
+
+def machine() -> str:
+    """Where this was measured."""
+    return (
+        f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def table(results: Iterable[Result]) -> str:
+    """The results as a table of Markdown."""
+    lines = ["| ratio | measured | target | |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| {result.what} | {result.ratio:.2f}{_shown(result.spread)} | {result.wanted} | "
+        f"{'' if result.held else 'missed'} |"
+        for result in results
+    ]
+    return "\n".join(lines)
+
+
+def save(path: str) -> None:
+    """Write all results of this run to a JSON file."""
+    body = {"machine": machine(), "results": [asdict(result) for result in RESULTS]}
+    Path(path).write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
+
+
+def load(path: str) -> list[Result]:
+    """The results of an earlier run.
+
+    Raises:
+        ValueError, KeyError, TypeError: the file has none.
+        OSError: it can't be read.
+    """
+    return [Result(**each) for each in json.loads(Path(path).read_text("utf-8"))["results"]]
+
+
+def changes(before: Iterable[Result], now: Iterable[Result]) -> list[str]:
+    """What became better or worse, and what only one of the two runs has, in words."""
+    then = {result.what: result for result in before}
+    lines = []
+    for result in now:
+        old = then.pop(result.what, None)
+        if old is None:
+            lines.append(f"new: {result.what}: {result.ratio:.2f}")
+            continue
+        change = result.ratio / old.ratio - 1
+        if abs(change) >= NOTABLE:
+            better = (change > 0) is result.at_least
+            word = "better" if better else "WORSE"
+            lines.append(f"{word}: {result.what}: {old.ratio:.2f} before, {result.ratio:.2f} now")
+    return lines + [f"not measured now: {what}" for what in then]
