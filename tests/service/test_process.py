@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import signal
@@ -16,7 +15,6 @@ import pytest
 import requests
 
 from tests.service.process import service_process
-from tests.support.waiting import wait_until
 
 ENOUGH = 300
 WITHIN = 60.0
@@ -109,32 +107,6 @@ def test_killed_under_load_it_has_lost_nothing_that_it_acknowledged(tmp_path):
                 assert answer.json()["appid"] not in granted
         fresh = post(service.url, "acquire", productName="stt").json()
         assert fresh["appid"] not in granted
-
-
-def test_an_init_that_is_killed_in_the_middle_leaves_the_product_as_it_was(tmp_path):
-    database = tmp_path / "appids.db"
-    old = {f"old{n}": n for n in range(50)}
-    with service_process(database) as service:
-        post(service.url, "init", productName="stt", appids=old)
-        held = post(service.url, "acquire", productName="stt").json()["appid"]
-        many = {f"new{n}": n for n in range(200_000)}
-        caller = threading.Thread(target=ignore_a_broken_call, args=(service.url, many))
-        caller.start()
-        # Rows of the transaction are in the log of the database before its commit.
-        wal = database.with_name("appids.db-wal")
-        size = wal.stat().st_size
-        wait_until(lambda: wal.stat().st_size > size + 1_000_000, what="the init is under way")
-        service.process.send_signal(signal.SIGKILL)
-        caller.join(WITHIN)
-    with service_process(database) as service:
-        now = entries(service.url)
-        assert set(now) == set(old)
-        assert now[held]["status"] == "in_use"
-
-
-def ignore_a_broken_call(url, appids):
-    with contextlib.suppress(requests.RequestException):
-        post(url, "init", productName="stt", appids=appids)
 
 
 def test_a_sigterm_lets_calls_under_way_finish_and_ends_with_0(tmp_path):

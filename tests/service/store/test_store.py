@@ -1,5 +1,8 @@
 """The store by itself: a clock that is set back, batches, failures, and what is forgotten."""
 
+import signal
+import subprocess
+import sys
 import threading
 import uuid
 
@@ -179,6 +182,43 @@ def test_old_history_goes_and_what_is_held_stays(world):
     world.now += 2 * DAY_MS + 1
     world.do(Sweep(prune=True))
     assert [lease.appid for lease in world.store.history(HistoryQuery())] == ["b"]
+
+
+KILLED = """
+import os, signal, sys
+from appid_manager_client.server.hours import ShortHours
+from appid_manager_client.server.operations import Init
+from appid_manager_client.server.store.store import Store
+
+store = Store(sys.argv[1], ShortHours(100))
+engine = store._engine
+real = engine.add_appids
+
+def killed_in_the_middle(connection, rows):
+    def some():
+        for number, row in enumerate(rows):
+            if number == 10_000:
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield row
+    return real(connection, some())
+
+engine.add_appids = killed_in_the_middle
+names = {f"new{number}": number for number in range(20_000)}
+store.execute([Init("p", names, keep_state=sys.argv[2] == "keepState")])
+"""
+
+
+@pytest.mark.parametrize("how", ["reset", "keepState"])
+def test_an_init_that_is_killed_in_the_middle_leaves_the_product_as_it_was(world, how):
+    world.do(Init("p", {"a": 1, "b": 2}))
+    world.do(Acquire("p"))
+    before = world.store.status(StatusQuery()), world.store.history(HistoryQuery())
+    ran = subprocess.run(
+        [sys.executable, "-c", KILLED, world.url, how], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert (world.store.status(StatusQuery()), world.store.history(HistoryQuery())) == before
+    assert isinstance(world.do(Acquire("p")), Granted)
 
 
 def test_what_is_old_goes_in_slices(world):
