@@ -59,7 +59,7 @@ def test_what_no_standby_has_confirmed_is_not_acknowledged(pair: Pair) -> None:
     world.do(Init("p", {"a": 1, "b": 2}))
     pair.standby.stop(signal.SIGQUIT)
     request = "5a0f9f5e59d54f0f8a516a4b0a1e7c55"
-    for operation in (Acquire("p"), Acquire("p", request_id=request), Sweep()):
+    for operation in (Acquire("p"), Acquire("p", request_id=request)):
         outcome = world.do(operation)
         assert isinstance(outcome, Unavailable), f"{operation} was acknowledged: {outcome}"
         assert "vouch" in outcome.message and outcome.reason == "away"
