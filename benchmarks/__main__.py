@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import pkgutil
+import subprocess
 import sys
+import tempfile
 
 import benchmarks
-from benchmarks._report import RESULTS, changes, load, machine, save, table
+from benchmarks._report import Result, changes, load, machine, save, table
 
 
 def main(arguments: list[str]) -> int:
@@ -35,19 +37,36 @@ def main(arguments: list[str]) -> int:
             before = load(asked.compare)
         except (OSError, ValueError, KeyError, TypeError) as error:
             parser.error(f"--compare {asked.compare} has no results of a run: {error}")
+    results: list[Result] = []
     for name in asked.names or found:
-        module = importlib.import_module(f"benchmarks.{name}")
-        title = (module.__doc__ or name).strip().splitlines()[0]
-        print(f"\n{name}: {title}", flush=True)
-        module.main()
-    print(f"\n{machine()}\n\n{table(RESULTS)}")
+        results += run_alone(name)
+    print(f"\n{machine()}\n\n{table(results)}")
     if asked.json is not None:
-        save(asked.json)
+        save(asked.json, results)
     if before is None:
         return 0
-    changed = changes(before, RESULTS)
+    changed = changes(before, results)
     print("\n" + "\n".join(changed or ["nothing has changed by more than a tenth"]))
     return int(any(line.startswith("WORSE") for line in changed))
+
+
+def run_alone(name: str) -> list[Result]:
+    """Run one benchmark in a process of its own: what others import changes what calls cost."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    title = (module.__doc__ or name).strip().splitlines()[0]
+    print(f"\n{name}: {title}", flush=True)
+    with tempfile.TemporaryDirectory() as directory:
+        file = f"{directory}/results.json"
+        subprocess.run([sys.executable, "-c", _ALONE, name, file], check=True)
+        return load(file)
+
+
+_ALONE = """
+import importlib, sys
+from benchmarks import _report
+importlib.import_module(f"benchmarks.{sys.argv[1]}").main()
+_report.save(sys.argv[2], _report.RESULTS)
+"""
 
 
 if __name__ == "__main__":

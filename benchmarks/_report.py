@@ -41,7 +41,7 @@ class Result:
 
 
 RESULTS: list[Result] = []
-"""All of this run, in their order."""
+"""All of this process, in their order."""
 
 
 def at_least(what: str, ratio: float, target: float, rounds: Sequence[float] = ()) -> None:
@@ -90,9 +90,9 @@ def table(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def save(path: str) -> None:
-    """Write all results of this run to a JSON file."""
-    body = {"machine": machine(), "results": [asdict(result) for result in RESULTS]}
+def save(path: str, results: Iterable[Result]) -> None:
+    """Write results to a JSON file."""
+    body = {"machine": machine(), "results": [asdict(result) for result in results]}
     Path(path).write_text(json.dumps(body, indent=1) + "\n", encoding="utf-8")
 
 
@@ -103,7 +103,12 @@ def load(path: str) -> list[Result]:
         ValueError, KeyError, TypeError: the file has none.
         OSError: it can't be read.
     """
-    return [Result(**each) for each in json.loads(Path(path).read_text("utf-8"))["results"]]
+    found = json.loads(Path(path).read_text("utf-8"))["results"]
+    return [Result(**{**each, "spread": _pair(each["spread"])}) for each in found]
+
+
+def _pair(spread: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if spread is None else (spread[0], spread[1])
 
 
 def changes(before: Iterable[Result], now: Iterable[Result]) -> list[str]:
