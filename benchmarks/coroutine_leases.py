@@ -66,7 +66,7 @@ async def _compare(aiohttp: Any, url: str, name: str) -> None:
         microseconds = statistics.median(took) / (_COROUTINES * _LEASES) * 1e6
         print(f"  {name}, {who}: {microseconds:,.0f} us for both calls")
     ratios = [calls / lease for calls, lease in rounds[1:]]
-    what = f"{_COROUTINES} coroutines with leases to aiohttp, {name}"
+    what = f"{_COROUTINES} coroutines to aiohttp, {name}"
     at_least(what, statistics.median(ratios), 0.5, ratios)
 
 

@@ -58,7 +58,7 @@ def main() -> None:
     for name, each in zip(("asyncio.LifoQueue", "ours"), zip(*coroutines)):
         print(f"  {name}, {_THREADS} coroutines for one AppID: {statistics.median(each):.1f} us")
     ratio = statistics.median(ours / queue for queue, ours in coroutines)
-    at_most("a contended checkout of coroutines to one of asyncio.LifoQueue", ratio, 3.0)
+    at_most("a contended checkout of coroutines to asyncio.LifoQueue", ratio, 3.0)
 
 
 async def _in_coroutines(pool: LeasePool) -> list[tuple[float, float]]:

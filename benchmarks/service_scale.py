@@ -44,7 +44,7 @@ def _compare(stores: list[Store], batch: int) -> None:
         f"  {batch} to a commit: {small:,.0f} us with {_SMALL:,}, {large:,.0f} us with {_LARGE:,}"
     )
     ratios = [large / small for small, large in rounds]
-    what = f"an acquire with {_LARGE:,} AppIDs to one with {_SMALL:,}, {batch} to a commit"
+    what = f"an acquire with {_LARGE:,} AppIDs to {_SMALL:,}, {batch} to a commit"
     at_most(what, statistics.median(ratios), 1.25, ratios)
 
 

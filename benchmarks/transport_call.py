@@ -48,9 +48,9 @@ def main() -> None:
             in_the_main_thread = _take_turns(ours)
     _show("on a thread", on_a_thread)
     _show("in the main thread", in_the_main_thread)
-    pair = "acquire_appid and release_appid to bare urllib3"
+    pair = "a pair of calls to bare urllib3"
     at_most(f"{pair}, on a thread", _ratio(on_a_thread), 1.05)
-    at_most(f"{pair}, in the main thread, shielded from signals", _ratio(in_the_main_thread), 1.35)
+    at_most(f"{pair}, shielded in the main thread", _ratio(in_the_main_thread), 1.35)
     for where, took in (("on a thread", on_a_thread), ("in the main one", in_the_main_thread)):
         at_most(f"a lease to such a pair, {where}", _ratio(took, "a lease", "a pair"), 1.25)
 
