@@ -119,6 +119,9 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[
 
 
 def describe_failure(error: Exception) -> str:
-    """The type of an error and the database's own message, without the statement and its values."""
+    """The type of an error and the database's own message, without the statement and its values.
+
+    Further lines of a message are left out: PostgreSQL quotes there what callers have sent.
+    """
     original = getattr(error, "orig", None) or error
-    return f"{type(error).__name__}: {original}"
+    return f"{type(error).__name__}: {str(original).strip().partition(chr(10))[0]}"
