@@ -40,8 +40,8 @@ ORDER = {
     "server": "hours clock log authority settings operations store opening http run __init__",
     "server.store": (
         "tables hot contract transaction meta fences registry migrations schema sqlite_files"
-        " sqlite_errors sqlite postgres_errors postgres_sql postgres_watch postgres_connect"
-        " postgres_reading postgres_commits postgres_whole bounds postgres engines start whole"
+        " sqlite_errors sqlite postgres_errors bounds postgres_sql postgres_watch postgres_connect"
+        " postgres_reading postgres_commits postgres_whole postgres engines start whole"
         " copying endings request_ids acquire release reserve heartbeat init pruning status history"
         " store batching"
     ),

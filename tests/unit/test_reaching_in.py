@@ -24,6 +24,8 @@ ALLOWED = {
 }
 """Private parts of third parties: file and name, and why there is no public way."""
 
+# Documented parts of every named tuple; the underscore keeps them apart from its fields.
+_OF_NAMED_TUPLES = {"_asdict", "_fields", "_make", "_replace"}
 _BY_NAME = {"getattr", "setattr", "hasattr", "delattr"}
 
 
@@ -32,6 +34,8 @@ def shown(path: Path) -> str:
 
 
 def is_private(name: str) -> bool:
+    if name in _OF_NAMED_TUPLES:
+        return False
     return name.startswith("_") and not (name.startswith("__") and name.endswith("__"))
 
 

@@ -1,4 +1,4 @@
-"""How the next AppID is chosen and granted. Acquires of one product share one statement.
+"""How the next AppID is chosen and granted. The acquires of a batch share its statements.
 
 AppIDs that were never used come first, in the order given at init, then the least recently used.
 The index `ix_appids_next` is in that order, so the cost of a grant doesn't depend on how many
@@ -12,8 +12,17 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from ..operations import Acquire, Exhausted, Granted, Operation, Outcome, Refused, Unavailable
-from .contract import DoAgain, Wanted
+from ..operations import (
+    Abandon,
+    Acquire,
+    Exhausted,
+    Granted,
+    Operation,
+    Outcome,
+    Refused,
+    Unavailable,
+)
+from .contract import Asked, DoAgain, Wanted
 from .request_ids import find_requests
 from .tables import appids, decode_vid
 from .transaction import Transaction
@@ -23,13 +32,13 @@ def acquire(
     transaction: Transaction, operations: list[Acquire], outcomes: dict[Operation, Outcome]
 ) -> None:
     """Carry out all of `operations`, and put their outcomes into `outcomes`."""
-    new, repeats = _answer_known_requests(transaction, operations, outcomes)
-    groups: dict[tuple[str, bool], list[Acquire]] = {}
-    for operation in new:
-        groups.setdefault((operation.product, operation.force), []).append(operation)
+    known: dict[str, Any] = {}
+    if transaction.repeats or any(isinstance(done, Abandon) for done in outcomes):
+        known = find_requests(transaction, (op.request_id for op in operations if op.request_id))
+    new, repeats = _answer_known_requests(transaction, operations, known, outcomes)
     # Those without force go first: the forced ones have more AppIDs to choose from.
-    for product, force in sorted(groups, key=lambda group: group[1]):
-        _grant(transaction, product, force, groups[product, force], outcomes)
+    for force in (False, True):
+        _grant(transaction, force, [op for op in new if op.force is force], outcomes)
     for operation, first in repeats:
         if operation.product == first.product:
             outcomes[operation] = outcomes[first]
@@ -38,13 +47,15 @@ def acquire(
 
 
 def _answer_known_requests(
-    transaction: Transaction, operations: list[Acquire], outcomes: dict[Operation, Outcome]
+    transaction: Transaction,
+    operations: list[Acquire],
+    known: dict[str, Any],
+    outcomes: dict[Operation, Outcome],
 ) -> tuple[list[Acquire], list[tuple[Acquire, Acquire]]]:
-    """Answer the requests of earlier batches.
+    """Answer the requests of earlier batches, which are `known`.
 
     Returns the new requests, and each repeat of one of them with the one that it repeats.
     """
-    known = find_requests(transaction, (op.request_id for op in operations if op.request_id))
     new: list[Acquire] = []
     repeats: list[tuple[Acquire, Acquire]] = []
     first: dict[str, Acquire] = {}
@@ -96,43 +107,50 @@ _ALWAYS = 2**63 - 1
 
 def _grant(
     transaction: Transaction,
-    product: str,
     force: bool,
     operations: list[Acquire],
     outcomes: dict[Operation, Outcome],
 ) -> None:
-    now = transaction.now
-    before = _ALWAYS if force else transaction.hour.start
-    wanted = [
-        Wanted(
-            # Ids that grow with time are added at one end of their index, which keeps commits
-            # small.
-            f"{now:012x}{secrets.token_hex(12)}",
-            operation.request_id,
-            operation.holder,
-            operation.ttl_ms,
-            None if operation.ttl_ms is None else now + operation.ttl_ms,
-        )
-        for operation in operations
+    groups: dict[str, list[Acquire]] = {}
+    for operation in operations:
+        groups.setdefault(operation.product, []).append(operation)
+    if not groups:
+        return
+    now, hour = transaction.now, transaction.hour
+    before = _ALWAYS if force else hour.start
+    asked = [
+        Asked(product, before, [_wanted(operation, now) for operation in group])
+        for product, group in groups.items()
     ]
-    taken = transaction.engine.take(transaction.connection, now, product, before, wanted)
-    for operation, asked, got in zip(operations, wanted, taken, strict=False):
-        outcomes[operation] = Granted(
-            got.appid,
-            decode_vid(got.vid),
-            product,
-            now,
-            asked.lease_id,
-            asked.expires,
-            now,
-            transaction.hour.end,
-            got.fence,
-        )
-    if len(taken) < len(operations):
-        left = operations[len(taken) :]
-        outcome = _why_nothing(transaction, product, force, before, len(left))
-        for operation in left:
-            outcomes[operation] = outcome
+    every = transaction.engine.take(transaction.connection, now, asked)
+    for (product, group), (_, _, wanted), taken in zip(groups.items(), asked, every, strict=True):
+        for operation, one, got in zip(group, wanted, taken, strict=False):
+            outcomes[operation] = Granted(
+                got.appid,
+                decode_vid(got.vid),
+                product,
+                now,
+                one.lease_id,
+                one.expires,
+                now,
+                hour.end,
+                got.fence,
+            )
+        left = group[len(taken) :]
+        if left:
+            outcome = _why_nothing(transaction, product, force, before, len(left))
+            outcomes.update(dict.fromkeys(left, outcome))
+
+
+def _wanted(operation: Acquire, now: int) -> Wanted:
+    return Wanted(
+        # Ids that grow with time are added at one end of their index, which keeps commits small.
+        f"{now:012x}{secrets.token_hex(12)}",
+        operation.request_id,
+        operation.holder,
+        operation.ttl_ms,
+        None if operation.ttl_ms is None else now + operation.ttl_ms,
+    )
 
 
 _ANY_APPID = select(appids.c.id).where(appids.c.product == bindparam("of_product")).limit(1)

@@ -15,6 +15,9 @@ _GOOD_FOR = 1.0
 Place = tuple[int, int]
 """`last_stop` and `position` of an AppID."""
 
+FIRST: Place = (-(2**63), 0)
+"""Before all AppIDs."""
+
 
 class Bounds:
     """The bounds of all products. Not for use by several threads."""
@@ -23,13 +26,13 @@ class Bounds:
         self._places: dict[str, Place] = {}
         self._good_until = 0.0
 
-    def of(self, product: str) -> Place | None:
-        """Where to begin; `None`: at the start."""
+    def of(self, product: str) -> Place:
+        """Where to begin."""
         now = time.monotonic()
         if now >= self._good_until:
             self._places.clear()
             self._good_until = now + _GOOD_FOR
-        return self._places.get(product)
+        return self._places.get(product, FIRST)
 
     def note(self, product: str, last: Place) -> None:
         """Begin at `last`, which was just handed out: nothing free stands before it."""

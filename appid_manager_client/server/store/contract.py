@@ -121,12 +121,14 @@ class Begun(NamedTuple):
         now: the time, read after the last lock was taken.
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
         due: whether a lease may have expired that can be ended now.
+        repeats: whether one of the requests that were touched may be a known one.
     """
 
     connection: Connection
     now: int
     locked: frozenset[int] | None = None
     due: bool = True
+    repeats: bool = True
 
 
 class Wanted(NamedTuple):
@@ -137,6 +139,20 @@ class Wanted(NamedTuple):
     holder: str | None
     ttl: int | None
     expires: int | None
+
+
+class Asked(NamedTuple):
+    """Acquires of one product.
+
+    Attributes:
+        product: whose AppIDs.
+        before: only AppIDs that were last released before this time.
+        wanted: who gets them, in this order.
+    """
+
+    product: str
+    before: int
+    wanted: Sequence[Wanted]
 
 
 class Taken(NamedTuple):
@@ -203,25 +219,18 @@ class Engine(Protocol):
         """
 
     def take(
-        self,
-        connection: Connection,
-        now: int,
-        product: str,
-        before: int,
-        wanted: Sequence[Wanted],
-    ) -> list[Taken]:
-        """Grant the next AppIDs of `product`: mark them as held, and add their leases.
+        self, connection: Connection, now: int, asked: Sequence[Asked]
+    ) -> list[Sequence[Taken]]:
+        """Grant the next AppIDs of each product: mark them as held, and add their leases.
 
         Args:
             connection: in a write transaction.
             now: when they are granted.
-            product: whose AppIDs.
-            before: only AppIDs that were last released before this time.
-            wanted: who gets them, in this order.
+            asked: no product twice.
 
         Returns:
-            What the first of `wanted` got, in their order. Fewer than asked for if there is
-            nothing more, or if others have it locked.
+            For each of `asked`, what the first of its `wanted` got, in their order. Fewer than
+            asked for if there is nothing more, or if others have it locked.
         """
 
     def find_in_others(

@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 from ..clock import Clock
 from ..operations import Release, Unavailable
 from . import postgres_sql as sql
-from .bounds import Bounds, Place
-from .contract import Begun, DoAgain, NewAppId, Taken, Touched, Wanted
+from .bounds import FIRST, Bounds, Place
+from .contract import Asked, Begun, DoAgain, NewAppId, Taken, Touched
 from .postgres_commits import Batch, Fate, OpenBatches, fate_of, not_vouched_for
 from .postgres_connect import Connector, commit, is_broken, open_from, raw_of, run_together
 from .postgres_errors import away, meaning
@@ -143,7 +143,7 @@ class PostgresEngine:
 
     def _lock(self, connection: Connection, touched: Touched) -> Begun:
         text, parameters = sql.lock(touched, None if self._clock is None else self._clock())
-        now, locked, first_due = connection.exec_driver_sql(text, parameters).one()
+        now, locked, first_due, repeats = connection.exec_driver_sql(text, parameters).one()
         if self._clock is None:
             self._set_clock(now)
         else:
@@ -152,7 +152,7 @@ class PostgresEngine:
             self._bounds.forget()
         # What is released in this batch gets a time of release that is no earlier.
         self._bounds.forget_behind(now if first_due is None else min(now, first_due))
-        return Begun(connection, now, frozenset(locked or ()), first_due is not None)
+        return Begun(connection, now, frozenset(locked or ()), first_due is not None, repeats)
 
     def _connected(self) -> Connection:
         """The connection of batches; opened if there is none.
@@ -273,52 +273,38 @@ class PostgresEngine:
     # --- grants
 
     def take(
-        self,
-        connection: Connection,
-        now: int,
-        product: str,
-        before: int,
-        wanted: Sequence[Wanted],
-    ) -> list[Taken]:
+        self, connection: Connection, now: int, asked: Sequence[Asked]
+    ) -> list[Sequence[Taken]]:
         """See `Engine`."""
-        found = self._take(connection, now, product, before, wanted, self._bounds.of(product))
-        if len(found) < len(wanted):
-            # What was released meanwhile, with a time that has passed, stands before the bound.
-            found += self._take(connection, now, product, before, wanted[len(found) :], None)
-        return found
+        bounds = [self._bounds.of(product) for product, _, _ in asked]
+        taken = self._take(connection, now, asked, bounds)
+        short: dict[int, Asked] = {}
+        for number, (product, before, wanted) in enumerate(asked):
+            got = len(taken[number])
+            if got < len(wanted) and bounds[number] != FIRST:
+                # What was released meanwhile, with a time that has passed, stands before the bound.
+                short[number] = Asked(product, before, wanted[got:])
+        if short:
+            more = self._take(connection, now, list(short.values()), [FIRST] * len(short))
+            for number, found in zip(short, more, strict=True):
+                taken[number] += found
+        return [*taken]
 
     def _take(
-        self,
-        connection: Connection,
-        now: int,
-        product: str,
-        before: int,
-        wanted: Sequence[Wanted],
-        bound: Place | None,
-    ) -> list[Taken]:
-        parameters: dict[str, object] = {
-            "now": now,
-            "product": product,
-            "before": before,
-            "count": len(wanted),
-            "lease_ids": [asked.lease_id for asked in wanted],
-            "request_ids": [asked.request_id for asked in wanted],
-            "holders": [asked.holder for asked in wanted],
-            "ttls": [asked.ttl for asked in wanted],
-            "expiries": [asked.expires for asked in wanted],
-        }
-        text = sql.TAKE_NEXT
-        if bound is not None:
-            text = sql.TAKE_BEHIND
-            parameters["last_stop"], parameters["position"] = bound
-        rows = connection.exec_driver_sql(text, parameters).all()
+        self, connection: Connection, now: int, asked: Sequence[Asked], bounds: Sequence[Place]
+    ) -> list[list[Taken]]:
+        text, parameters = sql.take(now, asked, bounds)
+        taken: list[list[Taken]] = [[] for _ in asked]
         assert self._batch is not None
-        for asked, row in zip(wanted, rows, strict=False):
-            release = Release(product, row.appid, asked.lease_id)
-            self._batch.grants.append((release, asked.request_id is not None))
-        if rows:
-            self._bounds.note(product, (rows[-1].last_stop, rows[-1].position))
-        return [Taken(row.appid, row.vid, row.fence) for row in rows]
+        rows = connection.exec_driver_sql(text, parameters)
+        for number, appid, vid, fence, last_stop, position in rows:
+            product, _, wanted = asked[number]
+            one = wanted[len(taken[number])]
+            release = Release(product, appid, one.lease_id)
+            self._batch.grants.append((release, one.request_id is not None))
+            self._bounds.note(product, (last_stop, position))
+            taken[number].append(Taken(appid, vid, fence))
+        return taken
 
     def close(self) -> None:
         """See `Engine`."""

@@ -35,6 +35,7 @@ from ..settings import database_path
 from .contract import (
     LOCK_PATIENCE,
     NEW_APPID_COLUMNS,
+    Asked,
     Begun,
     NewAppId,
     Taken,
@@ -110,35 +111,20 @@ class SqliteEngine:
             raise
 
     def take(
-        self,
-        connection: Connection,
-        now: int,
-        product: str,
-        before: int,
-        wanted: Sequence[Wanted],
-    ) -> list[Taken]:
+        self, connection: Connection, now: int, asked: Sequence[Asked]
+    ) -> list[Sequence[Taken]]:
         """See `Engine`."""
-        of_these = {"of_product": product, "before": before, "count": len(wanted), "now": now}
-        # SQLite returns the rows in an order of its own.
-        held = sorted(_HOLD_NEXT.all(connection, **of_these), key=_place)
-        rows = [
-            {
-                "lease_id": asked.lease_id,
-                "request_id": asked.request_id,
-                "holder": asked.holder,
-                "ttl": asked.ttl,
-                "expires": asked.expires,
-                "product": product,
-                "start": now,
-                "appid": row.appid,
-                "vid": row.vid,
-                "fence": row.fence,
-            }
-            for asked, row in zip(wanted, held, strict=False)
-        ]
+        taken: list[Sequence[Taken]] = []
+        rows: list[dict[str, object]] = []
+        for product, before, wanted in asked:
+            of_these = {"of_product": product, "before": before, "count": len(wanted), "now": now}
+            # SQLite returns the rows in an order of its own.
+            held = sorted(_HOLD_NEXT.all(connection, **of_these), key=_place)
+            taken.append([Taken(row.appid, row.vid, row.fence) for row in held])
+            rows += (_lease(product, now, one, row) for one, row in zip(wanted, held, strict=False))
         if rows:
             _ADD_LEASES.many(connection, rows)
-        return [Taken(row.appid, row.vid, row.fence) for row in held]
+        return taken
 
     def find_in_others(
         self, connection: Connection, product: str, names: Collection[str]
@@ -190,6 +176,21 @@ _ADD_LEASES = Hot(
         *("product", "start", "appid", "vid", "fence"),
     ],
 )
+
+
+def _lease(product: str, now: int, wanted: Wanted, row: Any) -> dict[str, object]:
+    return {
+        "lease_id": wanted.lease_id,
+        "request_id": wanted.request_id,
+        "holder": wanted.holder,
+        "ttl": wanted.ttl,
+        "expires": wanted.expires,
+        "product": product,
+        "start": now,
+        "appid": row.appid,
+        "vid": row.vid,
+        "fence": row.fence,
+    }
 
 
 def _place(row: Any) -> tuple[int, int]:

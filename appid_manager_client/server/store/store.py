@@ -230,6 +230,7 @@ class Store:
             self._monotonic() - self._steady_since >= _STEADY_AFTER,
             begun.locked,
             begun.due,
+            begun.repeats,
         )
 
     def _apply(

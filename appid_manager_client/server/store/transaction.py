@@ -31,6 +31,7 @@ class Transaction:
             long enough.
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
         due: whether a lease may have expired that can be ended now.
+        repeats: whether a request of the batch was known when the transaction began.
     """
 
     connection: Connection
@@ -40,6 +41,7 @@ class Transaction:
     may_forget: bool = False
     locked: frozenset[int] | None = None
     due: bool = True
+    repeats: bool = True
 
     @property
     def hour(self) -> Hour:
