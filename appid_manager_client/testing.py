@@ -263,6 +263,16 @@ class LocalService:
         query = {} if product_name is None else {"productName": product_name}
         return self._get("/api/appid/status", query)
 
+    def line(self, product_name: str) -> list[dict[str, Any]]:
+        """Who waits in line for an AppID, in the order of the line.
+
+        Each has `place`, `holder`, `since`, `heard`, `forced` and `due`, as in
+        `GET /api/appid/line`.
+        """
+        query = {"productName": product_name, "limit": "10000"}
+        waiters: list[dict[str, Any]] = self._get("/api/appid/line", query)["line"]
+        return waiters
+
     def history(
         self,
         product_name: str | None = None,

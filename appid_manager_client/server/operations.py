@@ -1,14 +1,14 @@
-"""What the store can be asked and what it returns: plain values, without HTTP and without SQL.
+"""What the store can be asked to change, and what comes of it: plain values, no HTTP and no SQL.
 
-An operation changes something and has an outcome. A query changes nothing and returns records.
-Times are in milliseconds since the Unix epoch on the service's clock.
+An operation changes something and has an outcome; what only reads stands in `records`. Times are in
+milliseconds since the Unix epoch on the service's clock.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour", "reserved"]
 
@@ -17,13 +17,25 @@ AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour", "
 
 @dataclass(slots=True, eq=False)
 class Acquire:
-    """Grant a free AppID of `product`; with `force` also one that was used in this hour."""
+    """Grant a free AppID of `product`; with `force` also one that was used in this hour.
+
+    Attributes:
+        ticket: the place in line that an earlier answer gave.
+        hold_until: it waits in line, and its request is held until then; a time that has passed:
+            it waits without being held. `None`: it only looks, and takes no place.
+        not_before: nothing is granted before that.
+        min_remaining_ms: it is granted only while so much of the hour is left.
+    """
 
     product: str
     force: bool = False
     request_id: str | None = None
     ttl_ms: int | None = None
     holder: str | None = None
+    ticket: str | None = None
+    hold_until: int | None = None
+    not_before: int | None = None
+    min_remaining_ms: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +57,14 @@ class Abandon:
 
     product: str
     request_id: str
+
+
+@dataclass(slots=True, eq=False)
+class Leave:
+    """Give up the place in line that `ticket` names."""
+
+    product: str
+    ticket: str
 
 
 @dataclass(slots=True, eq=False)
@@ -95,7 +115,19 @@ class Look:
     """Write something small, to learn whether the database takes it."""
 
 
-Operation: TypeAlias = Acquire | Release | Abandon | Heartbeat | Init | Reserve | Sweep | Look
+@dataclass(slots=True, eq=False)
+class Tend:
+    """Look after the line: notice that nobody looked for too long, and forget who is gone.
+
+    `products` are those whose stock is asked for.
+    """
+
+    products: frozenset[str] = frozenset()
+
+
+Operation: TypeAlias = (
+    Acquire | Release | Abandon | Leave | Heartbeat | Init | Reserve | Sweep | Look | Tend
+)
 
 
 # Outcomes
@@ -121,15 +153,48 @@ class Granted:
     fence: int | None
 
 
+class CheckIn(NamedTuple):
+    """When a waiter comes back: from `start` and not after `by`, to be held `until` then."""
+
+    start: int
+    by: int
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class InLine:
+    """A place in line.
+
+    Attributes:
+        ticket: what the waiter shows to keep it.
+        number: the order of the line: it grows with each ticket that is drawn.
+        place: 1 for who is next.
+        waiting: how many wait.
+        due: whether its place is within the number of AppIDs.
+        check_in: when to come back.
+    """
+
+    ticket: str
+    number: int
+    place: int
+    waiting: int
+    due: bool
+    check_in: CheckIn
+
+
 @dataclass(slots=True)
 class Exhausted:
-    """An acquire that got nothing: `waiting` when all AppIDs are in use, else `no_available`."""
+    """An acquire that got nothing: `waiting` when all AppIDs are in use, else `no_available`.
+
+    `line` is its place in line, if it has one.
+    """
 
     reason: Literal["waiting", "no_available"]
     product: str
     available_at: int
     now: int
     hour_end: int
+    line: InLine | None = None
 
 
 @dataclass(slots=True)
@@ -183,6 +248,21 @@ class Swept:
 
 
 @dataclass(slots=True)
+class Tended:
+    """What a look at the line found at `now`.
+
+    Attributes:
+        waiting: whether anybody waits, for whatever product.
+        stock: of each product that was asked for, how many AppIDs are free to all, and how many
+            that nobody holds were used in this hour.
+    """
+
+    now: int
+    waiting: bool
+    stock: dict[str, tuple[int, int]]
+
+
+@dataclass(slots=True)
 class Refused:
     """An operation that changed nothing.
 
@@ -195,7 +275,7 @@ class Refused:
 
 
 Outcome: TypeAlias = (
-    Granted | Exhausted | Released | Initialized | Reserved | Extended | Swept | Refused
+    Granted | Exhausted | Released | Initialized | Reserved | Extended | Swept | Tended | Refused
 )
 
 
@@ -220,112 +300,3 @@ class Unavailable(Exception):
         self.reason: UnavailableReason = reason
         self.message = message
         self.retry_after = retry_after
-
-
-# Queries and records
-
-
-@dataclass(frozen=True, slots=True)
-class StatusQuery:
-    """Which AppIDs to count: those of `product`, or all; `details` lists each of them too.
-
-    With a `limit`, at most so many are listed, in the order in which they were added; `after` is
-    the `next` of the page before. Then nothing is counted.
-    """
-
-    product: str | None = None
-    details: bool = True
-    limit: int | None = None
-    after: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AppIdEntry:
-    """One AppID in a status.
-
-    `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
-    `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
-    and `expires` belong to the lease that holds it. `fence` is that of the last grant. One that is
-    `reserved` may be in use still; `note` says why it is reserved.
-    """
-
-    appid: str
-    vid: str | int
-    product: str
-    state: AppIdState
-    start: int | None
-    stop: int | None
-    stop_hour: int | None
-    holder: str | None
-    expires: int | None
-    fence: int | None
-    reserved: bool
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """The AppIDs that a query asked for, in the hour that began at `hour_start`.
-
-    `appids` is `None` if no details were asked for, `next` if there are no more of them. A page
-    after the first one has no counts.
-    """
-
-    product: str | None
-    total: int | None
-    available: int | None
-    hour_start: int
-    appids: list[AppIdEntry] | None
-    next: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ProductCounts:
-    """How many AppIDs a product has, and how many of them are available now.
-
-    `next` is when the next one can be: `None` while one is, and where none will be, because all
-    are reserved.
-    """
-
-    product: str
-    total: int
-    available: int
-    next: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Products:
-    """All products, at the time `now` in the hour that ends at `hour_end`."""
-
-    products: list[ProductCounts]
-    now: int
-    hour_end: int
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which leases to list: the newest `limit` that match; `since` is the earliest start."""
-
-    product: str | None = None
-    appid: str | None = None
-    since: int | None = None
-    limit: int = 100
-
-
-@dataclass(frozen=True, slots=True)
-class LeaseRecord:
-    """One lease in the history. While it is live, `stop` and `ended` are `None`.
-
-    `ended` says how it ended: `released`, `expired`, or `reset` by an init.
-    """
-
-    lease_id: str
-    appid: str
-    vid: str | int
-    product: str
-    holder: str | None
-    start: int
-    stop: int | None
-    ended: str | None
-    expires: int | None
-    fence: int | None

@@ -126,8 +126,9 @@ def make_server(
             change_hours=settings.change_hours,
         )
     watch = Watch(connection_limits(), events)
+    app, answer_held = make_app(store, settings, events, stopping=lambda: server.should_exit)
     config = uvicorn.Config(
-        make_app(store, settings, events, stopping=lambda: server.should_exit),
+        app,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
         http=cast(type[asyncio.Protocol], partial(protocol_class(), watch)),
         ws="none",
@@ -140,7 +141,7 @@ def make_server(
         timeout_graceful_shutdown=STOP_TIMEOUT,
         timeout_keep_alive=round(watch.limits.idle),
     )
-    server = Server(config, url, settings, watch, on_ready)
+    server = Server(config, url, settings, watch, answer_held, on_ready)
     return server
 
 
@@ -184,10 +185,12 @@ class Server(uvicorn.Server):
         url: str,
         settings: ServiceSettings,
         watch: Watch,
+        answer_held: Callable[[], None],
         on_ready: Callable[[str], None] | None,
     ) -> None:
         super().__init__(config)
         self._watch = watch
+        self._answer_held = answer_held
         self.url = url
         self._settings = settings
         self._on_ready = on_ready
@@ -207,6 +210,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         log_event(logging.INFO, "stopping", "the service at %(url)s stops", url=self.url)
+        # uvicorn waits for all requests, and these would take their time.
+        self._answer_held()
         await super().shutdown(sockets)
         log_event(logging.INFO, "stopped", "the service at %(url)s has stopped", url=self.url)
 

@@ -125,8 +125,14 @@ def refusals(caller: Caller) -> Iterator[Answer]:
 def test_every_refusal_is_listed_with_its_status(caller: Caller) -> None:
     table = section_of_refusals()
     heard = {(status, body["error"]) for status, body in refusals(caller)}
-    # A failure inside the service can't be called for, and a caller that is too slow takes long.
-    elsewhere = {(408, "request_timeout"), (500, "internal_error"), (503, "unavailable")}
+    # A failure inside the service can't be called for; a caller that is too slow takes long, and
+    # ten thousand that wait are many.
+    elsewhere = {
+        (408, "request_timeout"),
+        (429, "too_many_waiting"),
+        (500, "internal_error"),
+        (503, "unavailable"),
+    }
     assert heard == table - elsewhere
 
 

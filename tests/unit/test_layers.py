@@ -37,20 +37,21 @@ ORDER = {
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
-    "server": "hours clock log authority settings operations store opening http run __init__",
+    "server": (
+        "hours clock log authority settings operations records line store opening http run __init__"
+    ),
     "server.store": (
         "tables hot contract transaction meta fences registry migrations schema sqlite_files"
         " sqlite_errors sqlite postgres_errors bounds postgres_sql postgres_watch postgres_connect"
-        " postgres_reading postgres_commits postgres_whole postgres engines start whole"
-        " copying endings request_ids acquire release reserve heartbeat init pruning status history"
-        " store batching"
+        " postgres_reading postgres_commits postgres_whole postgres engines start whole copying"
+        " endings request_ids granting line_rows in_line acquire release reserve heartbeat init"
+        " pruning waiters status history tending store batching"
     ),
     "server.store.migrations": "versions steps",
     "server.store.migrations.versions": "schema_1 schema_2",
     "server.http": (
-        "answers authentication origins admission condition requests limits connection endpoints"
-        " h11_protocol"
-        " httptools_protocol app"
+        "answers listings authentication origins admission condition requests limits connection"
+        " endpoints h11_protocol httptools_protocol holding app"
     ),
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"

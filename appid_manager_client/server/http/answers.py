@@ -1,6 +1,7 @@
-"""The answers of the wire contract: outcomes, records and refusals as JSON, each with its status.
+"""The answers of the wire contract: outcomes and refusals as JSON, each with its status.
 
-The field names, the statuses and the error bodies of the contract stand here and nowhere else.
+The field names, the statuses and the error bodies of the contract stand here and in `listings`,
+and nowhere else.
 """
 
 from __future__ import annotations
@@ -14,19 +15,15 @@ from typing import Any
 from ..._version import __version__
 from ..hours import Hour
 from ..operations import (
-    AppIdEntry,
     Exhausted,
     Extended,
     Granted,
+    InLine,
     Initialized,
-    LeaseRecord,
     Outcome,
-    ProductCounts,
-    Products,
     Refused,
     Released,
     Reserved,
-    Status,
     Unavailable,
 )
 
@@ -49,6 +46,7 @@ _STATUS_OF = {
     "request_ended": 409,
     "request_timeout": 408,
     "request_too_large": 413,
+    "too_many_waiting": 429,
     "unauthorized": 401,
 }
 
@@ -77,50 +75,20 @@ def outcome(result: Outcome) -> Reply:
     """The answer to an operation."""
     match result:
         case Granted():
-            return _reply(_granted(result))
+            return as_json(_granted(result))
         case Exhausted():
-            return _reply(_exhausted(result), 202)
+            return as_json(_exhausted(result), 202)
         case Released():
-            return _reply(_released(result))
+            return as_json(_released(result))
         case Initialized():
-            return _reply(_initialized(result))
+            return as_json(_initialized(result))
         case Reserved():
-            return _reply(_reserved(result))
+            return as_json(_reserved(result))
         case Extended():
-            return _reply({"renewed": result.expires, "lost": result.lost})
+            return as_json({"renewed": result.expires, "lost": result.lost})
         case Refused():
             return refusal(result)
     raise TypeError(f"no answer is made from {type(result).__name__}")
-
-
-def status(found: Status) -> Reply:
-    """The answer to `GET /api/appid/status`."""
-    body: dict[str, Any] = {}
-    if found.total is not None and found.available is not None:
-        body = {
-            "total": found.total,
-            "available": found.available,
-            "in_use": found.total - found.available,
-            "released": 0,
-        }
-    if found.product is not None:
-        body["productName"] = found.product
-    if found.appids is not None:
-        body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
-    if found.next is not None:
-        body["next"] = found.next
-    return _reply(body)
-
-
-def products(found: Products) -> Reply:
-    """The answer to `GET /api/appid/products`."""
-    counts = [_counts(product) for product in found.products]
-    return _reply({"products": counts, "serverTime": found.now, "hourEnd": found.hour_end})
-
-
-def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
-    """The answer to `GET /api/appid/history`."""
-    return _reply({"leases": [_lease(lease) for lease in leases], "serverTime": now})
 
 
 def health(now: int, hour: Hour, fault: Unavailable | None) -> Reply:
@@ -134,20 +102,20 @@ def health(now: int, hour: Hour, fault: Unavailable | None) -> Reply:
         "version": __version__,
     }
     if fault is None:
-        return _reply(body)
+        return as_json(body)
     return _unavailable(fault, {**body, "status": "unhealthy"})
 
 
 def ready(fault: Unavailable | None) -> Reply:
     """The answer to `GET /ready`; `fault` is why a write would not be taken now."""
     if fault is None:
-        return _reply({"status": "ready"})
+        return as_json({"status": "ready"})
     return _unavailable(fault, {"status": "unready"})
 
 
 def live() -> Reply:
     """The answer to `GET /live`."""
-    return _reply({"status": "live"})
+    return as_json({"status": "live"})
 
 
 def refusal(refused: Refused, *extra_headers: Header) -> Reply:
@@ -155,7 +123,7 @@ def refusal(refused: Refused, *extra_headers: Header) -> Reply:
     body = {"error": refused.code, "message": refused.message}
     if refused.field is not None:
         body["field"] = refused.field
-    return _reply(body, _STATUS_OF.get(refused.code, 400), *extra_headers)
+    return as_json(body, _STATUS_OF.get(refused.code, 400), *extra_headers)
 
 
 def unauthorized() -> Reply:
@@ -215,7 +183,7 @@ def too_many_connections() -> Reply:
     """The answer to a connection for which there is no room; it is closed after it."""
     message = "the service has as many connections as it can have: try again"
     body = {"error": "unavailable", "reason": "busy", "message": message}
-    return _reply(body, 503, (b"retry-after", b"1"), (b"connection", b"close"))
+    return as_json(body, 503, (b"retry-after", b"1"), (b"connection", b"close"))
 
 
 def as_bytes(reply: Reply) -> bytes:
@@ -225,14 +193,15 @@ def as_bytes(reply: Reply) -> bytes:
     return b"\r\n".join([*lines, b"", reply.body])
 
 
-def _reply(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> Reply:
+def as_json(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> Reply:
+    """An answer whose body is `body`."""
     # The encoder escapes everything that isn't ASCII.
     return Reply(_encode(body).encode("ascii"), status, extra_headers)
 
 
 def _unavailable(error: Unavailable, more: dict[str, Any]) -> Reply:
     body = {"error": "unavailable", "reason": error.reason, "message": error.message, **more}
-    return _reply(body, 503, (b"retry-after", b"%d" % error.retry_after))
+    return as_json(body, 503, (b"retry-after", b"%d" % error.retry_after))
 
 
 def _granted(grant: Granted) -> dict[str, Any]:
@@ -260,13 +229,27 @@ def _exhausted(exhausted: Exhausted) -> dict[str, Any]:
         message = f"every AppID of product {exhausted.product!r} is in use"
     else:
         message = f"every AppID of product {exhausted.product!r} was used in this hour"
-    return {
+    body = {
         "error": exhausted.reason,
         "message": message,
         "retry_after": min(max(seconds, 1), _LONGEST_RETRY_AFTER),
         "availableAt": exhausted.available_at,
         "serverTime": exhausted.now,
         "hourEnd": exhausted.hour_end,
+    }
+    if exhausted.line is not None:
+        body |= _in_line(exhausted.line)
+    return body
+
+
+def _in_line(line: InLine) -> dict[str, Any]:
+    start, by, until = line.check_in
+    return {
+        "ticket": line.ticket,
+        "place": line.place,
+        "waiting": line.waiting,
+        "due": line.due,
+        "checkIn": {"from": start, "by": by, "until": until},
     }
 
 
@@ -320,52 +303,4 @@ def _reserved(done: Reserved) -> dict[str, Any]:
         "status": done.state,
         "serverTime": done.now,
         "message": f"AppID {done.appid!r} {said[done.state]}",
-    }
-
-
-def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
-    body = {
-        "appid": entry.appid,
-        "vid": entry.vid,
-        "productName": entry.product,
-        "starttime": entry.start,
-        "stoptime": entry.stop,
-        "status": entry.state,
-        "is_available": entry.state == "available",
-        "stoptime_hour": entry.stop_hour,
-        "current_hour": hour_start,
-        "fence": entry.fence,
-    }
-    if entry.state == "in_use":
-        body["holder"] = entry.holder
-        body["expiresAt"] = entry.expires
-    if entry.reserved:
-        body["reserved"] = True
-        body["note"] = entry.note
-    return body
-
-
-def _counts(product: ProductCounts) -> dict[str, Any]:
-    return {
-        "productName": product.product,
-        "total": product.total,
-        "available": product.available,
-        "in_use": product.total - product.available,
-        "waiting": 0,  # a client polls until there is a line
-        "next": product.next,
-    }
-
-
-def _lease(lease: LeaseRecord) -> dict[str, Any]:
-    return {
-        "leaseId": lease.lease_id,
-        "appid": lease.appid,
-        "vid": lease.vid,
-        "productName": lease.product,
-        "holder": lease.holder,
-        "starttime": lease.start,
-        "stoptime": lease.stop,
-        "ended": lease.ended,
-        "expiresAt": lease.expires,
-        "fence": lease.fence,
     }

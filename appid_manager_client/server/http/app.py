@@ -15,14 +15,18 @@ from typing import Any, TypeVar
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
+from ..line import grace
 from ..log import BoundedEvents, describe_failure, log_event, logger
 from ..operations import (
+    Abandon,
     Granted,
     Initialized,
+    Leave,
     Look,
     Operation,
     Outcome,
     Release,
+    Released,
     Reserved,
     Sweep,
     Swept,
@@ -31,20 +35,20 @@ from ..operations import (
 from ..settings import ServiceSettings
 from ..store.batching import Batcher, Void
 from ..store.store import Store
-from . import answers, requests
+from . import answers, listings, requests
 from .answers import Reply
 from .admission import Admission
 from .authentication import Authenticator
 from .condition import Condition
 from .endpoints import Call, DateHeader, Endpoint
+from .holding import MOST_HELD, Holding
 from .origins import Origins
 
 T = TypeVar("T")
 
 _LARGEST_INIT = 32 * 1024 * 1024  # bytes
 
-# How often, in seconds, expired leases are looked for when no request comes, and old data pruned.
-_SWEEP_EVERY = 1
+# How often old data is pruned, in seconds.
 _PRUNE_EVERY = 60
 # How long after a slice of old data the next one is pruned, while there is more: 2,000 leases a
 # second go, four times as many as are taken where AppIDs are busy.
@@ -57,8 +61,10 @@ def make_app(
     events: BoundedEvents,
     *,
     stopping: Callable[[], bool],
-) -> ASGIApp:
-    """The service as an ASGI application. It closes `store` when it shuts down.
+) -> tuple[ASGIApp, Callable[[], None]]:
+    """The service as an ASGI application, and what has it answer all requests that it holds.
+
+    The application closes `store` when it shuts down.
 
     Args:
         store: what carries the calls out.
@@ -72,7 +78,7 @@ def make_app(
     )
     admission = Admission(Authenticator(settings.auth_token), origins, events)
     endpoint = partial(Endpoint, admission, DateHeader(store.clock), stopping)
-    return Router(
+    app = Router(
         [
             # Paths are tried in this order: the most frequent calls first.
             Route("/api/appid/acquire", endpoint(calls.acquire)),
@@ -84,6 +90,7 @@ def make_app(
             Route("/api/appid/status", endpoint(calls.status, "GET")),
             Route("/api/appid/history", endpoint(calls.history, "GET")),
             Route("/api/appid/products", endpoint(calls.products, "GET")),
+            Route("/api/appid/line", endpoint(calls.line, "GET")),
             Route("/api/appid/reserve", endpoint(calls.reserve)),
             Route("/api/appid/init", endpoint(calls.init, largest_body=_LARGEST_INIT)),
         ],
@@ -92,6 +99,7 @@ def make_app(
         default=endpoint(_not_found, None),
         lifespan=calls.lifespan,
     )
+    return app, calls.holding.answer_all
 
 
 async def _live(_call: Call) -> Reply:
@@ -109,12 +117,16 @@ class _Calls:
         self._store = store
         self._batcher = Batcher(store)
         self._condition = Condition(lambda: self._batcher.submit(Look()), stopping)
+        self.holding = Holding(
+            self._submit, store.clock, self._grace, self._note_failure, MOST_HELD
+        )
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
         tasks = [
             asyncio.create_task(self._condition.look_forever()),
-            asyncio.create_task(self._sweep_forever()),
+            asyncio.create_task(self.holding.watch()),
+            asyncio.create_task(self._prune_forever()),
         ]
         try:
             yield
@@ -128,18 +140,21 @@ class _Calls:
             self._store.close()
 
     async def acquire(self, call: Call) -> Reply:
-        operation = requests.parse_acquire(call.body)
-        if operation.request_id is None:
-            # Nobody could ask for this grant again.
-            try:
-                outcome = await self._submit(operation, call.is_gone)
-            except Void:
-                return answers.caller_gone()
-            if isinstance(outcome, Granted) and call.is_gone():
-                await self._submit(Release(outcome.product, outcome.appid, outcome.lease_id))
-                return answers.caller_gone()
-        else:
-            outcome = await self._submit(operation)
+        operation, wait_ms = requests.parse_acquire(call.body)
+        is_gone = call.caller.is_gone
+        try:
+            if wait_ms is not None:
+                outcome = await self.holding.acquire(operation, wait_ms, call.caller)
+            elif operation.request_id is not None:
+                outcome = await self._submit(operation)
+            else:
+                # Nobody could ask for this grant again.
+                outcome = await self._submit(operation, is_gone)
+                if isinstance(outcome, Granted) and is_gone():
+                    await self._submit(Release(outcome.product, outcome.appid, outcome.lease_id))
+                    return answers.caller_gone()
+        except Void:
+            return answers.caller_gone()
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             _log_grant(outcome, call)
         return answers.outcome(outcome)
@@ -170,10 +185,14 @@ class _Calls:
 
     async def status(self, call: Call) -> Reply:
         query = requests.parse_status(call.query)
-        return await self._read(lambda: answers.status(self._store.status(query)))
+        return await self._read(lambda: listings.status(self._store.status(query)))
 
     async def products(self, _call: Call) -> Reply:
-        return await self._read(lambda: answers.products(self._store.products()))
+        return await self._read(lambda: listings.products(self._store.products()))
+
+    async def line(self, call: Call) -> Reply:
+        query = requests.parse_line(call.query)
+        return await self._read(lambda: listings.line(self._store.line(query)))
 
     async def reserve(self, call: Call) -> Reply:
         outcome = await self._submit(requests.parse_reserve(call.body))
@@ -184,7 +203,7 @@ class _Calls:
     async def history(self, call: Call) -> Reply:
         query = requests.parse_history(call.query)
         leases = await self._read(lambda: self._store.history(query))
-        return answers.history(leases, self._store.clock())
+        return listings.history(leases, self._store.clock())
 
     async def health(self, _call: Call) -> Reply:
         now = self._store.clock()
@@ -200,7 +219,12 @@ class _Calls:
         self, operation: Operation, is_void: Callable[[], bool] | None = None
     ) -> Outcome:
         with self._condition.working():
-            return await self._batcher.submit(operation, is_void)
+            outcome = await self._batcher.submit(operation, is_void)
+        if isinstance(operation, Abandon | Leave):
+            self.holding.let_go(operation)
+        if isinstance(outcome, Released | Initialized | Reserved):
+            self.holding.note_change(outcome.product)
+        return outcome
 
     async def _read(self, query: Callable[[], T]) -> T:
         """The result of a query, in which leases that have expired have ended."""
@@ -208,29 +232,32 @@ class _Calls:
             await self._batcher.submit(Sweep())
             return await asyncio.to_thread(query)
 
-    async def _sweep_forever(self) -> None:
-        loop = asyncio.get_running_loop()
-        prune_at = loop.time()
+    def _grace(self) -> int:
+        return grace(self._store.hours.at(self._store.clock()))
+
+    async def _prune_forever(self) -> None:
         while True:
-            prune = loop.time() >= prune_at
-            more = await self._sweep(prune=prune)
-            if prune and not more:
-                prune_at = loop.time() + _PRUNE_EVERY
-            await asyncio.sleep(_PRUNE_PAUSE if more else _SWEEP_EVERY)
+            more = await self._sweep(prune=True)
+            await asyncio.sleep(_PRUNE_PAUSE if more else _PRUNE_EVERY)
 
     async def _sweep(self, *, prune: bool = False) -> bool:
         """End what has expired; prune a slice. Returns whether there is more to prune."""
         try:
             swept = await self._batcher.submit(Sweep(prune))
             return isinstance(swept, Swept) and swept.more
-        except Unavailable as error:
-            self._condition.note(error)
         except Exception as error:
+            self._note_failure(error)
+        return False
+
+    def _note_failure(self, error: Exception) -> None:
+        """Note why what the service does of its own accord failed."""
+        if isinstance(error, Unavailable):
+            self._condition.note(error)
+        else:
             logger.error(
                 "the search for expired leases failed and is tried again: %s",
                 describe_failure(error),
             )
-        return False
 
 
 def _log_grant(grant: Granted, call: Call) -> None:

@@ -7,6 +7,7 @@ is in, and for how long it may be, is left to `limits`.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from starlette.types import Scope
@@ -41,6 +42,7 @@ class WatchedConnection(asyncio.Protocol):
     def __init__(self, watch: Watch, **options: Any) -> None:
         super().__init__(**options)
         self._watch = watch
+        self._tell_gone: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A caller has connected."""
@@ -49,12 +51,12 @@ class WatchedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is closed, by either side."""
-        self.gone = True
+        self._note_gone()
         super().connection_lost(exc)
 
     def eof_received(self) -> Any:  # a bool, but uvicorn declares that there is none
         """The caller sends no more: keep the connection for answers that are due."""
-        self.gone = True
+        self._note_gone()
         cycle = self.cycle
         if cycle is None or cycle.response_complete:
             return False
@@ -62,6 +64,19 @@ class WatchedConnection(asyncio.Protocol):
             return False
         cycle.keep_alive = False
         return True
+
+    def _note_gone(self) -> None:
+        self.gone = True
+        tell, self._tell_gone = self._tell_gone, None
+        if tell is not None:
+            tell()
+
+    def when_gone(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once the caller has closed its side; in place of what was given before."""
+        if self.gone:
+            tell()
+        else:
+            self._tell_gone = tell
 
     def has_begun_head(self) -> bool:
         """Whether a part of a request's head came."""
@@ -76,7 +91,19 @@ class WatchedConnection(asyncio.Protocol):
         scope[_CONNECTION] = self
 
 
-def is_gone(scope: Scope) -> bool:
-    """Return whether the caller has closed its side of the connection, or lost it."""
-    connection = scope.get(_CONNECTION)
-    return connection is not None and bool(connection.gone)
+class Caller:
+    """Who sent a request, as far as its connection shows it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._connection: WatchedConnection | None = scope.get(_CONNECTION)
+
+    def is_gone(self) -> bool:
+        """Return whether it has closed its side of the connection, or lost it."""
+        return self._connection is not None and self._connection.gone
+
+    def when_gone(self, tell: Callable[[], None]) -> None:
+        """Call `tell` once that is so. The last `tell` of a connection counts."""
+        if self._connection is not None:
+            self._connection.when_gone(tell)

@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import formatdate
-from functools import partial
 
 from starlette.types import Receive, Scope, Send
 
@@ -19,22 +18,19 @@ from ..log import describe_failure, logger
 from ..operations import Refused, Unavailable
 from . import answers
 from .admission import Admission, peer_of
-from .connection import is_gone
+from .connection import Caller
 from .answers import Reply
 from .requests import RequestRefused
 
 
 @dataclass(slots=True)
 class Call:
-    """What a handler gets of a request: the body, the query as it was sent, and who sent it.
-
-    `is_gone` returns whether the caller has closed its side of the connection.
-    """
+    """What a handler gets of a request: the body, the query as it was sent, and who sent it."""
 
     body: bytes
     query: bytes
     peer: str
-    is_gone: Callable[[], bool]
+    caller: Caller
 
 
 Handler = Callable[[Call], Awaitable[Reply]]
@@ -112,9 +108,8 @@ class Endpoint:
         if self._methods is not None and scope["method"] not in self._methods:
             return answers.method_not_allowed(self._methods)
         body = await self._read_body(scope, receive)
-        return await self._handler(
-            Call(body, scope["query_string"], peer_of(scope), partial(is_gone, scope))
-        )
+        call = Call(body, scope["query_string"], peer_of(scope), Caller(scope))
+        return await self._handler(call)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:
         """Read the body.

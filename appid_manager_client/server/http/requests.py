@@ -26,14 +26,14 @@ from ..operations import (
     Abandon,
     Acquire,
     Heartbeat,
-    HistoryQuery,
     Init,
+    Leave,
     Operation,
     Refused,
     Release,
     Reserve,
-    StatusQuery,
 )
+from ..records import HistoryQuery, LineQuery, StatusQuery
 
 
 class RequestRefused(Exception):
@@ -48,31 +48,47 @@ class RequestRefused(Exception):
         self.refused = refused
 
 
-def parse_acquire(body: bytes) -> Acquire:
-    """The operation that the body of an acquire asks for."""
+def parse_acquire(body: bytes) -> tuple[Acquire, int | None]:
+    """The operation that the body of an acquire asks for.
+
+    With it for how many milliseconds its sender waits in line for the answer; `None`: it takes no
+    place there.
+    """
     asked = _parse_body(_AcquireBody, body)
-    return Acquire(
+    operation = Acquire(
         _product(asked),
         bool(asked.force),
         _hex(asked.request_id),
-        None if asked.ttl is None else round(asked.ttl * 1000),
+        None if asked.ttl is None else _milliseconds(asked.ttl),
         asked.holder,
+        asked.ticket,
+        not_before=asked.not_before,
+        min_remaining_ms=_milliseconds(asked.min_remaining or 0.0),
     )
+    if asked.wait is None:
+        return operation, None
+    if operation.request_id is None:
+        message = "requestId is required with wait: it is asked again with it"
+        raise RequestRefused(Refused("invalid_request", message, "requestId"))
+    return operation, _milliseconds(asked.wait)
 
 
 def parse_release(body: bytes) -> Operation:
     """The operation that the body of a release asks for.
 
-    It names an AppID, or the request whose answer was lost.
+    It names an AppID, a place in line, or the request whose answer was lost.
     """
     asked = _parse_body(_ReleaseBody, body)
     _require_data(asked)
     request_id = _hex(asked.request_id)
-    if not asked.appid and request_id is None:
-        raise RequestRefused(Refused("missing_appid", "appid is required, or a requestId", "appid"))
+    if not asked.appid and request_id is None and asked.ticket is None:
+        message = "appid is required, or a requestId, or a ticket"
+        raise RequestRefused(Refused("missing_appid", message, "appid"))
     product = _product(asked)
     if asked.appid:
         return Release(product, asked.appid, asked.lease_id, request_id)
+    if asked.ticket is not None:
+        return Leave(product, asked.ticket)
     assert request_id is not None
     return Abandon(product, request_id)
 
@@ -113,6 +129,12 @@ def parse_status(query: bytes) -> StatusQuery:
     return StatusQuery(asked.product or None, asked.details, limit, asked.after)
 
 
+def parse_line(query: bytes) -> LineQuery:
+    """The waiters that the query of a line asks for."""
+    asked = _parse_query(_LineFields, query)
+    return LineQuery(_product(asked), asked.limit, asked.after)
+
+
 def parse_history(query: bytes) -> HistoryQuery:
     """The leases that the query of a history asks for."""
     asked = _parse_query(_HistoryFields, query)
@@ -148,6 +170,9 @@ _Vid = (
 _Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_storable)]
 _Note = Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(_storable)]
 _Ttl = Annotated[float, Field(strict=True, ge=1, le=3600, allow_inf_nan=False)]
+_Wait = Annotated[float, Field(strict=True, ge=0, le=20, allow_inf_nan=False)]
+_Remaining = Annotated[float, Field(strict=True, ge=0, le=100_000, allow_inf_nan=False)]
+_Ticket = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=64)]
 
 
 class _Fields(BaseModel):
@@ -161,12 +186,19 @@ class _AcquireBody(_Fields):
     request_id: UUID | None = Field(None, alias="requestId")
     ttl: _Ttl | None = None
     holder: _Holder | None = None
+    wait: _Wait | None = None
+    ticket: _Ticket | None = None
+    not_before: Annotated[StrictInt, Field(ge=0, le=_LARGEST)] | None = Field(
+        None, alias="notBefore"
+    )
+    min_remaining: _Remaining | None = Field(None, alias="minRemaining")
 
 
 class _ReleaseBody(_Fields):
     appid: _Name | None = None
     lease_id: _Name | None = Field(None, alias="leaseId")
     request_id: UUID | None = Field(None, alias="requestId")
+    ticket: _Ticket | None = None
 
 
 class _ReserveBody(_Fields):
@@ -190,6 +222,11 @@ class _StatusFields(_Fields):
     details: bool = True
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] | None = None
     after: Annotated[int, Field(ge=0, le=_LARGEST)] | None = None
+
+
+class _LineFields(_Fields):
+    limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 1_000
+    after: Annotated[int, Field(ge=0, le=_LARGEST)] = 0
 
 
 class _HistoryFields(_Fields):
@@ -239,6 +276,10 @@ def _require_data(asked: _Fields) -> None:
     if not asked.model_fields_set:
         message = "a JSON object with data is required"
         raise RequestRefused(Refused("missing_data", message, "body"))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _hex(request_id: UUID | None) -> str | None:

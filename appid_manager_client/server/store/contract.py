@@ -14,7 +14,17 @@ from typing import NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
-from ..operations import Abandon, Acquire, Heartbeat, Init, Operation, Release, Reserve, Unavailable
+from ..operations import (
+    Abandon,
+    Acquire,
+    Heartbeat,
+    Init,
+    Leave,
+    Operation,
+    Release,
+    Reserve,
+    Unavailable,
+)
 
 LOCK_PATIENCE = 1.5
 """How many seconds a transaction waits for the locks of others.
@@ -37,6 +47,8 @@ class Touched:
         products: all AppIDs of these products, which are going to be replaced or updated.
         reorders: whether an AppID can become free that stands before others that were granted.
         with_ttl: whether all leases that have a ttl are extended.
+        lines: the products whose line is changed, or read by those who are granted.
+        all_lines: whether that is so for every product.
         contended: what acquires of a product may get (its name, and a time before which the
             AppID was last used) while others have it locked; how many are wanted.
     """
@@ -47,24 +59,34 @@ class Touched:
     products: frozenset[str] = frozenset()
     reorders: bool = False
     with_ttl: bool = False
+    lines: frozenset[str] = frozenset()
+    all_lines: bool = False
     contended: Mapping[tuple[str, int], int] = field(default_factory=dict)
 
 
-def touched_by(operations: Sequence[Operation], *, with_ttl: bool = False) -> Touched:
+def touched_by(
+    operations: Sequence[Operation], *, with_ttl: bool = False, all_lines: bool = False
+) -> Touched:
     """What these operations are going to read or change."""
     appids: set[str] = set()
     lease_ids: set[str] = set()
     request_ids: set[str] = set()
     products: set[str] = set()
+    lines: set[str] = set()
     reorders = False
     for operation in operations:
         if isinstance(operation, Acquire):
             if operation.request_id is not None:
                 request_ids.add(operation.request_id)
+            if operation.hold_until is not None:
+                lines.add(operation.product)
         elif isinstance(operation, Release):
             appids.add(operation.appid)
         elif isinstance(operation, Abandon):
             request_ids.add(operation.request_id)
+            lines.add(operation.product)
+        elif isinstance(operation, Leave):
+            lines.add(operation.product)
         elif isinstance(operation, Heartbeat):
             lease_ids.update(operation.lease_ids)
         elif isinstance(operation, Init):
@@ -80,6 +102,8 @@ def touched_by(operations: Sequence[Operation], *, with_ttl: bool = False) -> To
         frozenset(products),
         reorders,
         with_ttl,
+        frozenset(lines),
+        all_lines,
     )
 
 
@@ -90,6 +114,7 @@ class DoAgain(Exception):
         otherwise: what callers hear if it was tried often enough.
         contended: see `Touched`.
         with_ttl: see `Touched`.
+        lines: see `Touched`.
     """
 
     def __init__(
@@ -98,17 +123,20 @@ class DoAgain(Exception):
         *,
         contended: Mapping[tuple[str, int], int] | None = None,
         with_ttl: bool = False,
+        lines: frozenset[str] = frozenset(),
     ) -> None:
         super().__init__(otherwise.message)
         self.otherwise = otherwise
         self.contended = contended or {}
         self.with_ttl = with_ttl
+        self.lines = lines
 
     def touched(self, before: Touched) -> Touched:
         """What the next try touches, if the last one touched `before`."""
         return replace(
             before,
             with_ttl=before.with_ttl or self.with_ttl,
+            lines=before.lines | self.lines,
             contended={**before.contended, **self.contended},
         )
 
@@ -122,6 +150,8 @@ class Begun(NamedTuple):
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
         due: whether a lease may have expired that can be ended now.
         repeats: whether one of the requests that were touched may be a known one.
+        waiting: whether anybody may wait in line.
+        lines: the products whose line may be changed; `None`: all of them.
     """
 
     connection: Connection
@@ -129,6 +159,8 @@ class Begun(NamedTuple):
     locked: frozenset[int] | None = None
     due: bool = True
     repeats: bool = True
+    waiting: bool = True
+    lines: frozenset[str] | None = None
 
 
 class Wanted(NamedTuple):
@@ -147,11 +179,13 @@ class Asked(NamedTuple):
     Attributes:
         product: whose AppIDs.
         before: only AppIDs that were last released before this time.
+        since: only those that were not last released before this one.
         wanted: who gets them, in this order.
     """
 
     product: str
     before: int
+    since: int
     wanted: Sequence[Wanted]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from ..operations import HistoryQuery, LeaseRecord
+from ..records import HistoryQuery, LeaseRecord
 from .tables import decode_vid, leases
 
 

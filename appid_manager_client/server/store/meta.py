@@ -26,6 +26,9 @@ COPIED_TO_KEY = "copied_to"
 COPYING_FROM_KEY = "copying_from"
 """The database of which this one is a copy, until that one is marked with `COPIED_TO_KEY`."""
 
+LINE_GAP_KEY = "line_gap"
+"""When a service last found that it had not looked at the line for too long."""
+
 FIRST_VALUES = {SCHEMA_KEY: SCHEMA, FENCE_FLOOR_KEY: "0"}
 
 _ALL = select(meta.c.key, meta.c.value)

@@ -143,7 +143,8 @@ class PostgresEngine:
 
     def _lock(self, connection: Connection, touched: Touched) -> Begun:
         text, parameters = sql.lock(touched, None if self._clock is None else self._clock())
-        now, locked, first_due, repeats = connection.exec_driver_sql(text, parameters).one()
+        found = connection.exec_driver_sql(text, parameters).one()
+        now, locked, first_due, repeats, waiting = found
         if self._clock is None:
             self._set_clock(now)
         else:
@@ -152,7 +153,15 @@ class PostgresEngine:
             self._bounds.forget()
         # What is released in this batch gets a time of release that is no earlier.
         self._bounds.forget_behind(now if first_due is None else min(now, first_due))
-        return Begun(connection, now, frozenset(locked or ()), first_due is not None, repeats)
+        return Begun(
+            connection,
+            now,
+            frozenset(locked or ()),
+            first_due is not None,
+            repeats,
+            waiting,
+            None if touched.all_lines else touched.lines,
+        )
 
     def _connected(self) -> Connection:
         """The connection of batches; opened if there is none.
@@ -276,14 +285,14 @@ class PostgresEngine:
         self, connection: Connection, now: int, asked: Sequence[Asked]
     ) -> list[Sequence[Taken]]:
         """See `Engine`."""
-        bounds = [self._bounds.of(product) for product, _, _ in asked]
+        bounds = [self._bounds.of(group.product) for group in asked]
         taken = self._take(connection, now, asked, bounds)
         short: dict[int, Asked] = {}
-        for number, (product, before, wanted) in enumerate(asked):
+        for number, group in enumerate(asked):
             got = len(taken[number])
-            if got < len(wanted) and bounds[number] != FIRST:
+            if got < len(group.wanted) and bounds[number] != FIRST:
                 # What was released meanwhile, with a time that has passed, stands before the bound.
-                short[number] = Asked(product, before, wanted[got:])
+                short[number] = group._replace(wanted=group.wanted[got:])
         if short:
             more = self._take(connection, now, list(short.values()), [FIRST] * len(short))
             for number, found in zip(short, more, strict=True):
@@ -298,11 +307,12 @@ class PostgresEngine:
         assert self._batch is not None
         rows = connection.exec_driver_sql(text, parameters)
         for number, appid, vid, fence, last_stop, position in rows:
-            product, _, wanted = asked[number]
-            one = wanted[len(taken[number])]
-            release = Release(product, appid, one.lease_id)
+            group = asked[number]
+            one = group.wanted[len(taken[number])]
+            release = Release(group.product, appid, one.lease_id)
             self._batch.grants.append((release, one.request_id is not None))
-            self._bounds.note(product, (last_stop, position))
+            if group.since <= NEVER:
+                self._bounds.note(group.product, (last_stop, position))
             taken[number].append(Taken(appid, vid, fence))
         return taken
 

@@ -72,6 +72,8 @@ READING_SECONDS = 32.0
 # The first numbers of advisory locks; the second number is a checksum.
 _REQUEST_LOCK = 0x61707071  # two batches with one request id
 _INIT_LOCK = 0x61707069  # inits: each looks whether its AppIDs belong to others
+_LINE_LOCK = 0x6170706C  # the line of a product
+_LINES_LOCK = 0x61707073  # those of all products
 
 
 _LOCK_REQUESTS = f"""
@@ -79,17 +81,30 @@ SELECT count(pg_advisory_xact_lock({_REQUEST_LOCK}, number))
 FROM unnest(ARRAY[{{numbers}}]) AS number;
 """
 
+_LOCK_LINES = f"""
+SELECT pg_advisory_xact_lock_shared({_LINES_LOCK}, 0);
+SELECT count(pg_advisory_xact_lock({_LINE_LOCK}, number))
+FROM unnest(ARRAY[{{numbers}}]) AS number;
+"""
+_LOCK_ALL_LINES = f"SELECT pg_advisory_xact_lock({_LINES_LOCK}, 0);"
+
 
 def begin(touched: Touched) -> str:
     """The statements that begin a batch. Two batches with one request id don't run side by side.
 
-    Otherwise the second one would find the id taken only when it adds its lease.
+    Otherwise the second one would find the id taken only when it adds its lease. Nor do two that
+    count those who are before others in one line.
     """
     locks = f"SELECT pg_advisory_xact_lock({_INIT_LOCK}, 0);" if touched.products else ""
     if touched.request_ids:
         # In the order of their numbers, as two batches could otherwise wait for each other.
         numbers = ", ".join(map(str, sorted(map(_checksum, touched.request_ids))))
         locks += _LOCK_REQUESTS.format(numbers=numbers)
+    if touched.all_lines:
+        locks += _LOCK_ALL_LINES
+    elif touched.lines:
+        numbers = ", ".join(map(str, sorted(map(_checksum, touched.lines))))
+        locks += _LOCK_LINES.format(numbers=numbers)
     return _BEGIN.format(
         lock_ms=_LOCK_MS,
         statement_ms=_INIT_MS if touched.products else _STATEMENT_MS,
@@ -127,7 +142,7 @@ WITH due AS MATERIALIZED (
 )
 SELECT
   {clock} AS now, array_agg(id) AS ids, (SELECT min(expires) FROM due) AS first_due,
-  EXISTS (SELECT FROM requested) AS repeats
+  EXISTS (SELECT FROM requested) AS repeats, EXISTS (SELECT FROM line) AS waiting
 FROM locked
 """
 _DUE = "ARRAY(SELECT appid FROM due)"
@@ -141,7 +156,7 @@ def lock(touched: Touched, now: int | None) -> tuple[str, dict[str, object]]:
     """The statement that locks what a batch touched, in the order of ids, and its parameters.
 
     It returns the time after the last lock, the locked rows of `appids`, when the first lease
-    expired that is over, and whether a request is a known one.
+    expired that is over, whether a request is a known one, and whether anybody waits in line.
 
     Args:
         touched: by the batch.
@@ -230,6 +245,7 @@ def take(
         asked: no product twice.
         bounds: for each of them, the first place that is looked at.
     """
+    places = [max(bound, (group.since, 0)) for group, bound in zip(asked, bounds)]
     return _TAKE, {
         "now": now,
         "total": sum(len(group.wanted) for group in asked),
@@ -243,7 +259,7 @@ def take(
                     "last_stop": last_stop,
                     "position": position,
                 }
-                for number, (group, (last_stop, position)) in enumerate(zip(asked, bounds))
+                for number, (group, (last_stop, position)) in enumerate(zip(asked, places))
             ]
         ),
         "wanted": json.dumps(

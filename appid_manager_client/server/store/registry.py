@@ -125,7 +125,7 @@ def refuse_while_used(connection: Connection, name: str, deed: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         # In the order in which batches lock them: they are let finish, and then wait.
-        tables = "appids, leases, meta, processes"
+        tables = "appids, leases, line, meta, processes"
         connection.execute(text(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE"))
     living = living_processes(connection)
     if living:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Engine,
     bindparam,
     create_engine,
+    exists,
     event,
     insert,
     select,
@@ -47,7 +48,7 @@ from .hot import Hot
 from .schema import bring_up_to_date
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
-from .tables import NEVER, appids, leases, meta
+from .tables import NEVER, appids, leases, line, meta
 
 # How many seconds a start waits for the lock: another service may be changing the tables.
 _START_PATIENCE = 30
@@ -89,7 +90,7 @@ class SqliteEngine:
             if self._connection.closed:
                 self._connection = self._writer.connect()
             with self._connection.begin():
-                yield Begun(self._connection, self.clock())
+                yield self._begun()
             # What was written to a file that is gone meanwhile must not be acknowledged.
             self._files.ensure_present()
         except Exception as error:
@@ -97,6 +98,11 @@ class SqliteEngine:
             self._connection.close()
             self._raise_fault(error)
             raise
+
+    def _begun(self) -> Begun:
+        now = self.clock()
+        (probe,) = _PROBE.all(self._connection, now=now)
+        return Begun(self._connection, now, due=probe.due, waiting=probe.waiting)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Begun]:
@@ -116,8 +122,14 @@ class SqliteEngine:
         """See `Engine`."""
         taken: list[Sequence[Taken]] = []
         rows: list[dict[str, object]] = []
-        for product, before, wanted in asked:
-            of_these = {"of_product": product, "before": before, "count": len(wanted), "now": now}
+        for product, before, since, wanted in asked:
+            of_these = {
+                "of_product": product,
+                "before": before,
+                "since": since,
+                "count": len(wanted),
+                "now": now,
+            }
             # SQLite returns the rows in an order of its own.
             held = sorted(_HOLD_NEXT.all(connection, **of_these), key=_place)
             taken.append([Taken(row.appid, row.vid, row.fence) for row in held])
@@ -155,11 +167,20 @@ class SqliteEngine:
             raise fault from None
 
 
+_PROBE = Hot(
+    select(
+        exists()
+        .where(leases.c.stop.is_(None), leases.c.expires.is_not(None))
+        .where(leases.c.expires <= bindparam("now"))
+        .label("due"),
+        exists().select_from(line).label("waiting"),
+    )
+)
 _free = appids.alias("free")
 _next = (
     select(_free.c.id)
     .where(_free.c.product == bindparam("of_product"), _free.c.held.is_(False))
-    .where(_free.c.last_stop < bindparam("before"))
+    .where(_free.c.last_stop < bindparam("before"), _free.c.last_stop >= bindparam("since"))
     .order_by(_free.c.last_stop, _free.c.position)
     .limit(bindparam("count"))
 )

@@ -8,15 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..hours import Hours
-from ..operations import (
-    AppIdEntry,
-    AppIdState,
-    ProductCounts,
-    Products,
-    Status,
-    StatusQuery,
-)
+from ..operations import AppIdState
+from ..records import AppIdEntry, ProductCounts, Products, Status, StatusQuery
 from .tables import NEVER, appids, decode_vid, leases
+from .waiters import count_waiters
 
 
 def read_status(connection: Connection, hours: Hours, now: int, query: StatusQuery) -> Status:
@@ -43,6 +38,7 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
     counts = select(
         appids.c.product, func.count(), _available(hour.start), used_until, in_use
     ).group_by(appids.c.product)
+    waiting = count_waiters(connection, hours, now)
     found: list[ProductCounts] = []
     for product, total, available, earliest, number_in_use in connection.execute(
         counts.order_by(appids.c.product)
@@ -52,7 +48,7 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
             # Later than this hour only if the clock was ahead when it was released.
             turns.append(hours.at(earliest).end)
         next_one = None if available else min(turns, default=None)
-        found.append(ProductCounts(product, total, available, next_one))
+        found.append(ProductCounts(product, total, available, waiting.get(product, 0), next_one))
     return Products(found, now, hour.end)
 
 

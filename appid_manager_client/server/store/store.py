@@ -19,21 +19,20 @@ from ..operations import (
     Abandon,
     Acquire,
     Heartbeat,
-    HistoryQuery,
     Init,
-    LeaseRecord,
+    Leave,
     Look,
     Operation,
     Outcome,
-    Products,
     Release,
     Reserve,
-    Status,
-    StatusQuery,
     Sweep,
     Swept,
+    Tend,
     Unavailable,
 )
+from ..records import HistoryQuery, LeaseRecord, Line, LineQuery, Products, Status, StatusQuery
+from . import in_line
 from .acquire import acquire
 from .contract import Begun, DoAgain, Touched, touched_by
 from .endings import expire, grant_grace, log_expired
@@ -46,7 +45,9 @@ from .release import release
 from .reserve import reserve
 from .start import take_up
 from .status import read_products, read_status
+from .tending import Tending
 from .transaction import Transaction
+from .waiters import read_line
 
 _DAY_MS = 24 * 3600 * 1000
 
@@ -97,6 +98,7 @@ class Store:
         self._engine = open_engine(database, clock, clock_jumped)
         self.clock: Clock = self._engine.clock
         self._failed = False
+        self._tending = Tending(hours, monotonic)
         self._forsaken: list[Release] = []
         try:
             with self._engine.starting() as begun:
@@ -141,6 +143,11 @@ class Store:
         with self._engine.reading() as begun:
             return read_products(begun.connection, self.hours, begun.now)
 
+    def line(self, query: LineQuery) -> Line:
+        """Who waits for a product now."""
+        with self._engine.reading() as begun:
+            return read_line(begun.connection, self.hours, begun.now, query)
+
     def history(self, query: HistoryQuery) -> list[LeaseRecord]:
         """The leases that `query` asks for, the newest first."""
         with self._engine.reading() as begun:
@@ -180,8 +187,13 @@ class Store:
         """Carry out a batch in one transaction, and again if others came in its way."""
         self._forsaken += self._engine.forsaken()
         every = [*operations, *self._forsaken]
-        # Heartbeats were refused while the database could not be used.
-        touched = touched_by(every, with_ttl=self._failed)
+        tends = any(isinstance(operation, Tend) for operation in operations)
+        touched = touched_by(
+            every,
+            # Heartbeats were refused while the database could not be used.
+            with_ttl=self._failed,
+            all_lines=tends and self._tending.begin(self.clock()),
+        )
         tries = 0
         while True:
             try:
@@ -193,6 +205,8 @@ class Store:
                     raise again.otherwise from None
                 touched = again.touched(touched)
         self._failed = False
+        if tends:
+            self._tending.end(self.clock())
         self._forsaken.clear()
         return [outcomes[operation] for operation in operations]
 
@@ -231,6 +245,8 @@ class Store:
             begun.locked,
             begun.due,
             begun.repeats,
+            begun.waiting,
+            begun.lines,
         )
 
     def _apply(
@@ -251,6 +267,12 @@ class Store:
         releases = [op for op in operations if isinstance(op, Release | Abandon)]
         if releases:
             release(transaction, releases, outcomes)
+        leaves = [op for op in operations if isinstance(op, Leave | Abandon)]
+        if leaves:
+            in_line.leave(transaction, leaves, outcomes)
+        tends = [op for op in operations if isinstance(op, Tend)]
+        if tends:
+            outcomes.update(dict.fromkeys(tends, self._tending.tend(transaction, tends)))
         for operation in operations:
             if isinstance(operation, Init):
                 outcomes[operation] = initialize(transaction, operation)

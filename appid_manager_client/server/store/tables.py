@@ -2,8 +2,8 @@
 
 `appids` holds the AppIDs that each product has now, `leases` who had which AppID when. A request
 that was abandoned before it got an AppID is a row of `leases` without one, so that one look-up
-answers every question about a request id. `processes` names the services that use the database;
-`meta` holds single values.
+answers every question about a request id. `line` holds who waits, `processes` names the services
+that use the database; `meta` holds single values.
 """
 
 from __future__ import annotations
@@ -78,6 +78,25 @@ leases = Table(
     Column("ttl", BigInteger),
     Column("expires", BigInteger),
     Column("fence", BigInteger),  # none for leases that began before schema 2
+)
+
+line = Table(
+    "line",
+    metadata,
+    Column("no", _KEY, primary_key=True),  # the order of the line
+    Column("ticket", String(64), nullable=False, unique=True),
+    Column("product", Text, nullable=False),
+    # That of the last request; it is the only one that is answered with this place.
+    Column("request_id", String(64), nullable=False, unique=True),
+    Column("forced", Boolean(create_constraint=False), nullable=False),
+    Column("holder", Text),
+    Column("since", BigInteger, nullable=False),
+    Column("heard", BigInteger, nullable=False),
+    # When it counts as present; both are 0 if it never did.
+    Column("present_from", BigInteger, nullable=False),
+    Column("present_until", BigInteger, nullable=False),
+    Index("ix_line_present", "product", "present_until"),
+    Index("ix_line_order", "product", "no"),
 )
 
 processes = Table(

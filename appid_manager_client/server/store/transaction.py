@@ -32,6 +32,8 @@ class Transaction:
         locked: the rows of `appids` whose state may be changed; `None`: all of them.
         due: whether a lease may have expired that can be ended now.
         repeats: whether a request of the batch was known when the transaction began.
+        waiting: whether anybody may wait in line.
+        lines: the products whose line may be changed; `None`: all of them.
     """
 
     connection: Connection
@@ -42,6 +44,8 @@ class Transaction:
     locked: frozenset[int] | None = None
     due: bool = True
     repeats: bool = True
+    waiting: bool = True
+    lines: frozenset[str] | None = None
 
     @property
     def hour(self) -> Hour:

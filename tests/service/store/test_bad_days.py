@@ -20,16 +20,15 @@ from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
     Acquire,
     Granted,
-    HistoryQuery,
     Init,
     Look,
     Operation,
     Outcome,
-    StatusQuery,
     Sweep,
     Swept,
     Unavailable,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import sqlite
 from appid_manager_client.server.store.store import Store
 

@@ -11,13 +11,13 @@ from appid_manager_client.server.operations import (
     Acquire,
     Exhausted,
     Granted,
-    HistoryQuery,
     Init,
     Refused,
     Release,
     Reserve,
     Sweep,
 )
+from appid_manager_client.server.records import HistoryQuery
 
 from .world import DAY_MS, HOUR_MS, World
 

@@ -12,16 +12,8 @@ from sqlalchemy import select
 
 from appid_manager_client import ConfigurationError
 from appid_manager_client.server.hours import make_hours
-from appid_manager_client.server.operations import (
-    Abandon,
-    Acquire,
-    Granted,
-    HistoryQuery,
-    Init,
-    Release,
-    Reserve,
-    StatusQuery,
-)
+from appid_manager_client.server.operations import Abandon, Acquire, Granted, Init, Release, Reserve
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store.copying import NOT_COPIED, copy_database
 from appid_manager_client.server.store.engines import open_whole
 from appid_manager_client.server.store.schema import pending
@@ -103,6 +95,7 @@ def source(places):
     source.now += 5
     source.do(Init("gone", {}, True), Acquire("p", request_id="r3"), Acquire("p"))
     source.do(Reserve("p", "a4", True, "under review"))
+    source.do(Acquire("p", request_id="r4", hold_until=source.now + 5))
     return source
 
 

@@ -20,14 +20,13 @@ from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
     Acquire,
     Granted,
-    HistoryQuery,
     Init,
     Operation,
     Outcome,
     Release,
-    StatusQuery,
     Sweep,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store.store import Store
 from tests.support.postgres import PostgresServer
 

@@ -22,14 +22,13 @@ from appid_manager_client.server.operations import (
     Abandon,
     Acquire,
     Heartbeat,
-    HistoryQuery,
     Init,
     Operation,
     Release,
     Reserve,
-    StatusQuery,
     Sweep,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import postgres as engine
 from appid_manager_client.server.store.postgres_connect import commit
 from tests.support.postgres import PostgresServer

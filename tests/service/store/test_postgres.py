@@ -18,14 +18,13 @@ from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
     Acquire,
     Granted,
-    HistoryQuery,
     Init,
     Release,
     Released,
-    StatusQuery,
     Sweep,
     Unavailable,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import schema
 from appid_manager_client.server.store.contract import Touched
 from appid_manager_client.server.store.engines import open_engine, open_whole

@@ -16,14 +16,13 @@ import pytest
 from appid_manager_client.server.operations import (
     Acquire,
     Granted,
-    HistoryQuery,
     Init,
     Initialized,
     Release,
     Released,
-    StatusQuery,
     Unavailable,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from tests.support.postgres import (
     PASSWORD,
     USER,

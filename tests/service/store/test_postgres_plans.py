@@ -17,6 +17,7 @@ from appid_manager_client.server.store.bounds import FIRST
 from appid_manager_client.server.store.contract import Asked, Touched, Wanted
 from appid_manager_client.server.store.engines import open_engine
 from appid_manager_client.server.store.store import Store
+from appid_manager_client.server.store.tables import NEVER
 
 _APPIDS = 20_000
 _LIVE = 1_000
@@ -50,7 +51,7 @@ def test_a_batch_reads_about_as_many_rows_as_it_grants(
     with contextlib.closing(open_engine(postgres_url)) as engine:
         with engine.writing(touched) as begun:
             lock = _rows_read(begun.connection, *sql.lock(touched, begun.now))
-            asked = [Asked(name, begun.now, _wanted(name)) for name in ("p", "q")]
+            asked = [Asked(name, begun.now, NEVER, _wanted(name)) for name in ("p", "q")]
             take = _rows_read(begun.connection, *sql.take(begun.now, asked, [FIRST, FIRST]))
     assert lock <= 4 * _BATCH
     assert take <= 4 * 2 * _BATCH

@@ -34,9 +34,9 @@ from appid_manager_client.server.operations import (
     Released,
     Reserve,
     Reserved,
-    StatusQuery,
     Sweep,
 )
+from appid_manager_client.server.records import StatusQuery
 from appid_manager_client.server.store.store import Store
 from tests.support.postgres import PostgresServer
 

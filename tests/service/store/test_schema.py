@@ -20,14 +20,8 @@ from sqlalchemy import create_engine
 
 from appid_manager_client import ConfigurationError
 from appid_manager_client.server.hours import make_hours
-from appid_manager_client.server.operations import (
-    Acquire,
-    Granted,
-    HistoryQuery,
-    Release,
-    Released,
-    StatusQuery,
-)
+from appid_manager_client.server.operations import Acquire, Granted, Release, Released
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import registry, schema, start
 from appid_manager_client.server.store.migrations import steps
 from appid_manager_client.server.store.store import Store

@@ -16,14 +16,8 @@ from sqlalchemy import create_engine, event, inspect
 from appid_manager_client import ConfigurationError
 from appid_manager_client.cli import main
 from appid_manager_client.server.hours import make_hours
-from appid_manager_client.server.operations import (
-    Acquire,
-    Granted,
-    HistoryQuery,
-    Release,
-    Released,
-    StatusQuery,
-)
+from appid_manager_client.server.operations import Acquire, Granted, Release, Released
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import registry
 from appid_manager_client.server.store.engines import open_whole
 from appid_manager_client.server.store.migrations import steps
@@ -143,7 +137,7 @@ def test_a_new_database_has_the_shape_that_all_migrations_make(postgres_url: str
         steps.run(connection, "base")
     open_store(postgres_url).close()  # notes the hours
     assert shape(postgres_url) == shape(new)
-    assert len(shape(new)[0]) == 4
+    assert len(shape(new)[0]) == 5
 
 
 def test_an_old_database_is_carried_over(old: str, new: str) -> None:

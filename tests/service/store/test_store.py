@@ -18,14 +18,13 @@ from appid_manager_client.server.operations import (
     Extended,
     Granted,
     Heartbeat,
-    HistoryQuery,
     Init,
     Refused,
     Release,
     Released,
-    StatusQuery,
     Sweep,
 )
+from appid_manager_client.server.records import HistoryQuery, StatusQuery
 
 from .world import DAY_MS, HOUR_MS, World
 

@@ -1,4 +1,4 @@
-"""Fences, reserved AppIDs, the services that use the database, and indexes for the history."""
+"""Fences, reserved AppIDs, the line, the services that use a database, and more indexes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ down_revision = "1"
 
 
 def upgrade() -> None:
-    """Add the columns, the table of services, the floor of fences, and the indexes."""
+    """Add columns, the tables of waiters and of services, the floor of fences, and indexes."""
     op.add_column(
         "appids", sa.Column("fence", sa.BigInteger, nullable=False, server_default=sa.text("0"))
     )
@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("schema", sa.Text, nullable=False),
         sa.Column("seen", sa.BigInteger, nullable=False),
     )
+    _add_line()
     remembered = sa.text("request_id IS NOT NULL AND stop IS NOT NULL")
     op.create_index(
         "ix_leases_remembered",
@@ -53,3 +54,21 @@ def upgrade() -> None:
         )
     meta = sa.table("meta", sa.column("key", sa.Text), sa.column("value", sa.Text))
     op.execute(sa.insert(meta).values(key="fence_floor", value="0"))
+
+
+def _add_line() -> None:
+    op.create_table(
+        "line",
+        sa.Column("no", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("ticket", sa.String(64), nullable=False, unique=True),
+        sa.Column("product", sa.Text, nullable=False),
+        sa.Column("request_id", sa.String(64), nullable=False, unique=True),
+        sa.Column("forced", sa.Boolean(create_constraint=False), nullable=False),
+        sa.Column("holder", sa.Text),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("heard", sa.BigInteger, nullable=False),
+        sa.Column("present_from", sa.BigInteger, nullable=False),
+        sa.Column("present_until", sa.BigInteger, nullable=False),
+    )
+    op.create_index("ix_line_present", "line", ["product", "present_until"])
+    op.create_index("ix_line_order", "line", ["product", "no"])

@@ -1,0 +1,120 @@
+"""The answers to queries: what the status, the history and the line list, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from ..records import (
+    AppIdEntry,
+    LeaseRecord,
+    Line,
+    ProductCounts,
+    Products,
+    Status,
+    Waiter,
+)
+from .answers import Reply, as_json
+
+
+def status(found: Status) -> Reply:
+    """The answer to `GET /api/appid/status`."""
+    body: dict[str, Any] = {}
+    if found.total is not None and found.available is not None:
+        body = {
+            "total": found.total,
+            "available": found.available,
+            "in_use": found.total - found.available,
+            "released": 0,
+        }
+    if found.product is not None:
+        body["productName"] = found.product
+    if found.appids is not None:
+        body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
+    if found.next is not None:
+        body["next"] = found.next
+    return as_json(body)
+
+
+def products(found: Products) -> Reply:
+    """The answer to `GET /api/appid/products`."""
+    counts = [_counts(product) for product in found.products]
+    return as_json({"products": counts, "serverTime": found.now, "hourEnd": found.hour_end})
+
+
+def line(found: Line) -> Reply:
+    """The answer to `GET /api/appid/line`."""
+    body: dict[str, Any] = {
+        "productName": found.product,
+        "line": [_waiter(waiter) for waiter in found.waiters],
+        "waiting": found.waiting,
+        "serverTime": found.now,
+        "hourEnd": found.hour_end,
+    }
+    if found.next is not None:
+        body["next"] = found.next
+    return as_json(body)
+
+
+def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
+    """The answer to `GET /api/appid/history`."""
+    return as_json({"leases": [_lease(lease) for lease in leases], "serverTime": now})
+
+
+def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
+    body = {
+        "appid": entry.appid,
+        "vid": entry.vid,
+        "productName": entry.product,
+        "starttime": entry.start,
+        "stoptime": entry.stop,
+        "status": entry.state,
+        "is_available": entry.state == "available",
+        "stoptime_hour": entry.stop_hour,
+        "current_hour": hour_start,
+        "fence": entry.fence,
+    }
+    if entry.state == "in_use":
+        body["holder"] = entry.holder
+        body["expiresAt"] = entry.expires
+    if entry.reserved:
+        body["reserved"] = True
+        body["note"] = entry.note
+    return body
+
+
+def _counts(product: ProductCounts) -> dict[str, Any]:
+    return {
+        "productName": product.product,
+        "total": product.total,
+        "available": product.available,
+        "in_use": product.total - product.available,
+        "waiting": product.waiting,
+        "next": product.next,
+    }
+
+
+def _waiter(waiter: Waiter) -> dict[str, Any]:
+    return {
+        "place": waiter.place,
+        "holder": waiter.holder,
+        "since": waiter.since,
+        "heard": waiter.heard,
+        "forced": waiter.forced,
+        "due": waiter.due,
+    }
+
+
+def _lease(lease: LeaseRecord) -> dict[str, Any]:
+    return {
+        "leaseId": lease.lease_id,
+        "appid": lease.appid,
+        "vid": lease.vid,
+        "productName": lease.product,
+        "holder": lease.holder,
+        "starttime": lease.start,
+        "stoptime": lease.stop,
+        "ended": lease.ended,
+        "expiresAt": lease.expires,
+        "fence": lease.fence,
+    }

@@ -1,0 +1,157 @@
+"""What a reader can ask the store for, and what it gets: queries and records, plain values.
+
+A query changes nothing. Times are in milliseconds since the Unix epoch on the service's clock.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .operations import AppIdState
+
+
+@dataclass(frozen=True, slots=True)
+class StatusQuery:
+    """Which AppIDs to count: those of `product`, or all; `details` lists each of them too.
+
+    With a `limit`, at most so many are listed, in the order in which they were added; `after` is
+    the `next` of the page before. Then nothing is counted.
+    """
+
+    product: str | None = None
+    details: bool = True
+    limit: int | None = None
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppIdEntry:
+    """One AppID in a status.
+
+    `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
+    `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
+    and `expires` belong to the lease that holds it. `fence` is that of the last grant. One that is
+    `reserved` may be in use still; `note` says why it is reserved.
+    """
+
+    appid: str
+    vid: str | int
+    product: str
+    state: AppIdState
+    start: int | None
+    stop: int | None
+    stop_hour: int | None
+    holder: str | None
+    expires: int | None
+    fence: int | None
+    reserved: bool
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The AppIDs that a query asked for, in the hour that began at `hour_start`.
+
+    `appids` is `None` if no details were asked for, `next` if there are no more of them. A page
+    after the first one has no counts.
+    """
+
+    product: str | None
+    total: int | None
+    available: int | None
+    hour_start: int
+    appids: list[AppIdEntry] | None
+    next: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProductCounts:
+    """How many AppIDs a product has, and how many of them are available now.
+
+    `waiting` is how many wait in line. `next` is when the next AppID can be available: `None` while
+    one is, and where none will be, because all are reserved.
+    """
+
+    product: str
+    total: int
+    available: int
+    waiting: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Products:
+    """All products, at the time `now` in the hour that ends at `hour_end`."""
+
+    products: list[ProductCounts]
+    now: int
+    hour_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineQuery:
+    """Who waits for `product`: the first `limit`, or those after the `next` of the page before."""
+
+    product: str
+    limit: int = 1_000
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """One place in line.
+
+    `since` is when its ticket was drawn, `heard` when its holder asked last. `due` is whether the
+    place is within the number of AppIDs.
+    """
+
+    place: int
+    holder: str | None
+    since: int
+    heard: int
+    forced: bool
+    due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Who waits for a product at the time `now`, one page of it; `waiting` is how many they are.
+
+    `next` is `None` if there are no more of them.
+    """
+
+    product: str
+    waiters: list[Waiter]
+    waiting: int
+    now: int
+    hour_end: int
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """Which leases to list: the newest `limit` that match; `since` is the earliest start."""
+
+    product: str | None = None
+    appid: str | None = None
+    since: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRecord:
+    """One lease in the history. While it is live, `stop` and `ended` are `None`.
+
+    `ended` says how it ended: `released`, `expired`, or `reset` by an init.
+    """
+
+    lease_id: str
+    appid: str
+    vid: str | int
+    product: str
+    holder: str | None
+    start: int
+    stop: int | None
+    ended: str | None
+    expires: int | None
+    fence: int | None
