@@ -199,6 +199,8 @@ class AppIdClient(Administration, WithLock):
         ttl: float | None = DEFAULT_TTL,
         holder: str | None = None,
         on_lost: Callable[[Lease], object] | None = None,
+        ticket: str | None = None,
+        keep_place: bool = False,
     ) -> Lease:
         """Make a lease, to be entered with `with` or `async with`; it is always given back.
 
@@ -212,12 +214,23 @@ class AppIdClient(Administration, WithLock):
             holder: who holds it, for people who read the status; at most 200 characters. `None`:
                 `user@host:pid program` of this process.
             on_lost: called with the lease, on another thread, when it turns out to be lost.
+            ticket: the place in line that an earlier wait kept, on a service that has a line.
+            keep_place: whether a wait that ends without an AppID keeps its place, as
+                `NoAppIdAvailable.ticket`: for whoever waits on with another lease, within an hour.
+                A place is lost if the answer with the AppID is.
 
         Raises:
             ValueError, TypeError: an argument is wrong.
         """
         check_name(product_name, "product_name")
-        wait = WaitOptions(max_retries, retry_interval, timeout, min_remaining=min_remaining)
+        wait = WaitOptions(
+            max_retries,
+            retry_interval,
+            timeout,
+            min_remaining=min_remaining,
+            ticket=ticket,
+            keep_place=keep_place,
+        )
         options = LeaseOptions(wait, ttl, holder, on_lost)
         return ClientLease(self._keeper, self._acquirer, product_name, options)
 

@@ -189,9 +189,11 @@ class NoAppIdAvailable(NoAppIdInTime):
 
     Attributes:
         attempts: how many tries were made.
+        ticket: the place in line, if it was kept.
     """
 
     attempts: int = 0
+    ticket: str | None = None
 
 
 class PoolTimeout(NoAppIdInTime):

@@ -43,6 +43,7 @@ def command_line() -> CommandLine:
     line.add_command("products", "Show the products: how many AppIDs each has, and who waits.")
     _add_why(line)
     _add_history(line)
+    _add_line(line)
     _add_init(line)
     _add_acquire(line)
     _add_release(line)
@@ -143,6 +144,21 @@ def _add_history(line: CommandLine) -> None:
         default=100,
         metavar="N",
         help="show the last N leases, 1 to 10000 (default: 100)",
+    )
+
+
+def _add_line(line: CommandLine) -> None:
+    waiters = line.add_command(
+        "line",
+        "Show who waits in line for an AppID, and since when. Field services have no line.",
+    )
+    waiters.add_argument("product", metavar="PRODUCT")
+    waiters.add_argument(
+        "--limit",
+        type=page_size,
+        default=1_000,
+        metavar="N",
+        help="show the first N, 1 to 10000 (default: 1000)",
     )
 
 

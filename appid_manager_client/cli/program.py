@@ -39,6 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "products": ("products", "products"),
     "why": ("why", "why"),
     "history": ("history", "history"),
+    "line": ("line", "line"),
     "init": ("init", "init"),
     "acquire": ("acquire", "acquire"),
     "release": ("acquire", "release"),

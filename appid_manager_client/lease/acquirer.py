@@ -39,6 +39,8 @@ class Acquirer:
         self._system = system
         self._on_event = on_event
         self.executor = Executor("appid-acquire", 32, system)
+        # Requests that the service holds: no other call waits for a thread of theirs.
+        self._holders = Executor("appid-hold", 256, system)
         self._closed = False
         self._waiting: set[threading.Event] = set()
         forks.register(self._after_fork_in_child)
@@ -53,6 +55,7 @@ class Acquirer:
         for event in list(self._waiting):
             event.set()
         self.executor.close(timeout)
+        self._holders.close()
 
     def acquire(
         self,
@@ -120,7 +123,7 @@ class Acquirer:
         if self._may_be_called_here(step):
             result = step.work()
         else:
-            call = self.executor.start(step.work)
+            call = self._executor_of(step).start(step.work)
             first, rest = _in_two(step.patience)
             if not call.wait(first):
                 if rest != 0:
@@ -131,6 +134,9 @@ class Acquirer:
         # What came after the end was given back, or left, by the closing keeper: it isn't ours.
         self.check_open()
         return result
+
+    def _executor_of(self, step: Call) -> Executor:
+        return self._holders if step.held else self.executor
 
     def _may_be_called_here(self, step: Call) -> bool:
         """Whether nobody has to wait for the call: not with a bound, nor to say that it is slow.
@@ -162,7 +168,7 @@ class Acquirer:
                 await self._system.sleep(min(left, _CLOSING_LOOK))
                 self.check_open()
             return None
-        call = self.executor.start(step.work)
+        call = self._executor_of(step).start(step.work)
         try:
             first, rest = _in_two(step.patience)
             if not await wait_for(call, first):

@@ -92,6 +92,8 @@ class Claim:
     """Nobody waits for the acquire that is on the wire: what it gets is given back."""
     unanswered: list[tuple[float, float]] = field(default_factory=list)
     """For each acquire whose answer never came: when it was sent, and when it broke off."""
+    in_line: bool = False
+    """The request has a place in line at the service, which it leaves if nobody waits any more."""
     grant: Grant | None = None
     granted_at: float = 0.0
     heard_at: float = 0.0

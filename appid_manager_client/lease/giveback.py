@@ -94,6 +94,10 @@ class GiveBack:
             self._reports.release(claim, outcome, error)
         return outcome
 
+    def leave_line(self, claim: Claim) -> None:
+        """Have the service answer the request of `claim` that it holds: nobody waits for it."""
+        self._executor.start(partial(release.leave_line, self._api, claim))
+
     def follow(self, claim: Claim, state: ClaimState | None) -> None:
         """Do what the new state of a claim asks for; `None`: it has not changed."""
         if state is ClaimState.OWED:
@@ -164,6 +168,8 @@ class GiveBack:
                 with self._ledger.lock:
                     state = self._ledger.give_up(claim)
                 self.follow(claim, state)
+                if claim.in_line and claim.state is ClaimState.SENDING:
+                    self.leave_line(claim)
         tries: list[Call[Outcome]] = []
         for claim in claims:
             # Where no thread can be started, each of them takes as long as a call may.

@@ -20,9 +20,9 @@ from ..runtime.identity import default_holder
 from ..runtime.time import SystemTime
 from ..runtime.worker import LINGER, Worker
 from ..wire.api import ServiceApi
-from ..wire.models import Grant, Wait
+from ..wire.models import LOOK, Asking, Grant, Wait
 from . import exits
-from .claim import Claim, LossHandler, Outcome, PendingRelease, Record
+from .claim import Claim, ClaimState, LossHandler, Outcome, PendingRelease, Record
 from .exits import EXIT_TIMEOUT
 from .giveback import GiveBack
 from .heartbeat import Heartbeat
@@ -111,7 +111,7 @@ class LeaseKeeper:
         with self._ledger.lock:
             self._ledger.add(claim)
 
-    def ask(self, claim: Claim, *, force: bool = False) -> Grant | Wait:
+    def ask(self, claim: Claim, *, force: bool = False, asking: Asking = LOOK) -> Grant | Wait:
         """Send one acquire for `claim`, and note its result before anybody learns of it.
 
         Runs to its end in whatever thread it is called. If the claim was given up meanwhile, what
@@ -123,6 +123,8 @@ class LeaseKeeper:
                     f"the client of {self.api.base_url} was closed before the acquire was sent",
                     service=self.api.base_url,
                 )
+        if asking.wait is not None:
+            claim.in_line = True
         sent = self.system.monotonic()
         outcome: Grant | Wait | None = None
         in_doubt = True
@@ -133,6 +135,7 @@ class LeaseKeeper:
                 ttl=claim.ttl,
                 holder=claim.holder,
                 force=force,
+                asking=asking,
             )
             in_doubt = False
             if isinstance(outcome, Grant) and claim.record is not None:
@@ -166,6 +169,8 @@ class LeaseKeeper:
         with self._ledger.lock:
             state = self._ledger.give_up(claim)
         self._giveback.follow(claim, state)
+        if claim.in_line and claim.state is ClaimState.SENDING:
+            self._giveback.leave_line(claim)
 
     def hand_over(self, claim: Claim) -> None:
         """What `claim` got belongs to the caller from now on (plain `acquire_appid`)."""

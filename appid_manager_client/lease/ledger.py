@@ -116,6 +116,7 @@ class Ledger:
             claim.state = ClaimState.OPEN
             return
         claim.grant = grant
+        claim.in_line = False
         claim.granted_at = now
         claim.heard_at = sent - _age(grant, claim.ttl)
         if claim.unanswered and grant.lease_id is None:
@@ -137,7 +138,7 @@ class Ledger:
         if claim.state is ClaimState.SENDING:
             claim.abandoned = True
             return None
-        if claim.state is ClaimState.OPEN and not claim.unanswered:
+        if claim.state is ClaimState.OPEN and not claim.unanswered and not claim.in_line:
             return self.end(claim)
         if claim.state in (ClaimState.OPEN, ClaimState.HELD, ClaimState.OWED):
             return self._owe(claim)

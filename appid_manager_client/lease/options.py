@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..checks import check_name, check_seconds, longer_than_an_hour
 from ..runtime.identity import MAX_HOLDER
+from ..wire.answers import LONGEST_TICKET
 from ..wire.clock import HOUR
 from .held import Lease
 
@@ -28,6 +29,9 @@ class WaitOptions:
         min_remaining: seconds that must be left of the hour; with less, wait for the next hour.
         not_before: don't ask before this time, in seconds since the Unix epoch on the service's
             clock.
+        ticket: a place in line that an earlier wait kept.
+        keep_place: whether a wait that ends without an AppID keeps its place, as
+            `NoAppIdAvailable.ticket`.
     """
 
     max_retries: int = 60
@@ -36,6 +40,8 @@ class WaitOptions:
     force: bool = False
     min_remaining: float = 0.0
     not_before: float | None = None
+    ticket: str | None = None
+    keep_place: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int):
@@ -49,6 +55,10 @@ class WaitOptions:
             raise TypeError(f"force must be a bool, not {type(self.force).__name__}")
         if check_seconds(self.min_remaining, "min_remaining") >= HOUR:
             raise longer_than_an_hour(self.min_remaining, HOUR)
+        if self.ticket is not None:
+            check_name(self.ticket, "ticket", longest=LONGEST_TICKET)
+        if not isinstance(self.keep_place, bool):
+            raise TypeError(f"keep_place must be a bool, not {type(self.keep_place).__name__}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,18 @@ cancelled task) is given up to the keeper.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from ..errors import AppIdManagerError, InvalidRequest, NoAppIdAvailable, TransportError
 from ..events import Event, EventHook, EventKind, emit
 from ..runtime.tracing import span
-from ..wire.models import Grant, Wait
+from ..wire.models import Asking, Grant, Wait
 from ..wire.retry import MIN_PAUSE
 from .claim import Claim
 from .keeper import LeaseKeeper
+from .place import HOLDING_ROOM
 from .waiting import AcquirePlan
 from .waitlog import WaitLog
 
@@ -27,13 +28,15 @@ from .waitlog import WaitLog
 class Call:
     """Do `work`, which talks to the service. After `patience` seconds, raise `late()`.
 
-    If it takes more than `LONG_WAIT` seconds, call `slow()`.
+    If it takes more than `LONG_WAIT` seconds, call `slow()`. `held`: the service is asked to hold
+    its answer back.
     """
 
     work: Callable[[], Any]
     patience: float | None
     late: Callable[[], AppIdManagerError]
     slow: Callable[[], object]
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,10 @@ class Pause:
     """Do nothing for some seconds."""
 
     seconds: float
+
+
+def _say_nothing() -> None:
+    """For a call of which it was said that it takes long."""
 
 
 Steps = Generator[Call | Pause, Any, Claim]
@@ -85,13 +92,15 @@ class AcquireSteps:
         try:
             while True:
                 yield from self._wait_for_fresh_hour()
-                plan.begin_try()
                 try:
-                    outcome = yield self._call(partial(self._ask, claim))
+                    outcome = yield from self._try(claim)
                 except TransportError as error:
                     yield from self._pause(plan.after_error(error))
                     continue
                 except InvalidRequest as error:
+                    if error.code == "too_many_waiting":
+                        plan.line_is_full()
+                        continue
                     if error.code != "request_ended" or plan.out_of_tries:
                         raise
                     # An answer was lost, and the lease that it brought has ended since.
@@ -101,7 +110,9 @@ class AcquireSteps:
                     continue
                 if isinstance(outcome, Wait):
                     yield from self._check_product()
-                    yield from self._pause(plan.after_wait(outcome))
+                    pause = plan.after_wait(outcome)
+                    if pause:
+                        yield from self._pause(pause)
                 elif not plan.needs_hours or (
                     plan.until_fresh_hour(self._api.clock.hour_end()) is None
                 ):
@@ -112,24 +123,46 @@ class AcquireSteps:
                     yield self._call(partial(keeper.try_release, claim))
                     claim = self._open_claim()
         except BaseException as error:
+            if isinstance(error, NoAppIdAvailable) and plan.options.keep_place:
+                error.ticket = plan.place.ticket
+                claim.in_line = False
             keeper.give_up(claim)
             if isinstance(error, NoAppIdAvailable):
                 keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)
             raise
 
-    def _ask(self, claim: Claim) -> Grant | Wait:
+    def _try(self, claim: Claim) -> Generator[Call | Pause, Any, Grant | Wait]:
+        """Ask once for `claim`, and be held over the turn if it is time for that."""
+        plan = self._plan
+        asking = plan.begin_try()
+        if not asking.wait:
+            outcome: Grant | Wait = yield self._call(partial(self._ask, claim, asking))
+            return outcome
+        if not HOLDING_ROOM.enter():
+            yield from self._pause(plan.has_no_room())
+            late = replace(asking, wait=0.0)
+            outcome = yield self._call(partial(self._ask, claim, late))
+            return outcome
+        try:
+            work = partial(self._ask, claim, asking)
+            outcome = yield Call(work, plan.patience, plan.out_of_time, _say_nothing, held=True)
+            return outcome
+        finally:
+            HOLDING_ROOM.leave()
+
+    def _ask(self, claim: Claim, asking: Asking) -> Grant | Wait:
         """Ask for `claim`; by force where that is wanted and nothing is free.
 
         A forced acquire of a field service passes over AppIDs that were never used (wire
         contract, "Base"): there it is asked plainly first. Ours takes what is free first.
         """
         if not self._plan.options.force:
-            return self._keeper.ask(claim)
+            return self._keeper.ask(claim, asking=asking)
         if not self._api.extended:
             outcome = self._keeper.ask(claim)
             if isinstance(outcome, Grant):
                 return outcome
-        return self._keeper.ask(claim, force=True)
+        return self._keeper.ask(claim, force=True, asking=asking)
 
     def _wait_for_fresh_hour(self) -> Generator[Call | Pause, Any, None]:
         """Wait for `not_before`, and for an hour of which `min_remaining` is left."""

@@ -2,7 +2,8 @@
 
 It is told what happened, and returns how long to pause, or raises. Apart from `init`, nothing
 becomes free in the middle of an hour (wire contract, "The rule of the hour"). So the plan polls at
-`retry_interval`, as documented, and also wakes exactly when the service's hour turns.
+`retry_interval`, as documented, and also wakes exactly when the service's hour turns. Where the
+service has a line, it takes a place, and is held over the turn instead (`place.py`).
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from ..checks import longer_than_an_hour
 from ..errors import NoAppIdAvailable, TransportError
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
-from ..wire.models import Wait
+from ..wire.models import Asking, Wait
 from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, TURN_JITTER, backoff, describe
 from .options import WaitOptions
+from .place import PlaceInLine, in_words
 
 _LEAST_RETRY_AFTER = 0.5
 """The shortest `retry_after` of a 202 that is followed, in seconds.
 
 A field service cuts its own to whole seconds, and so says 0 just before the hour turns.
 """
+
+LATE_JITTER = 0.25
+"""Those who can't be held come within so many seconds after the turn."""
 
 _LAST_TRY_MARGIN = 0.5
 """Seconds before the deadline at which the last try is sent, so that it has time for an answer."""
@@ -45,17 +50,52 @@ class AcquirePlan:
         self._system = system
         self._started = system.monotonic()
         self._asked = self._started
+        self._began_last = self._started
         self._tries = 0
         self._failures = 0
+        self._draws = False  # the next request draws a ticket
+        self._drew = False
+        self._free = False  # whether the next try doesn't count
+        self.place = PlaceInLine(clock, system, options.ticket)
         self.reason = ""
         """What the pause that was decided last is for, in words."""
         self.available_at: float | None = None
         """The time on the service's clock that it waits for (epoch seconds); `None`: unknown."""
 
-    def begin_try(self) -> None:
-        """Count a try that is about to be sent, and note the time."""
-        self._tries += 1
+    def begin_try(self) -> Asking:
+        """Count a try that is about to be sent, and note the time.
+
+        Returns what it asks of the line: to draw a ticket, to be held over the turn, or to look.
+        """
         self._asked = self._system.monotonic()
+        wait = self._wait_in_line()
+        free = self._free or self._draws
+        if wait and self.options.force:
+            # It is held all the time, and each time counts that would be the time of a poll.
+            free = free or self._asked - self._began_last < self.options.retry_interval
+        if not free:
+            self._tries += 1
+            self._began_last = self._asked
+        self._free = self._draws = False
+        return Asking(wait, self.place.ticket, self.options.min_remaining)
+
+    def _wait_in_line(self) -> float | None:
+        """How long the service may hold the next request; `None`: the request only looks."""
+        if self._draws:
+            return 0.0
+        forced = self.options.force
+        if self.place.seconds_to_hold(forced=forced) != 0:
+            return None
+        wait = self.place.hold_for(forced=forced)
+        left = self._left_in_line()
+        return wait if left is None else max(0.0, min(wait, left - MIN_PAUSE))
+
+    def has_no_room(self) -> float:
+        """Seconds to pause where this process holds as many requests as it may: it comes late."""
+        assert self.available_at is not None or self.options.force
+        self._free = True
+        until = 0.0 if self.available_at is None else self._clock.seconds_until(self.available_at)
+        return max(MIN_PAUSE, until + self._system.uniform(0, LATE_JITTER))
 
     @property
     def patience(self) -> float | None:
@@ -108,19 +148,32 @@ class AcquirePlan:
         """
         self._failures = 0
         available_at = self._available_at(wait)
-        what = "is used up for this hour" if wait.reason == "no_available" else "is in use"
+        used_up = wait.reason == "no_available"
+        why = f"every AppID {'is used up for this hour' if used_up else 'is in use'}"
+        why += in_words(wait.line)
         if self.out_of_tries:
-            raise self._no_appid(f"every AppID {what}", available_at)
+            raise self._no_appid(why, available_at)
+        self.place.note(wait.line)
+        if self._can_draw(wait, available_at):
+            self._draws = True
+            self.reason, self.available_at = why, available_at
+            return 0.0
+        until_hold = self.place.seconds_to_hold(forced=self.options.force)
         if available_at is not None:
-            until_turn = self._pause_until(available_at, f"every AppID {what}")
+            until_turn = self._pause_until(available_at, why)
+            if until_hold is not None:
+                until_turn = until_hold or self._again_at_once(available_at)
             return max(MIN_PAUSE, min(self.options.retry_interval, until_turn))
+        if until_hold is not None:
+            self.reason, self.available_at = why, None
+            return MIN_PAUSE
         pause = self.options.retry_interval
         if not self.options.force:
             pause = min(pause, max(_LEAST_RETRY_AFTER, min(wait.retry_after, MAX_RETRY_AFTER)))
         shortened = self._before_deadline(max(MIN_PAUSE, pause))
         if shortened is None:
-            raise self._no_appid(f"every AppID {what}", available_at)
-        self.reason, self.available_at = f"every AppID {what}", None
+            raise self._no_appid(why, available_at)
+        self.reason, self.available_at = why, None
         return shortened
 
     def after_error(self, error: TransportError) -> float:
@@ -131,7 +184,11 @@ class AcquirePlan:
         """
         self._failures += 1
         pause: float | None = None
-        if error.retryable and not self.out_of_tries:
+        if error.retryable and self.place.is_time:
+            # The turn is near. A service that restarts is back soon, whatever it says.
+            self._free = True
+            pause = self._before_deadline(self.place.soon())
+        elif error.retryable and not self.out_of_tries:
             pause = backoff(self._system, self._failures, self.options.retry_interval)
             if error.retry_after is not None:
                 pause = max(pause, min(error.retry_after, MAX_RETRY_AFTER))
@@ -149,6 +206,38 @@ class AcquirePlan:
     def waited(self) -> float:
         """Seconds since the call began."""
         return self._system.monotonic() - self._started
+
+    def line_is_full(self) -> None:
+        """The service takes nobody more into its line: go on as if it had none."""
+        self.place.refused = True
+        self._draws = False
+
+    def _can_draw(self, wait: Wait, available_at: float | None) -> bool:
+        """Whether to take a place in line: not for a time that this wait doesn't reach."""
+        if wait.line is not None or wait.server_time_ms is None or self.place.refused:
+            return False
+        if not self._system.passes_by_itself:
+            return False
+        if self._drew:
+            self.place.refused = True  # an extended service that has no line
+            return False
+        left = self._left_in_line()
+        if left is not None and available_at is not None:
+            if self._clock.seconds_until(available_at) > left:
+                return False
+        self._drew = True
+        return True
+
+    def _again_at_once(self, available_at: float) -> float:
+        """Seconds until the next request of one who is due to be held, and was answered."""
+        return self.place.soon() if self._clock.seconds_until(available_at) > 0 else MIN_PAUSE
+
+    def _left_in_line(self) -> float | None:
+        """Seconds until the wait ends: at the deadline, or when it would have polled for long."""
+        reach = self.options.max_retries * self.options.retry_interval
+        reach -= self._system.monotonic() - self._started
+        left = self._left()
+        return reach if left is None else min(left, reach)
 
     def _available_at(self, wait: Wait) -> float | None:
         """The earliest time worth waiting for, on the service's clock; `None` if unknown."""

@@ -57,6 +57,11 @@ class SystemTime:
             """Seconds since an arbitrary start. Never runs backwards."""
             return time.monotonic()
 
+    @property
+    def passes_by_itself(self) -> bool:
+        """Whether time passes while a service holds a request, and not only by our own waits."""
+        return type(self).monotonic is SystemTime.monotonic
+
     def wait(self, event: threading.Event, seconds: float) -> bool:
         """Wait until `event` is set or `seconds` have passed. Returns whether it is set.
 

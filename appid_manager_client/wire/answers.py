@@ -25,6 +25,7 @@ from .models import (
     Grant,
     Health,
     Heartbeats,
+    Place,
     ProductStatus,
     Release,
     Wait,
@@ -44,6 +45,9 @@ _BY_CODE: dict[str, type[InvalidRequest]] = {
     "product_mismatch": ProductMismatch,
     "appid_conflict": AppIdConflict,
 }
+
+LONGEST_TICKET = 64
+"""The longest ticket of a place in line, in characters."""
 
 _LONGEST_WAIT = 1e9
 """Every `retry_after` is shorter, in seconds: a larger number is no answer of the contract."""
@@ -205,6 +209,24 @@ class AnswerReader:
             self._optional_integer(answer, "availableAt"),
             self._optional_integer(answer, "serverTime"),
             self._optional_integer(answer, "hourEnd"),
+            self._place(answer),
+        )
+
+    def _place(self, answer: Answer) -> Place | None:
+        ticket, window = answer.body.get("ticket"), answer.body.get("checkIn")
+        if ticket is None:
+            return None
+        if not isinstance(ticket, str) or not 0 < len(ticket) <= LONGEST_TICKET:
+            raise self._malformed(answer, "ticket")
+        if not isinstance(window, dict):
+            raise self._malformed(answer, "checkIn")
+        times = Answer(answer.status, window, answer.sent, answer.received)
+        return Place(
+            ticket,
+            self._integer(answer, "place"),
+            self._integer(answer, "waiting"),
+            answer.body.get("due") is True,
+            *(self._integer(times, name) for name in ("from", "by", "until")),
         )
 
     def _total(self, answer: Answer, product_name: str | None) -> int:

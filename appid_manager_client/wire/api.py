@@ -25,7 +25,7 @@ from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 from .answers import NEEDS_APPID, Answer, AnswerReader
 from .clock import ServerClock
-from .models import Grant, Health, Heartbeats, ProductStatus, Release, Wait
+from .models import LOOK, Asking, Grant, Health, Heartbeats, ProductStatus, Release, Wait
 
 _TIME_STALE = 600.0
 """Seconds after which `learn_time` asks for the service's time again.
@@ -118,8 +118,9 @@ class ServiceApi:
         ttl: float | None = None,
         holder: str | None = None,
         force: bool = False,
+        asking: Asking = LOOK,
     ) -> Grant | Wait:
-        """Ask for an AppID once.
+        """Ask for an AppID once; the answer may be held back for as long as `asking` says.
 
         An extended service answers the same `request_id` with the same grant again.
         """
@@ -130,7 +131,10 @@ class ServiceApi:
             body["ttl"] = ttl
         if holder is not None:
             body["holder"] = holder
-        answer = self._transport.call("POST", "/api/appid/acquire", body=body)
+        body |= asking.fields()
+        answer = self._transport.call(
+            "POST", "/api/appid/acquire", body=body, longer=asking.wait or 0.0
+        )
         outcome = self._reader.read_acquire(answer, product_name)
         if isinstance(outcome, Wait):
             self.extended = outcome.server_time_ms is not None
@@ -244,6 +248,13 @@ class ServiceApi:
             query["appid"] = appid
         answer = self._transport.call("GET", "/api/appid/history", query=query)
         return self._reader.read_list_body(answer, "leases", product_name, appid)
+
+    @_without_frames
+    def line_body(self, product_name: str, *, limit: int = 1_000) -> dict[str, Any]:
+        """Who waits in line for a product (extension), as the service sent it."""
+        query = {"productName": product_name, "limit": str(limit)}
+        answer = self._transport.call("GET", "/api/appid/line", query=query)
+        return self._reader.read_list_body(answer, "line", product_name)
 
     @_without_frames
     def products_body(self) -> dict[str, Any]:

@@ -63,11 +63,62 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
+class Asking:
+    """What an acquire asks of the line of an extended service; others ignore it.
+
+    Attributes:
+        wait: take or keep a place, and hold the answer back for so many seconds; `None`: only look.
+        ticket: the place that an earlier answer gave.
+        min_remaining: seconds that must be left of the hour.
+    """
+
+    wait: float | None = None
+    ticket: str | None = None
+    min_remaining: float = 0.0
+
+    def fields(self) -> dict[str, object]:
+        """The fields of the request."""
+        body: dict[str, object] = {}
+        if self.wait is not None:
+            body["wait"] = round(self.wait, 3)
+        if self.ticket is not None:
+            body["ticket"] = self.ticket
+        if self.min_remaining:
+            body["minRemaining"] = self.min_remaining
+        return body
+
+
+LOOK = Asking()
+"""Neither take nor keep a place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place in line. It comes back between `come_from` and `come_by`, and is held `until` then.
+
+    Attributes:
+        ticket: what keeps it.
+        place: 1 for who is next.
+        waiting: how many wait.
+        due: whether the place is within the number of AppIDs.
+    """
+
+    ticket: str
+    place: int
+    waiting: int
+    due: bool
+    come_from_ms: int
+    come_by_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """A 202 answer to an acquire: no AppID now. `retry_after` is in seconds.
 
     `reason` is `"waiting"` where every AppID is in use. It is `"no_available"` where no AppID is
-    free and some are not in use: those were used in this hour.
+    free and some are not in use: those were used in this hour. `line` is the place that the request
+    has in line, where the service has one.
     """
 
     reason: str
@@ -75,6 +126,7 @@ class Wait:
     available_at_ms: int | None = None
     server_time_ms: int | None = None
     hour_end_ms: int | None = None
+    line: Place | None = None
 
 
 @dataclass(frozen=True, slots=True)

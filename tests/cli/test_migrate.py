@@ -14,8 +14,8 @@ from tests.cli.command import Cli, Ran
 from tests.service.store.test_schema import OLD, change, schema_of, shape
 
 STEP = (
-    "schema 2: Fences, reserved AppIDs, the services that use the database, and indexes for the "
-    "history."
+    "schema 2: Fences, reserved AppIDs, the line, the services that use a database, and more "
+    "indexes."
 )
 
 
@@ -87,14 +87,14 @@ def test_copy_says_what_it_moved(cli: Cli, old: Path, tmp_path: Path) -> None:
     copied = cli("copy", str(old), str(target))
     assert (copied.code, copied.err) == (0, "")
     assert copied.out.splitlines() == [
-        f"copied {old} to {target}: rows of 8 appids, 8 leases, 2 meta",
+        f"copied {old} to {target}: rows of 8 appids, 8 leases, 0 line, 2 meta",
         "services use the target from now on, and refuse the source",
     ]
     again = cli("copy", str(old), str(tmp_path / "other.db"))
     assert (again.code, again.out) == (1, "")
     assert again.err.startswith(f"appid-manager: {old} was copied to {target}, ")
     back = json.loads(cli("--json", "copy", str(target), str(tmp_path / "back.db")).out)
-    assert back["rows"] == {"appids": 8, "leases": 8, "meta": 2}
+    assert back["rows"] == {"appids": 8, "leases": 8, "line": 0, "meta": 2}
 
 
 @pytest.mark.parametrize("bad", ["", "mysql://user:secret@db/x", "a?b"])

@@ -1,12 +1,14 @@
-"""`status`, `products`, `why` and `history`: what they say about both kinds of service."""
+"""`status`, `products`, `why`, `history` and `line`: what they say about both kinds of service."""
 
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
+import requests
 
 from appid_manager_client import AppIdClient
 from appid_manager_client.testing import LocalService
@@ -190,4 +192,41 @@ def test_a_field_service_has_no_history(cli: Cli, field_service: FieldService) -
     ran = cli("history", url=field_service.url)
     assert ran == Ran(
         6, "", f"appid-manager: {field_service.url} is a field service: it keeps no history\n"
+    )
+
+
+# line
+
+
+def test_line_shows_who_waits_and_who_is_due(
+    cli: Cli, product: str, shared_service: LocalService
+) -> None:
+    with AppIdClient(shared_service.url, auth_token=shared_service.auth_token) as client:
+        client.acquire_appid(product), client.acquire_appid(product)
+    assert cli("line", product).out == f"{product}: nobody waits in line\n"
+    for holder in ("ada", "bob", "eve"):
+        body = {"productName": product, "requestId": str(uuid.uuid4()), "wait": 0, "holder": holder}
+        answer = requests.post(
+            f"{shared_service.url}/api/appid/acquire",
+            json=body,
+            headers={"X-API-Key": shared_service.auth_token or ""},
+            timeout=10,
+        )
+        assert answer.status_code == 202
+    first, headings, *rows = [line.split() for line in cli("line", product).out.splitlines()]
+    assert first[:3] == [f"{product}:", "3", "wait,"]
+    assert headings == ["PLACE", "SINCE", "HEARD", "HOLDER", "NOTE"]
+    assert [(row[0], *row[-2:]) for row in rows] == [
+        ("1", "ada", "due"),
+        ("2", "bob", "due"),
+        ("3", "eve", "-"),
+    ]
+    shown = json.loads(cli("line", product, "--json", "--limit", "1").out)
+    assert [waiter["holder"] for waiter in shown["line"]] == ["ada"]
+
+
+def test_a_field_service_has_no_line(cli: Cli, field_service: FieldService) -> None:
+    ran = cli("line", "p", url=field_service.url)
+    assert ran == Ran(
+        6, "", f"appid-manager: {field_service.url} is a field service: it has no line\n"
     )

@@ -96,7 +96,7 @@ def test_a_wait_is_one_line_where_stderr_is_no_terminal(
     assert (ran.code, ran.out) == (0, "a1\tv1\n")
     assert re.fullmatch(
         r"appid-manager: waiting for p: next chance in 0:0\d, at \d\d:\d\d:\d\d "
-        r"\(every AppID is used up for this hour\)\n",
+        r"\(every AppID is used up for this hour, 1st of 1 in line\)\n",
         ran.err,
     )
 
@@ -108,7 +108,7 @@ def test_a_wait_is_one_json_object_where_json_is_asked_for(
     ran = spawn("--url", exhausted.url, "acquire", "p", "--json").end()
     said = json.loads(ran.err)
     assert (said["waiting"], said["availableAt"]) == ("p", end)
-    assert said["reason"] == "every AppID is used up for this hour"
+    assert said["reason"] == "every AppID is used up for this hour, 1st of 1 in line"
 
 
 def test_a_run_that_waits_says_so_too(spawn: Spawn, exhausted: LocalService) -> None:

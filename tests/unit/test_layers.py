@@ -33,7 +33,7 @@ ORDER = {
     "journal": "lockedfile record journal reaping",
     "lease": (
         "claim held options agenda ledger heartbeat release reports giveback"
-        " waitlog exits keeper waiting steps acquirer unmanaged lease"
+        " waitlog exits keeper place waiting steps acquirer unmanaged lease"
     ),
     "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
     "decorator": "injection bare results copies wrappers decorator",
@@ -55,8 +55,8 @@ ORDER = {
     ),
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"
-        " connection entries health status products why history appids_file init acquire reserve"
-        " reap database serve backup migrate terminal group relay run demo program __main__"
+        " connection entries health status products why history line appids_file init acquire"
+        " reserve reap database serve backup migrate terminal group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",

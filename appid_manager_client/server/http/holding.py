@@ -69,10 +69,13 @@ class _Held:
         heard: what its sender hears unless it is granted.
         turn: when what it waits for can be there, as it was when the request came.
         due: when it is looked at next.
+        ends_at: until when it is held at the longest, on the loop's clock. The service's own can
+            be set.
     """
 
     operation: Acquire
     hold_until: int
+    ends_at: float
     caller: Caller
     answer: asyncio.Future[Outcome]
     heard: Exhausted
@@ -138,6 +141,8 @@ class Holding:
             Unavailable: the store can't carry it out now.
         """
         assert operation.request_id is not None
+        loop = asyncio.get_running_loop()
+        came = loop.time()
         earlier = self._requests.get(operation.request_id)
         if earlier is not None:
             earlier.finish(earlier.heard)
@@ -157,8 +162,9 @@ class Holding:
         held = _Held(
             operation,
             hold_until,
+            came + wait_ms / 1000,
             caller,
-            asyncio.get_running_loop().create_future(),
+            loop.create_future(),
             outcome,
             outcome.line.number,
             outcome.available_at,
@@ -219,7 +225,7 @@ class Holding:
                 async with asyncio.timeout(self._pause(loop.time())):
                     await self._wake.wait()
             self._wake.clear()
-            await self._look_at_due()
+            await self._look_at_due(loop.time())
             if self._changed or loop.time() >= self._tend_at:
                 try:
                     await self._tend(loop)
@@ -227,19 +233,19 @@ class Holding:
                     self._report(error)
 
     def _pause(self, now: float) -> float:
-        """Seconds until something is to be done."""
+        """Seconds until something is to be done; a fourth of one at most while any are held."""
         times = [min(one.due, one.hold_until) for one in self._requests.values()]
         clock = self._clock()
         self._wake_at = min(times, default=clock + 3_600_000)
         return max(0.0, min(self._tend_at - now, (self._wake_at - clock) / 1000))
 
-    async def _look_at_due(self) -> None:
+    async def _look_at_due(self, loop_time: float) -> None:
         now = self._clock()
         due = [
             one
             for line in self._lines.values()
             for one in line.held
-            if min(one.due, one.hold_until) <= now
+            if min(one.due, one.hold_until) <= now or one.ends_at <= loop_time
         ]
         await self._look_at(due, now)
 
@@ -265,7 +271,7 @@ class Holding:
         if held.answer.done():
             return
         operation = held.operation
-        over = held.hold_until <= now
+        over = held.hold_until <= now or held.ends_at <= asyncio.get_running_loop().time()
         if over:
             operation.hold_until = now
         try:
