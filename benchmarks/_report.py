@@ -20,23 +20,27 @@ class Result:
     Attributes:
         what: what was compared.
         ratio: the median of the rounds, or of all that was measured.
-        target: what it should be.
+        target: what it should be; None if it is shown only, and compared with earlier runs.
         at_least: whether more is better.
         spread: the least and the most of the rounds, where there were rounds.
     """
 
     what: str
     ratio: float
-    target: float
+    target: float | None
     at_least: bool
     spread: tuple[float, float] | None = None
 
     @property
     def held(self) -> bool:
+        if self.target is None:
+            return True
         return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
     @property
     def wanted(self) -> str:
+        if self.target is None:
+            return f"none; {'more' if self.at_least else 'less'} is better"
         return f"at {'least' if self.at_least else 'most'} {self.target:g}"
 
 
@@ -44,12 +48,12 @@ RESULTS: list[Result] = []
 """All of this process, in their order."""
 
 
-def at_least(what: str, ratio: float, target: float, rounds: Sequence[float] = ()) -> None:
+def at_least(what: str, ratio: float, target: float | None, rounds: Sequence[float] = ()) -> None:
     """Print a ratio that should be `target` or more."""
     _report(Result(what, ratio, target, True, _spread(rounds)))
 
 
-def at_most(what: str, ratio: float, target: float, rounds: Sequence[float] = ()) -> None:
+def at_most(what: str, ratio: float, target: float | None, rounds: Sequence[float] = ()) -> None:
     """Print a ratio that should be `target` or less."""
     _report(Result(what, ratio, target, False, _spread(rounds)))
 
@@ -62,9 +66,15 @@ def _report(result: Result) -> None:
     RESULTS.append(result)
     print(
         f"  ratio: {result.what}: {result.ratio:.2f}{_shown(result.spread)} "
-        f"(target: {result.wanted}; {'held' if result.held else 'MISSED'})",
+        f"(target: {result.wanted}{_verdict(result)})",
         flush=True,
     )
+
+
+def _verdict(result: Result) -> str:
+    if result.target is None:
+        return ""
+    return "; held" if result.held else "; MISSED"
 
 
 def _shown(spread: tuple[float, float] | None) -> str:

@@ -15,9 +15,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import requests
-
 from appid_manager_client import AppIdClient
+from benchmarks import _field_client
 from benchmarks._processes import init, service
 from benchmarks._report import at_most
 
@@ -40,7 +39,7 @@ def main() -> None:
             AppIdClient(url, journal=Path(directory, "journal")) as journaled,
         ):
             ways: dict[str, Callable[[], None]] = {
-                "field": lambda: _field_pair(field_url),
+                "field": lambda: _field_client.pair(field_url),
                 "lease": lambda: _lease(plain),
                 "again": lambda: _lease(other),
                 "journal": lambda: _lease(journaled),
@@ -70,13 +69,6 @@ def _take_turns(ways: dict[str, Callable[[], None]]) -> dict[str, list[float]]:
 
 def _median_difference(these: list[float], those: list[float]) -> float:
     return statistics.median(this - that for this, that in zip(these, those))
-
-
-def _field_pair(url: str) -> None:
-    about = {"productName": "bench"}
-    got = requests.post(f"{url}/api/appid/acquire", json=about, timeout=60).json()
-    about["appid"] = got["appid"]
-    requests.post(f"{url}/api/appid/release", json=about, timeout=60).raise_for_status()
 
 
 def _lease(client: AppIdClient) -> None:

@@ -12,6 +12,7 @@ from benchmarks._report import Result
 
 FASTER, SLOWER = Result("a to b", 2.0, 1.5, True, (1.8, 2.2)), Result("a to b", 1.7, 1.5, True)
 COST = Result("c to d", 1.3, 1.25, False)
+UNTARGETED = Result("e to f", 9.0, None, False)
 
 
 def test_a_table_shows_spreads_and_what_was_missed() -> None:
@@ -21,10 +22,16 @@ def test_a_table_shows_spreads_and_what_was_missed() -> None:
     ]
 
 
+def test_a_ratio_without_a_target_is_shown_and_never_missed() -> None:
+    assert report.table([UNTARGETED]).splitlines()[2:] == [
+        "| e to f | 9.00 | none; less is better |  |",
+    ]
+
+
 def test_results_are_written_and_read(tmp_path: Path) -> None:
     file = str(tmp_path / "results.json")
-    report.save(file, [FASTER, COST])
-    assert report.load(file) == [FASTER, COST]
+    report.save(file, [FASTER, UNTARGETED])
+    assert report.load(file) == [FASTER, UNTARGETED]
 
 
 @pytest.mark.parametrize(
