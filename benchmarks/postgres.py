@@ -6,24 +6,22 @@ Both databases are durable and on this machine, which they share with the servic
 from __future__ import annotations
 
 import contextlib
-import json
 import statistics
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import psycopg
 
 from appid_manager_client.server.hours import make_hours
 from appid_manager_client.server.operations import Acquire, Granted, Init
 from appid_manager_client.server.store.store import Store
-from benchmarks._load import Load, post, run
-from benchmarks._processes import init, service
+from benchmarks._acquires import acquires, in_turns, rates, ratios
+from benchmarks._processes import service
 from benchmarks._report import at_least, at_most
 from tests.support.postgres import running_postgres
 
-_APPIDS = 6_000
+_PRODUCTS = {"bench": 6_000}
 _ROUNDS = 6
 _HELD_ACQUIRES = 100_000
 _MEASURED = 1_000
@@ -48,32 +46,16 @@ def _throughput(url: str) -> None:
         sqlite = peer(f"sqlite:///{directory}/appids.db")
         one, two = peer(url), peer(url)
         for ports, connections, target in (([one], 64, 0.7), ([one, two], 256, 1.2)):
-            # The first round warms up; then they take turns, so that a busy machine slows both.
-            rounds = [
-                (_round([sqlite], connections), _round(ports, connections))
-                for _ in range(1 + _ROUNDS)
-            ][1:]
-            here, there = (max(load.rate for load in loads) for loads in zip(*rounds))
+            rounds = in_turns(
+                lambda: acquires([sqlite], _PRODUCTS, connections),
+                lambda: acquires(ports, _PRODUCTS, connections),
+                _ROUNDS,
+            )
+            here, there = rates(rounds)
             what = f"{len(ports)} process{'es' * (len(ports) > 1)}, {connections} connections"
             print(f"  {what}: {there:,.0f} acquires a second; SQLite: {here:,.0f}")
-            at_least(f"PostgreSQL with {what}, to SQLite", there / here, target)
-
-
-def _round(ports: Sequence[int], connections: int) -> Load:
-    init(ports[0], "bench", _APPIDS)
-    requests = [
-        post(
-            "/api/appid/acquire",
-            json.dumps(
-                {"productName": "bench", "requestId": str(uuid.uuid4()), "ttl": 60}
-            ).encode(),
-        )
-        for _ in range(_APPIDS)
-    ]
-    load = run(ports, requests, connections)
-    if load.statuses != {200: _APPIDS}:
-        raise RuntimeError(f"not every acquire was answered with an AppID: {load.statuses}")
-    return load
+            each = ratios(rounds)
+            at_least(f"PostgreSQL with {what}, to SQLite", statistics.median(each), target, each)
 
 
 def _old_snapshot(url: str) -> None:
