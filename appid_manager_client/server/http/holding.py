@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from bisect import insort
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Protocol
@@ -38,6 +38,9 @@ _TEND_EVERY = 1.0
 
 # How long somebody whom the service can't hold has for coming back when there is something, in ms.
 _COME_LATE = 250
+
+# So many are looked at together: half of what the store takes in one transaction.
+_AT_ONCE = 128
 
 # Beside those for whom something is free, so many are looked at: some may not want it now.
 _SPARE_LOOKS = 2
@@ -258,14 +261,22 @@ class Holding:
         assert isinstance(tended, Tended)
         for product, stock in tended.stock.items():
             line = self._lines.get(product)
-            if line is None or (stock == line.stock and product not in changed):
+            if line is None:
                 continue
-            line.stock = stock
-            await self._look_at(_first_of(line.held, stock, tended.now), tended.now)
+            concerned = _losers(line.held, tended.now) if not stock[0] else []
+            if stock != line.stock or product in changed:
+                line.stock = stock
+                concerned = concerned or _first_of(line.held, stock, tended.now)
+            await self._look_at(concerned, tended.now)
 
-    async def _look_at(self, held: Iterable[_Held], now: int) -> None:
-        """Have the store look at requests, in this order; each is answered as its batch ends."""
-        await asyncio.gather(*(self._look_at_one(one, now) for one in held))
+    async def _look_at(self, held: Sequence[_Held], now: int) -> None:
+        """Have the store look at requests, in this order; each is answered as its batch ends.
+
+        In parts: the first ones are answered before the last ones are asked for.
+        """
+        for start in range(0, len(held), _AT_ONCE):
+            part = held[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._look_at_one(one, now) for one in part))
 
     async def _look_at_one(self, held: _Held, now: int) -> None:
         if held.answer.done():
@@ -295,6 +306,11 @@ class Holding:
             # Its presence is for so long that one look may fail.
             return outcome.now + self._grace() // 2
         return max(outcome.available_at, outcome.now + 1)
+
+
+def _losers(held: list[_Held], now: int) -> list[_Held]:
+    """Those whose turn is over, where nothing is free to them any more."""
+    return [one for one in held if one.turn <= now and not one.operation.force]
 
 
 def _first_of(held: list[_Held], stock: tuple[int, int], now: int) -> list[_Held]:
