@@ -45,11 +45,11 @@ def main() -> None:
         with ThreadPoolExecutor(1) as thread:
             on_a_thread = thread.submit(take_rounds).result()
         in_the_main_thread = take_rounds()
-    for where, rounds in (("a thread", on_a_thread), ("the main thread", in_the_main_thread)):
+    for where, rounds in (("a thread", on_a_thread), ("the main one", in_the_main_thread)):
         field, our = (statistics.median(each) * 1e6 for each in zip(*rounds))
         print(f"  a pair in {where}: {field:,.0f} us in the field's way, {our:,.0f} us in ours")
         ratios = [field / our for field, our in rounds]
-        what = f"time of a pair in the field's way to ours, in {where}"
+        what = f"a pair in the field's way to ours, in {where}"
         at_least(what, statistics.median(ratios), _TARGET, ratios)
 
 

@@ -50,7 +50,7 @@ def main() -> None:
         sqlite = [peer(f"sqlite:///{directory}/appids.db")]
         postgres = [peer(url), peer(url)]
         _compare("SQLite", sqlite, 2.5)
-        _compare("PostgreSQL with 2 processes", postgres, 2.5)
+        _compare("PostgreSQL", postgres, 2.5)
 
 
 def _compare(name: str, ports: Sequence[int], target: float) -> None:
@@ -69,7 +69,7 @@ def _compare(name: str, ports: Sequence[int], target: float) -> None:
         f"{burst * 1000:.0f} ms"
     )
     at_most(
-        f"turn for {_WAITERS:,} waiters, {name}: the last grant, to the same grants without a line",
+        f"turn, {_WAITERS:,} waiters, {name}: last grant to a burst",
         last / 1000 / burst,
         target,
         [max(turn.grants) / burst for turn in turns],
