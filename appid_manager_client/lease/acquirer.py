@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..errors import ClientClosed
+from ..errors import AppIdManagerError, ClientClosed
 from ..events import EventHook
 from ..runtime import forks
 from ..runtime.coroutines import require_asyncio, wait_for
@@ -71,7 +71,7 @@ class Acquirer:
                 try:
                     result = self._perform(step)
                 except BaseException as error:
-                    step = steps.throw(error)
+                    step = steps.throw(self._cause(error))
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
@@ -92,7 +92,7 @@ class Acquirer:
                 try:
                     result = await self._perform_async(step)
                 except BaseException as error:
-                    step = steps.throw(error)
+                    step = steps.throw(self._cause(error))
                 else:
                     step = steps.send(result)
         except StopIteration as stop:
@@ -181,13 +181,22 @@ class Acquirer:
         finally:
             call.drop()
 
+    def _cause(self, error: BaseException) -> BaseException:
+        """What ended a step: the end of the client, where a call failed because of that."""
+        if self._closed and isinstance(error, AppIdManagerError):
+            return self._closed_error()
+        return error
+
     def check_open(self) -> None:
         """Raise `ClientClosed` once the client was closed."""
         if self._closed:
-            raise ClientClosed(
-                f"the client of {self._keeper.api.base_url} is closed",
-                service=self._keeper.api.base_url,
-            )
+            raise self._closed_error()
+
+    def _closed_error(self) -> ClientClosed:
+        return ClientClosed(
+            f"the client of {self._keeper.api.base_url} is closed",
+            service=self._keeper.api.base_url,
+        )
 
 
 def _in_two(patience: float | None) -> tuple[float, float | None]:

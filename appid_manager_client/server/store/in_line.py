@@ -162,7 +162,7 @@ class _Line:
                 )
                 return
         self.group.append(operation)
-        if own is not None and own is not row:
+        if own is not None and own.no != row.no:
             self._given_up.append(own.no)
         # Of several requests of a batch that come with one ticket, the first one has the place.
         if row is not None and row.no not in self._rows:

@@ -90,6 +90,23 @@ def test_a_place_is_kept_by_the_request_and_by_the_ticket(world):
     assert (again.ticket, again.place, again.waiting) == (second.ticket, 2, 3)
 
 
+def test_a_request_that_shows_its_own_ticket_keeps_its_place(world):
+    first = draw(world, "r1")
+    draw(world, "r2")
+    for hold_until in (world.now, world.now + WAIT):
+        again = in_line(world.do(held("r1", hold_until, ticket=first.ticket)))
+        assert (again.ticket, again.number, again.place) == (first.ticket, first.number, 1)
+    assert draw(world, "r2").place == 2
+
+
+def test_a_request_that_comes_with_another_ticket_leaves_its_own_place(world):
+    first, second = draw(world, "r1"), draw(world, "r2")
+    assert draw(world, "r2", ticket=first.ticket).place == 1
+    left = draw(world, "r3")
+    assert (left.place, left.waiting) == (2, 2)
+    assert left.ticket != second.ticket
+
+
 def test_when_to_come_back_is_told_by_the_turn(world):
     at = turn(world)
     place = draw(world, "r1")
