@@ -10,7 +10,7 @@ from tests.soak.leases import soak
 
 @pytest.mark.parametrize("kind", ["ours", "field"])
 def test_after_faults_and_kills_no_appid_is_in_use(kind: str) -> None:
-    assert soak(kind, leases=250, seed=7) == []
+    assert soak(kind, leases=120, seed=7) == []
 
 
 def test_an_appid_that_comes_round_in_the_next_hour_is_all_right() -> None:

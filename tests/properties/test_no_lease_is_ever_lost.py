@@ -270,7 +270,7 @@ class LeasesOfOurs(Leases):
 
 _PROFILE = settings.default or settings()
 _SETTINGS = settings(
-    max_examples=_PROFILE.max_examples * 3 // 5,
+    max_examples=_PROFILE.max_examples * 2 // 5,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
