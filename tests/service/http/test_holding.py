@@ -177,8 +177,9 @@ def test_an_init_in_the_middle_of_the_hour_is_seen_by_those_who_are_held(crowd):
     crowd.use_up(1)
     told = crowd.hold(crowd.draw(3))
     crowd.api.init("p", {"a0": 0, "new 1": 1, "new 2": 2}, keepState=True)
-    got = [one.result(PATIENCE) for one in told[:2]]
-    assert [one.status for one in got] == [200, 200]
+    # To whoever asks first: another replica may look for the third one before.
+    wait_until(lambda: sum(one.done() for one in told) >= 2, PATIENCE / 2, what="two are granted")
+    assert [one.result().status for one in told if one.done()] == [200, 200]
 
 
 def test_a_stop_answers_all_who_are_held_and_has_them_come_again(crowd):
