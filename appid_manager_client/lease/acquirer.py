@@ -19,6 +19,7 @@ from ..runtime.time import SystemTime
 from .claim import Claim
 from .keeper import LeaseKeeper
 from .options import WaitOptions
+from .place import MOST_HELD
 from .steps import AcquireSteps, Call, Pause, Steps
 from .waiting import AcquirePlan
 from .waitlog import LONG_WAIT
@@ -40,7 +41,7 @@ class Acquirer:
         self._on_event = on_event
         self.executor = Executor("appid-acquire", 32, system)
         # Requests that the service holds: no other call waits for a thread of theirs.
-        self._holders = Executor("appid-hold", 256, system)
+        self._holders = Executor("appid-hold", MOST_HELD, system)
         self._closed = False
         self._waiting: set[threading.Event] = set()
         forks.register(self._after_fork_in_child)

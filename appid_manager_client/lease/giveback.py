@@ -6,10 +6,12 @@ is tried again, is decided in `ledger.py`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from functools import partial
 
+from ..errors import AppIdManagerError
 from ..runtime.executor import Call, Executor
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
@@ -94,9 +96,24 @@ class GiveBack:
             self._reports.release(claim, outcome, error)
         return outcome
 
-    def leave_line(self, claim: Claim) -> None:
-        """Have the service answer the request of `claim` that it holds: nobody waits for it."""
-        self._executor.start(partial(release.leave_line, self._api, claim))
+    def give_up(self, claim: Claim) -> None:
+        """Nobody waits for `claim` any more: what it got, or may get yet, is owed."""
+        with self._ledger.lock:
+            state = self._ledger.give_up(claim)
+        self.follow(claim, state)
+        if claim.in_line and claim.state is ClaimState.SENDING:
+            # The service may hold its request, and answers it then.
+            self._executor.start(partial(self._leave_line, claim))
+
+    def _leave_line(self, claim: Claim) -> None:
+        """Give up the place of `claim`. What its request got meanwhile is given back with it.
+
+        A failure is left to whoever gives the claim up when the answer to its request is there.
+        """
+        with contextlib.suppress(AppIdManagerError):
+            self._api.abandon(claim.product_name, claim.request_id)
+            with self._ledger.lock:
+                self._ledger.left_line(claim)
 
     def follow(self, claim: Claim, state: ClaimState | None) -> None:
         """Do what the new state of a claim asks for; `None`: it has not changed."""
@@ -165,11 +182,7 @@ class GiveBack:
             claims = self._ledger.of_this_process()
         for claim in claims:
             if claim.state in (ClaimState.OPEN, ClaimState.SENDING):
-                with self._ledger.lock:
-                    state = self._ledger.give_up(claim)
-                self.follow(claim, state)
-                if claim.in_line and claim.state is ClaimState.SENDING:
-                    self.leave_line(claim)
+                self.give_up(claim)
         tries: list[Call[Outcome]] = []
         for claim in claims:
             # Where no thread can be started, each of them takes as long as a call may.

@@ -22,7 +22,7 @@ from ..runtime.worker import LINGER, Worker
 from ..wire.api import ServiceApi
 from ..wire.models import LOOK, Asking, Grant, Wait
 from . import exits
-from .claim import Claim, ClaimState, LossHandler, Outcome, PendingRelease, Record
+from .claim import Claim, LossHandler, Outcome, PendingRelease, Record
 from .exits import EXIT_TIMEOUT
 from .giveback import GiveBack
 from .heartbeat import Heartbeat
@@ -118,13 +118,11 @@ class LeaseKeeper:
         it got is given back.
         """
         with self._ledger.lock:
-            if not self._ledger.begin_acquire(claim):
+            if not self._ledger.begin_acquire(claim, in_line=asking.wait is not None):
                 raise ClientClosed(
                     f"the client of {self.api.base_url} was closed before the acquire was sent",
                     service=self.api.base_url,
                 )
-        if asking.wait is not None:
-            claim.in_line = True
         sent = self.system.monotonic()
         outcome: Grant | Wait | None = None
         in_doubt = True
@@ -166,11 +164,12 @@ class LeaseKeeper:
 
     def give_up(self, claim: Claim) -> None:
         """Nobody waits for `claim` any more: what it got, or may get yet, goes back."""
+        self._giveback.give_up(claim)
+
+    def keep_place(self, claim: Claim) -> None:
+        """Somebody else goes on with the place in line of `claim`: it isn't left."""
         with self._ledger.lock:
-            state = self._ledger.give_up(claim)
-        self._giveback.follow(claim, state)
-        if claim.in_line and claim.state is ClaimState.SENDING:
-            self._giveback.leave_line(claim)
+            self._ledger.left_line(claim)
 
     def hand_over(self, claim: Claim) -> None:
         """What `claim` got belongs to the caller from now on (plain `acquire_appid`)."""

@@ -98,10 +98,14 @@ class Ledger:
         """Take in a claim that is about to be asked for."""
         self._claims.add(claim)
 
-    def begin_acquire(self, claim: Claim) -> bool:
-        """An acquire is about to be sent. Returns whether it may: not if it was given up."""
+    def begin_acquire(self, claim: Claim, *, in_line: bool = False) -> bool:
+        """An acquire is about to be sent. Returns whether it may: not if it was given up.
+
+        `in_line`: it takes or keeps a place in the service's line.
+        """
         if claim.abandoned or claim.state is not ClaimState.OPEN:
             return False
+        claim.in_line = claim.in_line or in_line
         claim.state = ClaimState.SENDING
         return True
 
@@ -143,6 +147,10 @@ class Ledger:
         if claim.state in (ClaimState.OPEN, ClaimState.HELD, ClaimState.OWED):
             return self._owe(claim)
         return None
+
+    def left_line(self, claim: Claim) -> None:
+        """The claim has no place in line that it would have to leave: it left, or it is kept."""
+        claim.in_line = False
 
     def take_unanswered(self) -> list[tuple[str, list[Span]]]:
         """The lost answers of field services, by product, that nobody was told of yet."""

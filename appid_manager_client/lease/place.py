@@ -28,7 +28,7 @@ class PlaceInLine:
     Attributes:
         ticket: what keeps the place; `None`: there is none yet.
         found: the place, as the last answer had it.
-        refused: the service has no line, or it is full.
+        refused: there is no place to be had; see `refuse`.
     """
 
     def __init__(self, clock: ServerClock, system: SystemTime, ticket: str | None = None) -> None:
@@ -36,11 +36,19 @@ class PlaceInLine:
         self._system = system
         self.ticket = ticket
         self.found: Place | None = None
-        self.refused = False
+        # No time would pass for us while a request is held.
+        self.refused = not system.passes_by_itself
         self._come_at = 0.0
+
+    def refuse(self) -> None:
+        """Go on as if the service had no line: it has none, or takes nobody more into it."""
+        self.refused = True
+        self.ticket = self.found = None
 
     def note(self, found: Place | None) -> None:
         """Learn the place from an answer. A moment in its window is chosen once for each turn."""
+        if self.refused:
+            return
         before, self.found = self.found, found
         if found is None:
             return
@@ -89,10 +97,14 @@ def in_words(place: Place | None) -> str:
     return f", {number}{ending} of {place.waiting} in line"
 
 
-class HoldingRoom:
-    """How many requests a process may have held at once: each takes a thread. It has no lock."""
+MOST_HELD = 256
+"""How many requests a process may have held at once: each takes a thread."""
 
-    def __init__(self, most: int = 256) -> None:
+
+class HoldingRoom:
+    """The room for the held requests of a process. It has no lock."""
+
+    def __init__(self, most: int = MOST_HELD) -> None:
         self._most = most
         self._after_fork_in_child()
         forks.register(self._after_fork_in_child)

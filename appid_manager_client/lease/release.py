@@ -55,18 +55,6 @@ def _release_claim(api: ServiceApi, claim: Claim, *, first: bool) -> Outcome:
     return outcome
 
 
-def leave_line(api: ServiceApi, claim: Claim) -> None:
-    """Give up the place of `claim`. What its request got meanwhile is given back with it.
-
-    A failure is left to whoever gives the claim up when the answer to its request is there.
-    """
-    try:
-        api.abandon(claim.product_name, claim.request_id)
-    except AppIdManagerError:
-        return
-    claim.in_line = False
-
-
 def release_if_held(api: ServiceApi, claim: Claim) -> Outcome:
     """Release what another process was granted, if the service still shows that grant.
 

@@ -99,7 +99,7 @@ class AcquireSteps:
                     continue
                 except InvalidRequest as error:
                     if error.code == "too_many_waiting":
-                        plan.line_is_full()
+                        plan.place.refuse()
                         continue
                     if error.code != "request_ended" or plan.out_of_tries:
                         raise
@@ -125,7 +125,7 @@ class AcquireSteps:
         except BaseException as error:
             if isinstance(error, NoAppIdAvailable) and plan.options.keep_place:
                 error.ticket = plan.place.ticket
-                claim.in_line = False
+                keeper.keep_place(claim)
             keeper.give_up(claim)
             if isinstance(error, NoAppIdAvailable):
                 keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)

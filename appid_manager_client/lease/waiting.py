@@ -54,7 +54,7 @@ class AcquirePlan:
         self._tries = 0
         self._failures = 0
         self._draws = False  # the next request draws a ticket
-        self._drew = False
+        self._asked_for_place = False  # by the last request
         self._free = False  # whether the next try doesn't count
         self.place = PlaceInLine(clock, system, options.ticket)
         self.reason = ""
@@ -77,6 +77,7 @@ class AcquirePlan:
             self._tries += 1
             self._began_last = self._asked
         self._free = self._draws = False
+        self._asked_for_place = wait is not None
         return Asking(wait, self.place.ticket, self.options.min_remaining)
 
     def _wait_in_line(self) -> float | None:
@@ -92,8 +93,6 @@ class AcquirePlan:
 
     def has_no_room(self) -> float:
         """Seconds to pause where this process holds as many requests as it may: it comes late."""
-        assert self.available_at is not None or self.options.force
-        self._free = True
         until = 0.0 if self.available_at is None else self._clock.seconds_until(self.available_at)
         return max(MIN_PAUSE, until + self._system.uniform(0, LATE_JITTER))
 
@@ -207,25 +206,17 @@ class AcquirePlan:
         """Seconds since the call began."""
         return self._system.monotonic() - self._started
 
-    def line_is_full(self) -> None:
-        """The service takes nobody more into its line: go on as if it had none."""
-        self.place.refused = True
-        self._draws = False
-
     def _can_draw(self, wait: Wait, available_at: float | None) -> bool:
         """Whether to take a place in line: not for a time that this wait doesn't reach."""
         if wait.line is not None or wait.server_time_ms is None or self.place.refused:
             return False
-        if not self._system.passes_by_itself:
-            return False
-        if self._drew:
-            self.place.refused = True  # an extended service that has no line
+        if self._asked_for_place:
+            self.place.refuse()  # an extended service that has no line
             return False
         left = self._left_in_line()
         if left is not None and available_at is not None:
             if self._clock.seconds_until(available_at) > left:
                 return False
-        self._drew = True
         return True
 
     def _again_at_once(self, available_at: float) -> float:

@@ -141,8 +141,9 @@ def test_a_task_that_is_cancelled_while_it_is_held_leaves_at_once(service, clien
     async def wait_and_cancel() -> float:
         task = asyncio.ensure_future(client.lease("p").acquire_async())
         asked = len(service.calls_of("acquire"))
-        while len(service.calls_of("acquire")) < asked + 3:
-            await asyncio.sleep(0.005)
+        await asyncio.to_thread(
+            wait_until, lambda: len(service.calls_of("acquire")) >= asked + 3, what="it is held"
+        )
         task.cancel()
         began = time.monotonic()
         with pytest.raises(asyncio.CancelledError):

@@ -1,0 +1,116 @@
+"""When a plan takes a place in line, is held, and goes on without: by clocks that tests turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from appid_manager_client.errors import ServiceUnavailable
+from appid_manager_client.lease.options import WaitOptions
+from appid_manager_client.lease.waiting import AcquirePlan
+from appid_manager_client.wire.clock import ServerClock
+from appid_manager_client.wire.models import Place, Wait
+from tests.support.machine import TurnedSystem
+
+TURN = 1_700_006_400.0
+LEFT = 600.0
+"""Seconds until the turn when a plan begins."""
+
+
+class HeldSystem(TurnedSystem):
+    """A turned clock that would go on while a request is held."""
+
+    passes_by_itself = True
+
+
+@pytest.fixture
+def system() -> HeldSystem:
+    return HeldSystem()
+
+
+def plan_at(system: TurnedSystem, **options: Any) -> AcquirePlan:
+    clock = ServerClock(system)
+    now = system.monotonic()
+    clock.observe(round((TURN - LEFT) * 1000), now, now)
+    clock.observe_hour(round(TURN * 1000))
+    return AcquirePlan("p", "http://service", WaitOptions(**options), clock, system)
+
+
+def told(place: Place | None) -> Wait:
+    """A 202 of a service with the extensions."""
+    turn = round(TURN * 1000)
+    return Wait("no_available", 300, turn, turn - round(LEFT * 1000), turn, place)
+
+
+def in_line(number: int = 1) -> Place:
+    turn = round(TURN * 1000)
+    return Place("ticket", number, 9, True, turn - 15_000, turn - 1_000, turn + 2_400)
+
+
+def test_it_looks_draws_a_ticket_and_is_held_over_the_turn(system):
+    plan = plan_at(system)
+    assert plan.begin_try().wait is None
+    assert plan.after_wait(told(None)) == 0
+    assert plan.begin_try().wait == 0
+    polled = plan.after_wait(told(in_line()))
+    assert polled == 60
+    while (left := plan.place.seconds_to_hold(forced=False)) is not None and left > 0:
+        system.turn(left)
+    asking = plan.begin_try()
+    assert asking.ticket == "ticket"
+    # In the middle of the window: eight seconds before the turn, until 2.4 s after it.
+    assert asking.wait == pytest.approx(10.4, abs=0.2)
+
+
+def test_a_line_that_takes_nobody_more_is_left_alone_even_when_it_is_time_to_be_held(system):
+    plan = plan_at(system)
+    plan.begin_try()
+    plan.after_wait(told(in_line()))
+    system.turn(LEFT - 1)
+    assert plan.begin_try().wait
+    plan.place.refuse()
+    asking = plan.begin_try()
+    assert (asking.wait, asking.ticket) == (None, None)
+    assert plan.after_wait(told(None)) > 0
+    assert plan.begin_try().wait is None
+
+
+def test_a_draw_that_got_no_answer_is_tried_again(system):
+    plan = plan_at(system)
+    plan.begin_try()
+    plan.after_wait(told(None))
+    assert plan.begin_try().wait == 0
+    plan.after_error(ServiceUnavailable("down", service="http://service", retryable=True))
+    assert plan.begin_try().wait is None
+    assert plan.after_wait(told(None)) == 0
+    assert plan.begin_try().wait == 0
+
+
+def test_a_service_that_answers_a_draw_without_a_ticket_has_no_line(system):
+    plan = plan_at(system)
+    plan.begin_try()
+    plan.after_wait(told(None))
+    assert plan.begin_try().wait == 0
+    assert plan.after_wait(told(None)) == 60
+    plan.begin_try()
+    assert plan.after_wait(told(None)) == 60
+
+
+def test_where_only_waits_move_the_clock_nothing_is_held_not_even_with_a_ticket():
+    system = TurnedSystem()
+    plan = plan_at(system, ticket="ticket")
+    plan.begin_try()
+    plan.after_wait(told(in_line()))
+    system.turn(LEFT - 1)
+    assert plan.begin_try().wait is None
+
+
+def test_who_finds_no_room_to_be_held_has_used_one_try(system):
+    plan = plan_at(system, max_retries=1)
+    plan.begin_try()
+    plan.after_wait(told(in_line()))
+    system.turn(LEFT - 1)
+    plan.begin_try()
+    assert 1 <= plan.has_no_room() <= 1.3
+    assert plan.out_of_tries
