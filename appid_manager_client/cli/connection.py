@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from ..client import AppIdClient
 from ..config import URL_VARIABLE, Settings
+from ..errors import InvalidRequest
 from ..events import EventHook
 from ..runtime.time import SystemTime
 from ..wire.api import ServiceApi
@@ -53,6 +54,19 @@ def require_extensions(api: ServiceApi, option: str, why: str) -> None:
     ask(api.health)
     if not api.extended:
         raise UsageError(f"{option}: {api.base_url} is a field service, which {why}")
+
+
+def ask_for_extensions(arguments: argparse.Namespace, lack: str) -> ServiceApi:
+    """The calls of a service that has the extensions.
+
+    Raises:
+        InvalidRequest: it is a field service; `lack` says what it doesn't have.
+    """
+    api = open_api(arguments)
+    ask(api.health)
+    if not api.extended:
+        raise InvalidRequest(f"{api.base_url} is a field service: {lack}", service=api.base_url)
+    return api
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..checks import check_name
-from ..errors import InvalidRequest
-from .connection import ask, open_api
+from .connection import ask, ask_for_extensions
 from .entries import Entry, seconds_of
 from .exits import ExitCode
 from .output import format_table, format_time, write_json, write_line
@@ -20,12 +19,7 @@ def history(arguments: argparse.Namespace) -> int:
     for name, value in (("PRODUCT", product), ("--appid", appid)):
         if value is not None:
             check_name(value, name)
-    api = open_api(arguments)
-    ask(api.health)
-    if not api.extended:
-        raise InvalidRequest(
-            f"{api.base_url} is a field service: it keeps no history", service=api.base_url
-        )
+    api = ask_for_extensions(arguments, "it keeps no history")
     body = ask(lambda: api.history_body(product, appid, limit=arguments.limit))
     if arguments.json:
         write_json(body)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..checks import check_name
-from ..errors import InvalidRequest
-from .connection import ask, open_api
+from .connection import ask, ask_for_extensions
 from .entries import Entry, seconds_of
 from .exits import ExitCode
 from .output import format_table, format_time, write_json, write_line
@@ -18,12 +17,7 @@ def line(arguments: argparse.Namespace) -> int:
     """Show who waits, in the order of the line."""
     product = arguments.product
     check_name(product, "PRODUCT")
-    api = open_api(arguments)
-    ask(api.health)
-    if not api.extended:
-        raise InvalidRequest(
-            f"{api.base_url} is a field service: it has no line", service=api.base_url
-        )
+    api = ask_for_extensions(arguments, "it has no line")
     body = ask(lambda: api.line_body(product, limit=arguments.limit))
     if arguments.json:
         write_json(body)

@@ -156,7 +156,8 @@ class Holding:
         if not isinstance(outcome, Exhausted) or outcome.line is None:
             return outcome
         if not has_room:
-            return _comes_late(outcome) if wait_ms else outcome
+            late = outcome.available_at + _COME_LATE
+            return _coming(outcome, outcome.available_at, late, late) if wait_ms else outcome
         if not operation.force:
             # Over one turn: who loses it comes again, and is not taken for present at the next.
             operation.hold_until = hold_until = min(hold_until, outcome.line.check_in.until)
@@ -218,7 +219,9 @@ class Holding:
         self._stopping = True
         now = self._clock()
         for held in sorted(self._requests.values(), key=attrgetter("number")):
-            held.finish(_comes_again(held.heard, now))
+            assert held.heard.line is not None
+            _, by, until = held.heard.line.check_in
+            held.finish(_coming(held.heard, now, by, until))
 
     async def watch(self) -> None:
         """Look after the line and all that is held, until cancelled."""
@@ -324,14 +327,7 @@ def _first_of(held: list[_Held], stock: tuple[int, int], now: int) -> list[_Held
     return first
 
 
-def _comes_again(outcome: Exhausted, now: int) -> Exhausted:
+def _coming(outcome: Exhausted, start: int, by: int, until: int) -> Exhausted:
+    """The same answer, with another time to come back at."""
     assert outcome.line is not None
-    check_in = outcome.line.check_in._replace(start=now)
-    return replace(outcome, line=replace(outcome.line, check_in=check_in))
-
-
-def _comes_late(outcome: Exhausted) -> Exhausted:
-    assert outcome.line is not None
-    at = outcome.available_at
-    check_in = CheckIn(at, at + _COME_LATE, at + _COME_LATE)
-    return replace(outcome, line=replace(outcome.line, check_in=check_in))
+    return replace(outcome, line=replace(outcome.line, check_in=CheckIn(start, by, until)))

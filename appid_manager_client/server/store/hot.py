@@ -18,7 +18,7 @@ class Hot:
 
     Args:
         statement: as SQLAlchemy has it.
-        columns: of an insert, what each row brings.
+        columns: of an insert or an update, what each row brings.
     """
 
     def __init__(self, statement: ClauseElement, columns: Sequence[str] | None = None) -> None:

@@ -32,16 +32,16 @@ class Kept:
     heard: int
     present: Interval | None
 
-    def values(self) -> dict[str, Any]:
-        """The columns, as the statements name them."""
+    def columns(self) -> dict[str, Any]:
+        """The columns of the row."""
         start, end = self.present or (0, 0)
         return {
-            "by_request": self.operation.request_id,
-            "by_force": self.operation.force,
-            "by_holder": self.operation.holder,
-            "at": self.heard,
-            "start": start,
-            "end": end,
+            "request_id": self.operation.request_id,
+            "forced": self.operation.force,
+            "holder": self.operation.holder,
+            "heard": self.heard,
+            "present_from": start,
+            "present_until": end,
         }
 
 
@@ -140,23 +140,15 @@ def forget_rows(connection: Connection, before: int) -> None:
 
 
 _CHANGE = Hot(
-    update(line)
-    .where(line.c.no == bindparam("number"))
-    .values(
-        request_id=bindparam("by_request"),
-        forced=bindparam("by_force"),
-        holder=bindparam("by_holder"),
-        heard=bindparam("at"),
-        present_from=bindparam("start"),
-        present_until=bindparam("end"),
-    )
+    update(line).where(line.c.no == bindparam("number")),
+    columns=["request_id", "forced", "holder", "heard", "present_from", "present_until"],
 )
 
 
 def change_rows(connection: Connection, changed: Sequence[tuple[Any, Kept]]) -> None:
     """Write down what these rows hold from now on."""
     if changed:
-        rows = [{**kept.values(), "number": row.no} for row, kept in changed]
+        rows = [{**kept.columns(), "number": row.no} for row, kept in changed]
         _CHANGE.many(connection, rows)
 
 
@@ -184,22 +176,15 @@ def draw_tickets(connection: Connection, product: str, drawn: Sequence[Kept]) ->
     """Add places at the end. Returns their rows (number, ticket), by their requests."""
     if not drawn:
         return {}
-    rows = []
-    for kept in drawn:
-        start, end = kept.present or (0, 0)
-        rows.append(
-            {
-                "ticket": secrets.token_hex(16),
-                "product": product,
-                "request_id": kept.operation.request_id,
-                "forced": kept.operation.force,
-                "holder": kept.operation.holder,
-                "since": kept.heard,
-                "heard": kept.heard,
-                "present_from": start,
-                "present_until": end,
-            }
-        )
+    rows = [
+        {
+            **kept.columns(),
+            "ticket": secrets.token_hex(16),
+            "product": product,
+            "since": kept.heard,
+        }
+        for kept in drawn
+    ]
     return {row.request_id: row for row in connection.execute(_DRAW, rows)}
 
 

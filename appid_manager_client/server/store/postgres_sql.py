@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .bounds import Place
 from .contract import LOCK_PATIENCE, NEW_APPID_COLUMNS, Asked, Touched
@@ -76,17 +76,14 @@ _LINE_LOCK = 0x6170706C  # the line of a product
 _LINES_LOCK = 0x61707073  # those of all products
 
 
-_LOCK_REQUESTS = f"""
-SELECT count(pg_advisory_xact_lock({_REQUEST_LOCK}, number))
-FROM unnest(ARRAY[{{numbers}}]) AS number;
+def _lock_each(kind: int, names: Iterable[str]) -> str:
+    """Take a lock for each name, in the order of their numbers: two batches could otherwise wait
+    for each other.
+    """
+    numbers = ", ".join(map(str, sorted(zlib.crc32(name.encode()) - 2**31 for name in names)))
+    return f"""
+SELECT count(pg_advisory_xact_lock({kind}, number)) FROM unnest(ARRAY[{numbers}]) AS number;
 """
-
-_LOCK_LINES = f"""
-SELECT pg_advisory_xact_lock_shared({_LINES_LOCK}, 0);
-SELECT count(pg_advisory_xact_lock({_LINE_LOCK}, number))
-FROM unnest(ARRAY[{{numbers}}]) AS number;
-"""
-_LOCK_ALL_LINES = f"SELECT pg_advisory_xact_lock({_LINES_LOCK}, 0);"
 
 
 def begin(touched: Touched) -> str:
@@ -97,24 +94,18 @@ def begin(touched: Touched) -> str:
     """
     locks = f"SELECT pg_advisory_xact_lock({_INIT_LOCK}, 0);" if touched.products else ""
     if touched.request_ids:
-        # In the order of their numbers, as two batches could otherwise wait for each other.
-        numbers = ", ".join(map(str, sorted(map(_checksum, touched.request_ids))))
-        locks += _LOCK_REQUESTS.format(numbers=numbers)
+        locks += _lock_each(_REQUEST_LOCK, touched.request_ids)
     if touched.all_lines:
-        locks += _LOCK_ALL_LINES
+        locks += f"SELECT pg_advisory_xact_lock({_LINES_LOCK}, 0);"
     elif touched.lines:
-        numbers = ", ".join(map(str, sorted(map(_checksum, touched.lines))))
-        locks += _LOCK_LINES.format(numbers=numbers)
+        locks += f"SELECT pg_advisory_xact_lock_shared({_LINES_LOCK}, 0);"
+        locks += _lock_each(_LINE_LOCK, touched.lines)
     return _BEGIN.format(
         lock_ms=_LOCK_MS,
         statement_ms=_INIT_MS if touched.products else _STATEMENT_MS,
         idle_ms=_INIT_MS if touched.products else 2 * _STATEMENT_MS,
         locks=locks,
     )
-
-
-def _checksum(text: str) -> int:
-    return zlib.crc32(text.encode()) - 2**31
 
 
 def longest(touched: Touched) -> float:
