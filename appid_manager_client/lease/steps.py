@@ -98,7 +98,7 @@ class AcquireSteps:
                     yield from self._pause(plan.after_error(error))
                     continue
                 except InvalidRequest as error:
-                    if error.code == "too_many_waiting":
+                    if plan.is_refused_place(error):
                         plan.place.refuse()
                         continue
                     if error.code != "request_ended" or plan.out_of_tries:
@@ -174,7 +174,7 @@ class AcquireSteps:
                 plan.begin_try()
                 yield from self._pause(plan.after_error(error))
                 continue
-            seconds = plan.until_fresh_hour(self._api.clock.hour_end())
+            seconds = plan.until_fresh_hour(self._api.clock.hour_end(), has_line=self._api.has_line)
             if seconds is None:
                 return
             yield from self._pause(seconds)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from ..checks import longer_than_an_hour
-from ..errors import NoAppIdAvailable, TransportError
+from ..errors import InvalidRequest, NoAppIdAvailable, TransportError
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
 from ..wire.models import Asking, Wait
@@ -69,7 +69,7 @@ class AcquirePlan:
         """
         self._asked = self._system.monotonic()
         wait = self._wait_in_line()
-        free = self._free or self._draws
+        free = self._free or self._draws or (wait is None and self._begins_later)
         if wait and self.options.force:
             # It is held all the time, and each time counts that would be the time of a poll.
             free = free or self._asked - self._began_last < self.options.retry_interval
@@ -78,7 +78,8 @@ class AcquirePlan:
             self._began_last = self._asked
         self._free = self._draws = False
         self._asked_for_place = wait is not None
-        return Asking(wait, self.place.ticket, self.options.min_remaining)
+        options = self.options
+        return Asking(wait, self.place.ticket, options.min_remaining, options.not_before)
 
     def _wait_in_line(self) -> float | None:
         """How long the service may hold the next request; `None`: the request only looks."""
@@ -117,11 +118,11 @@ class AcquirePlan:
         """Whether the service's hours have to be known before the first try."""
         return bool(self.options.min_remaining) or self.options.not_before is not None
 
-    def until_fresh_hour(self, hour_end: float | None) -> float | None:
+    def until_fresh_hour(self, hour_end: float | None, *, has_line: bool = False) -> float | None:
         """Seconds to wait before an AppID is of use; `None` if it is now.
 
         That is until `not_before`, and until the next hour if less than `min_remaining` is left
-        of this one.
+        of this one. A service that has a line is asked for a place before `not_before`.
 
         Raises:
             ValueError: `min_remaining` is as long as an hour.
@@ -129,7 +130,11 @@ class AcquirePlan:
         """
         not_before = self.options.not_before
         if not_before is not None and self._clock.seconds_until(not_before) > 0:
-            return self._pause_until(not_before, "the hour has not turned yet")
+            pause = self._pause_until(not_before, "the hour has not turned yet")
+            if not has_line or self.place.refused:
+                return pause
+            self._draws = self.place.found is None
+            return None
         needed = self.options.min_remaining
         if not needed or hour_end is None:
             return None
@@ -162,6 +167,8 @@ class AcquirePlan:
             until_turn = self._pause_until(available_at, why)
             if until_hold is not None:
                 until_turn = until_hold or self._again_at_once(available_at)
+            if self._begins_later:
+                return max(MIN_PAUSE, until_turn)
             return max(MIN_PAUSE, min(self.options.retry_interval, until_turn))
         if until_hold is not None:
             self.reason, self.available_at = why, None
@@ -197,6 +204,11 @@ class AcquirePlan:
         self.reason, self.available_at = str(error), None
         return pause
 
+    def is_refused_place(self, error: InvalidRequest) -> bool:
+        """Whether the line takes nobody more in, or has no place for so late an hour."""
+        too_late = error.code == "invalid_request" and self._begins_later
+        return error.code == "too_many_waiting" or (too_late and not self.place.refused)
+
     def out_of_time(self) -> NoAppIdAvailable:
         """The error for a deadline that came while a try was on the wire."""
         return self._no_appid("the service has not answered yet", None)
@@ -225,10 +237,18 @@ class AcquirePlan:
 
     def _left_in_line(self) -> float | None:
         """Seconds until the wait ends: at the deadline, or when it would have polled for long."""
+        left = self._left()
+        if self._begins_later:
+            return left
         reach = self.options.max_retries * self.options.retry_interval
         reach -= self._system.monotonic() - self._started
-        left = self._left()
         return reach if left is None else min(left, reach)
+
+    @property
+    def _begins_later(self) -> bool:
+        """Whether `not_before` is still to come: no try that only looks counts, or is of use."""
+        not_before = self.options.not_before
+        return not_before is not None and self._clock.seconds_until(not_before) > 0
 
     def _available_at(self, wait: Wait) -> float | None:
         """The earliest time worth waiting for, on the service's clock; `None` if unknown."""

@@ -96,6 +96,8 @@ class ServiceApi:
         clock: the service's clock, set by the times in its answers.
         extended: whether the service has the extensions of the contract; `None` until an answer
             showed it.
+        has_line: whether an answer showed that it has a line. One without grants at once, even
+            where `Asking.not_before` asks it not to.
     """
 
     def __init__(self, transport: AnyTransport, clock: ServerClock) -> None:
@@ -103,6 +105,7 @@ class ServiceApi:
         self.timeout = transport.timeout
         self.clock = clock
         self.extended: bool | None = None
+        self.has_line = False
         self._transport = transport
         self._reader = AnswerReader(transport.base_url, transport.hide)
         self._resets = _Resets(transport.system)
@@ -138,8 +141,11 @@ class ServiceApi:
         outcome = self._reader.read_acquire(answer, product_name)
         if isinstance(outcome, Wait):
             self.extended = outcome.server_time_ms is not None
+            if outcome.line is not None or asking.wait is not None:
+                self.has_line = outcome.line is not None
         else:
             self.extended = outcome.lease_id is not None
+            self.has_line = outcome.fence is not None  # what has the one has the other
             if not self.extended:
                 # An extended service can repeat an old grant. A field service has just made it.
                 self.clock.observe(outcome.start_time, answer.sent, answer.received)

@@ -70,11 +70,14 @@ class Asking:
         wait: take or keep a place, and hold the answer back for so many seconds; `None`: only look.
         ticket: the place that an earlier answer gave.
         min_remaining: seconds that must be left of the hour.
+        not_before: grant nothing before this time of the service's clock (epoch seconds); `None`:
+            now. A service without a line grants at once.
     """
 
     wait: float | None = None
     ticket: str | None = None
     min_remaining: float = 0.0
+    not_before: float | None = None
 
     def fields(self) -> dict[str, object]:
         """The fields of the request."""
@@ -85,6 +88,8 @@ class Asking:
             body["ticket"] = self.ticket
         if self.min_remaining:
             body["minRemaining"] = self.min_remaining
+        if self.not_before is not None:
+            body["notBefore"] = round(self.not_before * 1000)
         return body
 
 

@@ -203,3 +203,38 @@ def test_who_waits_with_force_is_woken_by_a_release(service, client):
         assert not forced.done()
         client.release_appid("a", "p")
         assert forced.result(2).appid == "a"
+
+
+def test_a_renewal_takes_its_place_at_the_end_of_the_line(service, client):
+    use_up(client, service)
+    client.init_product("p", {"a": 1, "b": 2}, keep_state=True)
+    served = []
+
+    def wait(name: str) -> None:
+        with client.lease("p"):
+            served.append(name)
+
+    with ThreadPoolExecutor(2) as threads, client.lease("p") as lease:
+        first = threads.submit(wait, "first")
+        wait_until(lambda: line(service) == [1], what="the first one stands in line")
+        client.init_product("p", {"b": 2}, keep_state=True)
+        renewal = threads.submit(lease.renew)
+        wait_until(lambda: line(service) == [1, 2], what="the renewal stands behind it")
+        asked = len(service.calls_of("acquire"))
+        turn = service.local.hour.end
+        first.result(2 * HOUR)
+        assert renewal.result(2 * HOUR) is True
+        assert turn + HOUR * 1000 <= lease.start_time < turn + (HOUR + 1) * 1000
+        # The first one is held once; the renewal is held over both turns.
+        assert len(service.calls_of("acquire")) - asked <= 4
+    assert served == ["first"]
+
+
+def test_a_renewal_without_any_polls_is_held_over_the_turn(service, client):
+    service.local.advance_to_next_hour(-BEFORE)
+    with client.lease("p", max_retries=0, retry_interval=0.05) as lease:
+        asked = len(service.calls_of("acquire"))
+        turn = service.local.hour.end
+        assert lease.renew(timeout=HOUR)
+        draw, held = service.calls_of("acquire")[asked:]
+        assert draw.time <= held.time < turn / 1000 <= lease.start_time / 1000 < turn / 1000 + 1

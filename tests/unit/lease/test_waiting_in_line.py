@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appid_manager_client.errors import ServiceUnavailable
+from appid_manager_client.errors import InvalidRequest, ServiceUnavailable
 from appid_manager_client.lease.options import WaitOptions
 from appid_manager_client.lease.waiting import AcquirePlan
 from appid_manager_client.wire.clock import ServerClock
@@ -114,3 +114,32 @@ def test_who_finds_no_room_to_be_held_has_used_one_try(system):
     plan.begin_try()
     assert 1 <= plan.has_no_room() <= 1.3
     assert plan.out_of_tries
+
+
+def test_an_hour_that_begins_later_is_waited_for_in_line_without_polls(system):
+    plan = plan_at(system, not_before=TURN, max_retries=0)
+    assert plan.until_fresh_hour(TURN, has_line=True) is None
+    drawn = plan.begin_try()
+    assert (drawn.wait, drawn.not_before) == (0, TURN)
+    # In the middle of the window, and not at the next poll.
+    assert plan.after_wait(told(in_line())) == pytest.approx(LEFT - 8, abs=0.5)
+    system.turn(LEFT - 7)
+    assert plan.until_fresh_hour(TURN, has_line=True) is None
+    assert plan.begin_try().wait == pytest.approx(9.4, abs=0.2)
+
+
+@pytest.mark.parametrize("code", ["invalid_request", "too_many_waiting"])
+def test_an_hour_that_the_line_has_no_place_for_is_waited_for_without_it(system, code):
+    plan = plan_at(system, not_before=TURN)
+    plan.until_fresh_hour(TURN, has_line=True)
+    plan.begin_try()
+    assert plan.is_refused_place(InvalidRequest("no", service="http://service", code=code))
+    plan.place.refuse()
+    assert plan.until_fresh_hour(TURN, has_line=True) == pytest.approx(LEFT, abs=1)
+    again = InvalidRequest("no", service="http://service", code="invalid_request")
+    assert not plan.is_refused_place(again)
+
+
+def test_a_service_that_may_have_no_line_is_not_asked_before_the_hour(system):
+    plan = plan_at(system, not_before=TURN)
+    assert plan.until_fresh_hour(TURN) == pytest.approx(LEFT, abs=1)
