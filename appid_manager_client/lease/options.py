@@ -27,8 +27,8 @@ class WaitOptions:
             try, no waiting.
         force: take an AppID that was already used in this hour.
         min_remaining: seconds that must be left of the hour; with less, wait for the next hour.
-        not_before: nothing is of use before this time, in seconds since the Unix epoch on the service's
-            clock.
+        not_before: nothing is of use before this time, in seconds since the Unix epoch on the
+            service's clock.
         ticket: a place in line that an earlier wait kept.
         keep_place: whether a wait that ends without an AppID keeps its place, as
             `NoAppIdAvailable.ticket`.

@@ -18,6 +18,9 @@ LONGEST_HOLD = 20.0
 _FORCED_SHARE = 0.3
 """Who waits with force is held for at most that share of an hour at a time."""
 
+LATE_JITTER = 0.25
+"""Those who can't be held come within so many seconds after the turn."""
+
 _SOON = (0.05, 0.5)
 """Seconds after which a request near the turn is tried again: from, to."""
 

@@ -174,7 +174,9 @@ class AcquireSteps:
                 plan.begin_try()
                 yield from self._pause(plan.after_error(error))
                 continue
-            seconds = plan.until_fresh_hour(self._api.clock.hour_end(), has_line=self._api.has_line)
+            seconds = plan.until_fresh_hour(
+                self._api.clock.hour_end(), has_line=bool(self._api.has_line)
+            )
             if seconds is None:
                 return
             yield from self._pause(seconds)

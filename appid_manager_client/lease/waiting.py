@@ -17,16 +17,13 @@ from ..wire.clock import ServerClock
 from ..wire.models import Asking, Wait
 from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, TURN_JITTER, backoff, describe
 from .options import WaitOptions
-from .place import PlaceInLine, in_words
+from .place import LATE_JITTER, PlaceInLine, in_words
 
 _LEAST_RETRY_AFTER = 0.5
 """The shortest `retry_after` of a 202 that is followed, in seconds.
 
 A field service cuts its own to whole seconds, and so says 0 just before the hour turns.
 """
-
-LATE_JITTER = 0.25
-"""Those who can't be held come within so many seconds after the turn."""
 
 _LAST_TRY_MARGIN = 0.5
 """Seconds before the deadline at which the last try is sent, so that it has time for an answer."""

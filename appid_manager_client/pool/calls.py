@@ -15,12 +15,14 @@ from ..errors import AppIdManagerError
 from ..events import EventKind
 from ..lease.claim import Claim, LossHandler, Outcome
 from ..lease.keeper import LeaseKeeper
+from ..lease.place import HOLDING_ROOM
 from ..runtime.executor import Executor
 from ..text import get_logger
-from ..wire.models import Grant
+from ..wire.models import LOOK, Asking, Grant
 from .decision import Decision
 from .demand import DemandState
 from .model import AcquireResult, PoolOptions, Slot
+from .places import Wish
 from .plan import PoolPlan
 
 T = TypeVar("T")
@@ -32,6 +34,8 @@ class PoolCalls:
     """The calls of one pool, through its client's keeper.
 
     Args:
+        executor: the threads that calls are sent from.
+        holders: those of calls that the service holds, which no other call waits for.
         plan: learns how each call went.
         on_lost: called when an AppID of the pool is lost.
         done: called after the end of each call, without a lock.
@@ -41,6 +45,7 @@ class PoolCalls:
         self,
         keeper: LeaseKeeper,
         executor: Executor,
+        holders: Executor,
         plan: PoolPlan,
         options: PoolOptions,
         on_lost: LossHandler,
@@ -48,6 +53,7 @@ class PoolCalls:
     ) -> None:
         self._keeper = keeper
         self._executor = executor
+        self._holders = holders
         self._plan = plan
         self._options = options
         self._on_lost = on_lost
@@ -63,19 +69,28 @@ class PoolCalls:
             self._keeper.give_up(claim)
         for unanswered in decision.acquire:
             acquire = partial(self._acquire, unanswered)
-            self._start(acquire, partial(self._after_acquire, unanswered))
+            self._start(acquire, partial(self._after_acquire, unanswered, None))
+        for wish in decision.stand:
+            executor = self._holders if wish.held else self._executor
+            stand = partial(self._stand, wish)
+            self._start(stand, partial(self._after_acquire, wish.claim, wish), executor)
         if decision.learn_hours:
             self._start(self._learn_hours, self._after_time)
         if decision.read_clock:
             self._start(self._keeper.api.health, self._after_time)
 
-    def _start(self, call: Callable[[], T], after: Callable[[Future[T]], None]) -> None:
+    def _start(
+        self,
+        call: Callable[[], T],
+        after: Callable[[Future[T]], None],
+        executor: Executor | None = None,
+    ) -> None:
         def finish(future: Future[T]) -> None:
             after(future)
             self._done()
 
         try:
-            future = self._executor.submit(call)
+            future = (executor or self._executor).submit(call)
         except Exception as error:
             future = Future()
             future.set_exception(error)
@@ -89,18 +104,33 @@ class PoolCalls:
         with self._plan.lock:
             if not self._plan.may_acquire(result.sent):
                 return result
+        self._ask(result, LOOK)
+        return result
+
+    def _stand(self, wish: Wish) -> AcquireResult:
+        """Ask for a place in line, be held over the turn, or look."""
+        result = AcquireResult(wish.claim, self._monotonic(), wish)
+        with self._plan.lock:
+            if wish.dropped:
+                return result
+        if not wish.held:
+            self._ask(result, wish.asking)
+        elif HOLDING_ROOM.enter():
+            try:
+                self._ask(result, wish.asking)
+            finally:
+                HOLDING_ROOM.leave()
+        return result
+
+    def _ask(self, result: AcquireResult, asking: Asking) -> None:
+        """Send one acquire, and note what came of it."""
         try:
             claim = result.claim
             if claim is None:
-                claim = result.claim = self._keeper.open(
-                    self._plan.product_name,
-                    ttl=self._options.ttl,
-                    holder=self._options.holder,
-                    on_lost=self._on_lost,
-                )
+                claim = result.claim = self._open(result.wish)
             result.sent = self._monotonic()
             with claim.span("acquire", self._keeper.api.base_url):
-                outcome = self._keeper.ask(claim)
+                outcome = self._keeper.ask(claim, asking=asking)
             if isinstance(outcome, Grant):
                 claim.trace_lease(self._keeper.api.base_url)
                 result.hour_end = self._keeper.api.hour_end_of(outcome) or 0.0
@@ -111,7 +141,22 @@ class PoolCalls:
                 result.wait = outcome
         except Exception as error:
             result.error = error
-        return result
+        result.has_line = self._keeper.api.has_line
+
+    def _open(self, wish: Wish | None) -> Claim:
+        claim = self._keeper.open(
+            self._plan.product_name,
+            ttl=self._options.ttl,
+            holder=self._options.holder,
+            on_lost=self._on_lost,
+        )
+        if wish is not None:
+            with self._plan.lock:
+                wish.claim = claim
+                dropped = wish.dropped
+            if dropped:
+                self._keeper.give_up(claim)
+        return claim
 
     def _learn_hours(self) -> None:
         """Ask for the service's time and hours."""
@@ -127,12 +172,14 @@ class PoolCalls:
         with self._plan.lock:
             self._plan.slots.released(slot)
 
-    def _after_acquire(self, unanswered: Claim | None, future: Future[AcquireResult]) -> None:
+    def _after_acquire(
+        self, unanswered: Claim | None, wish: Wish | None, future: Future[AcquireResult]
+    ) -> None:
         failure = future.exception()
         if failure is None:
             result = future.result()
         else:
-            result = AcquireResult(unanswered, 0.0, error=_as_error(failure))
+            result = AcquireResult(unanswered, 0.0, wish, error=_as_error(failure))
         plan, now = self._plan, self._monotonic()
         with plan.lock:
             before = plan.demand.state

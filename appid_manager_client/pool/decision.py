@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from ..lease.claim import Claim
 from .model import Slot
+from .places import Wish
 from .queue import Waiter
 
 
@@ -19,6 +20,7 @@ class Decision:
         give_up: claims of unanswered acquires that nobody needs any more.
         acquire: acquires to send. Each is the claim of an unanswered acquire to send again, or
             `None` for a new one.
+        stand: wishes that ask for their place in line, are held there, or look.
         learn_hours: whether to ask for the service's time and hours.
         read_clock: whether to ask for the service's time alone.
         pause: seconds until the next decision is due, or `None` if none is scheduled.
@@ -28,6 +30,7 @@ class Decision:
     release: list[Slot] = field(default_factory=list)
     give_up: list[Claim] = field(default_factory=list)
     acquire: list[Claim | None] = field(default_factory=list)
+    stand: list[Wish] = field(default_factory=list)
     learn_hours: bool = False
     read_clock: bool = False
     pause: float | None = None

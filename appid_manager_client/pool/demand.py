@@ -77,6 +77,11 @@ class Demand:
         """How many acquires may be on the wire at once."""
         return 1 if self.failures else MOST_IN_FLIGHT
 
+    @property
+    def not_before(self) -> float:
+        """When the next call may be sent at all, on the monotonic clock."""
+        return self._not_before
+
     def may_fill(self, now: float) -> bool:
         """Whether to acquire AppIDs that no caller waits for yet."""
         return now >= self._fill_from and self.exhausted_until is None

@@ -20,6 +20,8 @@ class HourWindow:
     """The present hour. Guarded by the plan's lock.
 
     Attributes:
+        learnt: whether the hours were asked for. What others learnt of them does not tell how long
+            they are.
         hour_end: when it ends, in seconds since the Unix epoch on the service's clock; `None`
             while unknown.
         closes_at: `renew_margin` before its end. From then on nothing of this hour is acquired
@@ -36,6 +38,7 @@ class HourWindow:
         self._earliest = -math.inf
         self._latest = math.inf
         self._counted = -math.inf
+        self.learnt = False
         self.hour_end: float | None = None
         self.closes_at = -math.inf
         self.ends_at = -math.inf
@@ -44,6 +47,8 @@ class HourWindow:
 
     def refresh(self, now: float) -> int:
         """Read the service's clock. Returns how many hours have turned since the last refresh."""
+        if not self.learnt:
+            return 0
         self._earliest = self._clock.earliest(now)
         end = self._clock.hour_end_after(self._earliest)
         if end is None:

@@ -16,6 +16,7 @@ from ..errors import PoolTimeout
 from ..events import Event, EventHook, EventKind, emit
 from ..lease.claim import Claim
 from ..lease.keeper import LeaseKeeper
+from ..lease.place import MOST_HELD
 from ..lease.waitlog import LONG_WAIT, WaitLog
 from ..runtime import forks
 from ..runtime.coroutines import Naps, require_asyncio
@@ -71,8 +72,15 @@ class Lender:
         # The slots, the queue and the states of the tickets are guarded by the plan's own lock.
         self.plan = PoolPlan(product_name, keeper.api.base_url, options, keeper.api.clock, system)
         self._executor = executor or Executor("appid-pool", _THREADS, system)
+        self._holders = executor or Executor("appid-pool-hold", MOST_HELD, system)
         self._calls = PoolCalls(
-            keeper, self._executor, self.plan, options, self._claim_lost, self.wake
+            keeper,
+            self._executor,
+            self._holders,
+            self.plan,
+            options,
+            self._claim_lost,
+            self.wake,
         )
         self._worker = worker(f"appid-pool {printable(product_name)}", self._round, system)
         self._naps: Naps | None = None
@@ -319,13 +327,17 @@ class Lender:
         if empty:
             # Not before: without the executor's threads, the caller who gives the last lease back
             # would have to wait for the service.
-            self._executor.close()
+            self._close_executors()
         return None
+
+    def _close_executors(self) -> None:
+        self._executor.close()
+        self._holders.close()
 
     def _round(self, forgotten: Slot | None) -> float | None:
         if self._forgotten:
             # Its garbage-collection can take long: the threads must not wait for it.
-            self._executor.close()
+            self._close_executors()
             self._worker.stop()
             return None
         if forgotten is not None:

@@ -13,6 +13,7 @@ from ..lease.claim import Claim
 from ..lease.held import LeaseState
 from ..lease.options import DEFAULT_TTL, LeaseOptions
 from ..wire.models import Wait
+from .places import Wish
 
 ON_ERROR = ("release", "keep")
 
@@ -122,11 +123,13 @@ class AcquireResult:
     """How an acquire went.
 
     It has `hour_end` after a grant, `wait` after a 202, `error` after a failure, and none of
-    them if it was not sent.
+    them if it was not sent. `wish` is what it was for, if that stands in line.
     """
 
     claim: Claim | None
     sent: float
+    wish: Wish | None = None
+    has_line: bool | None = None
     hour_end: float | None = None
     wait: Wait | None = None
     error: Exception | None = None

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..lease.place import in_words
 from .demand import Demand
 from .hour import HourWindow
+from .places import PlacesInLine
 from .queue import Waiter
 from .slots import Slots
 
@@ -26,9 +28,12 @@ class Expectation(NamedTuple):
 class Outlook:
     """The outlook of one pool's waiters."""
 
-    def __init__(self, hour: HourWindow, demand: Demand, slots: Slots) -> None:
+    def __init__(
+        self, hour: HourWindow, demand: Demand, slots: Slots, places: PlacesInLine
+    ) -> None:
         self._hour = hour
         self._demand = demand
+        self._places = places
         self._slots = slots
 
     def of(self, waiter: Waiter, now: float) -> Expectation:
@@ -42,7 +47,8 @@ class Outlook:
             more = "the service has no more of them in this hour" if none_left else "none is idle"
             return Expectation(f"all AppIDs of the pool are checked out, and {more}", None)
         if until == demand.exhausted_until:
-            return Expectation("the service has no AppID left in this hour", until)
+            words = in_words(self._places.first)
+            return Expectation(f"the service has no AppID left in this hour{words}", until)
         if now >= hour.closes_at:
             return Expectation("the hour is about to turn", until)
         return Expectation("it needs more time than is left of this hour", until)

@@ -12,16 +12,18 @@ import threading
 from dataclasses import asdict
 
 from ..checks import longer_than_an_hour
-from ..errors import PoolTimeout
+from ..errors import InvalidRequest, PoolTimeout
 from ..lease.claim import ClaimState
 from ..lease.held import LeaseState, lease_in_use
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
+from ..wire.models import Wait
 from .decision import Decision
 from .demand import Demand
 from .hour import HourWindow
 from .model import AcquireResult, Figures, PoolOptions, PoolStats, SlotState, Ticket
 from .outlook import Outlook
+from .places import PlacesInLine, Wish
 from .queue import PoolErrors, Waiter, WaitingQueue
 from .slots import Slots
 from .turn import HourTurn
@@ -36,7 +38,7 @@ class PoolPlan:
     Attributes:
         lock: guards the plan, its parts, and the states of its tickets. Who calls a method of
             them holds it.
-        slots, queue, demand, hour, turn, outlook: the parts.
+        slots, queue, demand, hour, places, turn, outlook: the parts.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class PoolPlan:
         self.queue = WaitingQueue()
         self.demand = Demand(self._clock, self._system)
         self.hour = HourWindow(self._clock, self._system, self._options.renew_margin)
+        self.places = PlacesInLine(self._clock, self._system)
         self._figures = Figures()
         self.slots = Slots(self._options, self.hour, self.queue, self._figures, self._system)
         self.turn = HourTurn(
@@ -70,7 +73,7 @@ class PoolPlan:
             self.demand,
             self._figures,
         )
-        self.outlook = Outlook(self.hour, self.demand, self.slots)
+        self.outlook = Outlook(self.hour, self.demand, self.slots, self.places)
         self._decision = Decision()
         # The latest situation in which waiters were judged, and the number of the last one of
         # them; see _fail_hopeless.
@@ -135,8 +138,13 @@ class PoolPlan:
         """An acquire was answered, failed, or was not sent after all."""
         self.slots.needs_decision = True
         self.demand.in_flight -= 1
-        claim, error = result.claim, result.error
+        claim, error, wish = result.claim, result.error, result.wish
+        self.places.service_has_line = result.has_line
+        if wish is not None:
+            self.places.returned(wish)
         if result.hour_end is not None:
+            if wish is not None:
+                self.turn.advance(now)  # it may bring the first word of the turn
             self.demand.granted()
             self._figures.acquired += 1
             self._figures.renewals += bool(self.turn.refill_to)
@@ -144,18 +152,46 @@ class PoolPlan:
             if claim is not None and claim.state is ClaimState.HELD:
                 self.slots.add(claim, result.hour_end, now)
             return
-        if result.wait is not None and self.demand.exhausted(result.wait, result.sent, now):
-            self.turn.refill_to = 0
+        if wish is not None:
+            self._wish_ended(wish, result, now)
+            return
+        if result.wait is not None:
+            self._exhausted(result.wait, result.sent, now)
         if error is not None and self._call_failed(error, now) and claim is not None:
             self.demand.unanswered.append(claim)
         elif claim is not None:
             self._decision.give_up.append(claim)
+
+    def _wish_ended(self, wish: Wish, result: AcquireResult, now: float) -> None:
+        """A wish that stands in line got nothing."""
+        if wish.dropped:
+            result.error = None  # it was given up while it was on the wire
+        elif result.wait is not None:
+            if self.places.answered(wish, result.wait, now):
+                self._exhausted(result.wait, result.sent, now)
+            else:
+                self.demand.succeeded()
+        elif isinstance(result.error, InvalidRequest):
+            self.places.refuse(wish, self.hour.hour_end)
+        elif result.error is None:
+            self.places.had_no_room(wish, now)
+        elif self._call_failed(result.error, now):
+            self.places.failed(wish, self.demand.not_before, now)
+        else:
+            wish.dropped = True
+        if wish.dropped and wish.claim is not None:
+            self._decision.give_up.append(wish.claim)
+
+    def _exhausted(self, wait: Wait, sent: float, now: float) -> None:
+        if self.demand.exhausted(wait, sent, now):
+            self.turn.refill_to = 0
 
     def time_call_ended(self, error: Exception | None, now: float) -> None:
         """A call for the service's time or hours has ended."""
         self.slots.needs_decision = True
         self.demand.time_call_in_flight = False
         if error is None:
+            self.hour.learnt = True
             self.demand.succeeded()
         else:
             self._call_failed(error, now)
@@ -176,7 +212,9 @@ class PoolPlan:
         slots.needs_decision = False
         self.turn.advance(now)
         self._fail_hopeless(now)
-        self._decide_acquires(now)
+        missing = self._missing(now)
+        self._decide_places(missing, now)
+        self._decide_acquires(missing, now)
         self._decision.release = slots.begin_releases()
         if not slots.closed:
             self.turn.decide_time_calls(self._decision, now)
@@ -229,16 +267,38 @@ class PoolPlan:
             if now + self._clock.seconds_until(until) > waiter.deadline:
                 self._fail(waiter, self._timeout(waiter, now, until))
 
-    def _decide_acquires(self, now: float) -> None:
+    def _missing(self, now: float) -> int:
+        """How many AppIDs are missing in this hour; not positive if none."""
+        if self.slots.closed:
+            return 0
+        return max(len(self.queue.waiting), self.turn.count_to_refill(now))
+
+    def _decide_places(self, missing: int, now: float) -> None:
+        """Stand in line for what the next hour has to bring, held over the turn when it is time.
+
+        Who is held over the turn comes before those who ask after it. Nothing is held while slots
+        of this hour may still be checked out: they could be held over the turn, too.
+        """
+        places, demand, hour = self.places, self.demand, self.hour
+        needed = 0
+        if places.may_stand(exhausted=demand.exhausted_until is not None):
+            needed = self.turn.count_needed_after(now)
+        self._decision.give_up += places.drop_surplus(max(needed, missing))
+        stand: list[Wish] = []
+        if needed and hour.hour_end is not None and now >= demand.not_before:
+            stand += places.take_draws(needed, hour.hour_end, now, demand.most_in_flight)
+        if needed and now >= hour.closes_at:
+            stand += places.take_holds(now, self._room - len(stand))
+        demand.in_flight += len(stand)
+        self._decision.stand += stand
+
+    def _decide_acquires(self, missing: int, now: float) -> None:
         """Acquire what is missing.
 
         Unanswered acquires are given up if nobody needs them, or if what they got would be held
         over the turn of the hour.
         """
         demand, decision = self.demand, self._decision
-        missing = 0
-        if not self.slots.closed:
-            missing = max(len(self.queue.waiting), self.turn.count_to_refill(now))
         if self.hour.hour_end is None and not self.slots.closed:
             if missing and not demand.time_call_in_flight and now >= self._acquire_at:
                 decision.learn_hours = demand.time_call_in_flight = True
@@ -250,7 +310,11 @@ class PoolPlan:
                 if self._room <= 0:
                     break
                 demand.in_flight += 1
-                decision.acquire.append(demand.unanswered.pop() if demand.unanswered else None)
+                if (wish := self.places.take_first(now)) is not None:
+                    decision.stand.append(wish)
+                else:
+                    again = demand.unanswered.pop() if demand.unanswered else None
+                    decision.acquire.append(again)
 
     @property
     def _room(self) -> int:
@@ -273,6 +337,12 @@ class PoolPlan:
                 acquire_at = self._acquire_at
                 if acquire_at > now:
                     due.append(acquire_at)
+        if self.places.service_has_line and demand.not_before > now:
+            due.append(demand.not_before)
+        in_line = self.places.next_due(now, hour.closes_at)
+        # Where there is no room, or a call is on the wire, its end is waited for.
+        if in_line is not None and (in_line > now or (self._room > 0 and not demand.in_flight)):
+            due.append(in_line)
         return max(_SHORTEST_PAUSE, min(due) - now) if due else None
 
     # --- errors and statistics

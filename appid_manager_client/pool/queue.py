@@ -154,6 +154,11 @@ class WaitingQueue:
         """How many wait, for this hour or the next."""
         return len(self.waiting) + len(self._postponed)
 
+    @property
+    def postponed(self) -> int:
+        """How many wait for the next hour."""
+        return len(self._postponed)
+
     def add(self, waiter: Waiter) -> None:
         """Put a waiter at the end."""
         self.arrivals += 1

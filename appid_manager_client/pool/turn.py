@@ -124,6 +124,18 @@ class HourTurn:
             self.refill_to = 0
         return max(self._options.min_size, self.refill_to) - usable
 
+    def count_needed_after(self, now: float) -> int:
+        """How many AppIDs the pool needs as soon as the hour has turned, as far as it knows now."""
+        if self._hour.hour_end is None or self._slots.closed:
+            return 0
+        if now >= self._hour.closes_at:
+            needed = max(len(self._queue), self._options.min_size, self._slots.peak)
+        elif self._demand.exhausted_until is not None:
+            needed = len(self._queue)
+        else:
+            needed = self._queue.postponed
+        return min(needed, self._options.max_size)
+
     @property
     def is_awaited(self) -> bool:
         """Whether AppIDs are wanted, or were in this hour: the next turn matters to the pool."""

@@ -7,10 +7,7 @@ When to try again is for `lease/waiting.py` and `retry.py`; what is still owed t
 from __future__ import annotations
 
 import functools
-import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from ..config import TIMEOUT_VARIABLE
@@ -21,11 +18,11 @@ from ..errors import (
     RequestTimeout,
     TransportError,
 )
-from ..runtime.forks import WithLock
 from ..runtime.time import SystemTime
 from .answers import NEEDS_APPID, Answer, AnswerReader
 from .clock import ServerClock
 from .models import LOOK, Asking, Grant, Health, Heartbeats, ProductStatus, Release, Wait
+from .resets import Resets
 
 _TIME_STALE = 600.0
 """Seconds after which `learn_time` asks for the service's time again.
@@ -96,8 +93,8 @@ class ServiceApi:
         clock: the service's clock, set by the times in its answers.
         extended: whether the service has the extensions of the contract; `None` until an answer
             showed it.
-        has_line: whether an answer showed that it has a line. One without grants at once, even
-            where `Asking.not_before` asks it not to.
+        has_line: whether the service has a line; `None` until an answer showed it. One without
+            grants at once, even where `Asking.not_before` asks it not to.
     """
 
     def __init__(self, transport: AnyTransport, clock: ServerClock) -> None:
@@ -105,10 +102,10 @@ class ServiceApi:
         self.timeout = transport.timeout
         self.clock = clock
         self.extended: bool | None = None
-        self.has_line = False
+        self.has_line: bool | None = None
         self._transport = transport
         self._reader = AnswerReader(transport.base_url, transport.hide)
-        self._resets = _Resets(transport.system)
+        self._resets = Resets(transport.system)
 
     # --- the calls
 
@@ -141,8 +138,10 @@ class ServiceApi:
         outcome = self._reader.read_acquire(answer, product_name)
         if isinstance(outcome, Wait):
             self.extended = outcome.server_time_ms is not None
-            if outcome.line is not None or asking.wait is not None:
-                self.has_line = outcome.line is not None
+            if outcome.line is not None:
+                self.has_line = True
+            elif asking.wait is not None or not self.extended:
+                self.has_line = False
         else:
             self.extended = outcome.lease_id is not None
             self.has_line = outcome.fence is not None  # what has the one has the other
@@ -356,7 +355,8 @@ class ServiceApi:
     def learn_time(self) -> None:
         """Ask `/health`, if the time or the hours that are known are stale."""
         clock = self.clock
-        if clock.age > _TIME_STALE or (self.extended is not False and not clock.hour_known):
+        told = clock.hour_known and clock.length_told
+        if clock.age > _TIME_STALE or (self.extended is not False and not told):
             self.health()
 
     def hour_end_of(self, grant: Grant) -> float | None:
@@ -371,36 +371,3 @@ class ServiceApi:
             if end - self.clock.hour_length <= start < end:
                 return end
         return self.clock.hour_end_after(start)
-
-
-class _Resets(WithLock):
-    """When this client reset which product.
-
-    An init takes effect at some time while it is on the wire: what was granted meanwhile may have
-    been forgotten by the service.
-    """
-
-    def __init__(self, system: SystemTime) -> None:
-        super().__init__()
-        self._system = system
-        # Guarded by _lock: how many inits are on the wire, and when the last one came to its end.
-        self._under_way: Counter[str] = Counter()
-        self._ended_at: dict[str, float] = {}
-
-    @contextmanager
-    def noted(self, product_name: str) -> Iterator[None]:
-        """Note an init that is on the wire within the block."""
-        with self._lock:
-            self._under_way[product_name] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._under_way[product_name] -= 1
-                self._ended_at[product_name] = self._system.monotonic()
-
-    def may_have_come_after(self, product_name: str, since: float) -> bool:
-        """Whether an init of the product is on the wire, or ended after that time."""
-        with self._lock:
-            ended_at = self._ended_at.get(product_name, -math.inf)
-            return self._under_way[product_name] > 0 or ended_at >= since

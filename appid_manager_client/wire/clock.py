@@ -43,6 +43,7 @@ class ServerClock(WithLock):
         self._as_of = 0.0
         self._anchor: float | None = None
         self._length = HOUR
+        self._length_told = False
 
     def observe(self, server_ms: int, sent: float, received: float) -> None:
         """Learn a time that the service read between the monotonic times `sent` and `received`."""
@@ -62,6 +63,7 @@ class ServerClock(WithLock):
             self._anchor = end_ms / 1000
             if start_ms is not None and end_ms > start_ms:
                 self._length = (end_ms - start_ms) / 1000
+                self._length_told = True
 
     @property
     def known(self) -> bool:
@@ -73,6 +75,11 @@ class ServerClock(WithLock):
         """Whether the service itself told the end of the present hour; not extrapolated."""
         latest, anchor = self.latest(), self._anchor
         return anchor is not None and latest < anchor
+
+    @property
+    def length_told(self) -> bool:
+        """Whether the service told how long its hours are."""
+        return self._length_told
 
     @property
     def hour_length(self) -> float:

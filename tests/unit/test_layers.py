@@ -28,14 +28,16 @@ ORDER = {
     "runtime": "forks tracing time identity signals executor coroutines worker",
     "wire": (
         "models answers responses failures sending deadlines interception proxies connections"
-        " transport clock retry api products"
+        " transport clock retry resets api products"
     ),
     "journal": "lockedfile record journal reaping",
     "lease": (
         "claim held options agenda ledger heartbeat release reports giveback"
         " waitlog exits keeper place waiting steps acquirer unmanaged lease"
     ),
-    "pool": "model hour demand queue slots outlook decision turn plan calls lender lease pool",
+    "pool": (
+        "places model hour demand queue slots outlook decision turn plan calls lender lease pool"
+    ),
     "decorator": "injection bare results copies wrappers decorator",
     "server": (
         "hours clock log authority settings operations records line store opening http run __init__"

@@ -13,7 +13,7 @@ from appid_manager_client.config import Settings
 from appid_manager_client.errors import ServiceUnavailable
 from appid_manager_client.runtime.time import SystemTime
 from appid_manager_client.wire import api as wire_api
-from appid_manager_client.wire import clock, transport
+from appid_manager_client.wire import clock, resets, transport
 from appid_manager_client.wire.answers import Answer
 from tests.support.machine import TurnedSystem
 from tests.support.switching import Play, Result, Scenes
@@ -187,7 +187,7 @@ def _a_wire() -> _Wire:
     return wire
 
 
-@SCENES.scene("_Resets", wire_api)
+@SCENES.scene("Resets", resets)
 def two_inits_begin(stack: ExitStack) -> Play:
     wire = _a_wire()
     stack.callback(wire.end_init)
@@ -198,7 +198,7 @@ def two_inits_begin(stack: ExitStack) -> Play:
     return Play(lambda: wire.api.init("p", {}), wire.begin_init, check)
 
 
-@SCENES.scene("_Resets", wire_api)
+@SCENES.scene("Resets", resets)
 def an_init_ends_while_it_is_asked_about(stack: ExitStack) -> Play:
     wire = _a_wire()
     wire.begin_init()
