@@ -33,6 +33,7 @@ from .runtime.time import SystemTime
 from .secret import hidden, hidden_url
 from .text import get_logger
 from .wire.api import ServiceApi
+from .wire.answers import LONGEST_TICKET
 from .wire.clock import ServerClock
 from .wire.connections import SessionFactory
 from .wire.models import Acquisition
@@ -186,6 +187,18 @@ class AppIdClient(Administration, WithLock):
             return False
         return True
 
+    def leave_line(self, product_name: str, ticket: str) -> None:
+        """Give up a place in line that was kept: nobody waits on with it.
+
+        Raises:
+            ValueError, TypeError: an argument is wrong; nothing was sent.
+            InvalidRequest: the service has no line.
+            AuthenticationError, TransportError, ProtocolError: no usable answer.
+        """
+        check_name(product_name, "product_name")
+        check_name(ticket, "ticket", longest=LONGEST_TICKET)
+        self._api.leave_line(product_name, ticket)
+
     # --- leases
 
     def lease(
@@ -201,6 +214,7 @@ class AppIdClient(Administration, WithLock):
         on_lost: Callable[[Lease], object] | None = None,
         ticket: str | None = None,
         keep_place: bool = False,
+        come_back: float | None = None,
     ) -> Lease:
         """Make a lease, to be entered with `with` or `async with`; it is always given back.
 
@@ -218,6 +232,10 @@ class AppIdClient(Administration, WithLock):
             keep_place: whether a wait that ends without an AppID keeps its place, as
                 `NoAppIdAvailable.ticket`: for whoever waits on with another lease, within an hour.
                 A place is lost if the answer with the AppID is.
+            come_back: for a task that can come back instead of waiting. It keeps its place, and is
+                held over the turn only where its place is within the number of AppIDs; otherwise
+                the wait ends with `NoAppIdAvailable`, and `retry_after` says when to come back with
+                that error's `ticket` and `come_back_at`. The first time: 0.
 
         Raises:
             ValueError, TypeError: an argument is wrong.
@@ -230,6 +248,7 @@ class AppIdClient(Administration, WithLock):
             min_remaining=min_remaining,
             ticket=ticket,
             keep_place=keep_place,
+            come_back=come_back,
         )
         options = LeaseOptions(wait, ttl, holder, on_lost)
         return ClientLease(self._keeper, self._acquirer, product_name, options)

@@ -32,6 +32,10 @@ class Facts(TypedDict, total=False):
     attempts: int
     waited: float
     available_at: float | None
+    ticket: str | None
+    place: int | None
+    waiting: int | None
+    come_back_at: float | None
 
 
 class AppIdManagerError(Exception):
@@ -190,10 +194,16 @@ class NoAppIdAvailable(NoAppIdInTime):
     Attributes:
         attempts: how many tries were made.
         ticket: the place in line, if it was kept.
+        place, waiting: where in line that is (1 is next), and how many wait.
+        come_back_at: when a task should come back that asked with `come_back`, in seconds since
+            the Unix epoch on the service's clock; `retry_after` is until then.
     """
 
     attempts: int = 0
     ticket: str | None = None
+    place: int | None = None
+    waiting: int | None = None
+    come_back_at: float | None = None
 
 
 class PoolTimeout(NoAppIdInTime):

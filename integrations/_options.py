@@ -6,13 +6,14 @@ Their names, defaults, meanings and checks stand here, once. How a lease gets in
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, ParamSpec, TypeVar
 
-from appid_manager_client import AppIdClient, Lease
+from appid_manager_client import AppIdClient, AppIdManagerError, Lease, NoAppIdAvailable
 from appid_manager_client.checks import check_product
 from appid_manager_client.decorator import injection
 from appid_manager_client.decorator.bare import is_written_bare
@@ -21,6 +22,7 @@ from appid_manager_client.lease.options import DEFAULT_TTL, LeaseOptions, WaitOp
 from appid_manager_client.runtime.identity import MAX_HOLDER, default_holder
 
 from ._journal import journaled_default_client
+from ._rescheduling import Standing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,17 +80,40 @@ class TaskOptions:
         # Refuses here what it would refuse at each call.
         LeaseOptions(WaitOptions(timeout=self.timeout, min_remaining=self.min_remaining), self.ttl)
 
-    def lease(self, args: Sequence[Any], kwargs: Mapping[str, Any], holder: str) -> Lease:
-        """Returns the lease for one call, not acquired yet."""
+    def lease(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        holder: str,
+        standing: Standing | None = None,
+    ) -> Lease:
+        """Returns the lease for one call, not acquired yet.
+
+        `standing`: the place in line that the task carries along; `None`: it can't be rescheduled.
+        """
         product = self.product(*args, **kwargs) if callable(self.product) else self.product
-        client = journaled_default_client() if self.client is None else self.client
-        return client.lease(
+        return self._client.lease(
             product,
+            ticket=None if standing is None else standing.ticket,
+            come_back=None if standing is None else standing.come_back,
             timeout=self._patience,
             min_remaining=self.min_remaining,
             ttl=self.ttl,
             holder=f"{holder} {default_holder()}"[:MAX_HOLDER],
         )
+
+    def leave_line(self, error: NoAppIdAvailable) -> None:
+        """Give up the place in line that a task kept which doesn't wait any longer.
+
+        A place that can't be given up lapses.
+        """
+        if error.ticket is not None and error.product_name is not None:
+            with contextlib.suppress(AppIdManagerError):
+                self._client.leave_line(error.product_name, error.ticket)
+
+    @property
+    def _client(self) -> AppIdClient:
+        return journaled_default_client() if self.client is None else self.client
 
     @property
     def _patience(self) -> float | None:

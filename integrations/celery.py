@@ -28,7 +28,7 @@ from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, warn_without_journal
 from ._options import Product, TaskOptions, injection_into, takes
-from ._rescheduling import CARRIED, Hop
+from ._rescheduling import CARRIED, Hop, Standing
 from ._sweeper import Sweeper
 
 try:
@@ -210,12 +210,15 @@ def _lease_for(
     if outer is not None and outer.held:  # a body that calls `super().run()`
         yield outer
         return
-    lease = options.lease(args, kwargs, f"{task.name}[{request.id}]")
+    standing = None
+    if options.on_exhausted == "reschedule" and not (request.is_eager or request.called_directly):
+        standing = Standing.of(request.headers or {})
+    lease = options.lease(args, kwargs, f"{task.name}[{request.id}]", standing)
     try:
         try:
             lease.acquire()
         except NoAppIdAvailable as error:
-            if options.on_exhausted != "reschedule" or request.is_eager or request.called_directly:
+            if standing is None:
                 raise
             _reschedule(task, options, error)
         request.appid_lease = lease
@@ -239,7 +242,11 @@ def _reschedule(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailable) 
     """
     request = task.request
     headers = dict(request.headers or {})
-    hop = Hop.after(error, headers, options.timeout)
+    try:
+        hop = Hop.after(error, headers, options.timeout)
+    except NoAppIdAvailable:
+        options.leave_line(error)
+        raise
     ignored = vars(request).get("ignore_result")  # what the caller said, if anything
     ignored = task.ignore_result if ignored is None else ignored
     again = task.signature_from_request(
@@ -263,6 +270,7 @@ def _reschedule(task: AppIdTask, options: TaskOptions, error: NoAppIdAvailable) 
             "next_try": hop.next_try,
             "waiting_since": hop.since,
             "waits": hop.count,
+            **hop.in_line(),
         }
         # Before the message is sent: it must not overwrite the next run's state.
         task.update_state(state=WAITING_FOR_APPID, meta=meta)

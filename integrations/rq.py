@@ -21,7 +21,7 @@ from appid_manager_client.text import get_logger
 
 from ._journal import default_clients, export_journal, sweep, warn_without_journal
 from ._options import TaskOptions, injection_into, takes
-from ._rescheduling import SINCE, WAITS, Hop
+from ._rescheduling import COME_BACK, SINCE, TICKET, WAITS, Hop, Standing
 
 try:
     from rq import Retry, get_current_job
@@ -102,7 +102,10 @@ def _lease_for(
     kwargs: dict[str, Any],
 ) -> Iterator[Lease]:
     name = getattr(function, "__qualname__", repr(function))
-    lease = options.lease(args, kwargs, name if job is None else f"{name}[{job.id}]")
+    standing = None
+    if job is not None and options.on_exhausted == "reschedule":
+        standing = Standing.of(job.meta)
+    lease = options.lease(args, kwargs, name if job is None else f"{name}[{job.id}]", standing)
     if job is not None and options.client is not None:
         warn_without_journal(options.client, f"the job {name}")
     # In a work-horse SIGTERM would end the process without leaving the block.
@@ -111,7 +114,7 @@ def _lease_for(
             try:
                 lease.acquire()
             except NoAppIdAvailable as error:
-                if job is None or options.on_exhausted != "reschedule":
+                if job is None or standing is None:
                     raise
                 raise _Rescheduled(_reschedule(job, options, error)) from None
             if job is not None:
@@ -124,7 +127,8 @@ def _lease_for(
 def _note_acquired(job: Job, lease: Lease) -> None:
     logger.info("job %s holds %s of %s", job.id, lease.appid, lease.product_name)
     # If it has to wait once more, those waits have a beginning of their own. RQ goes on counting.
-    job.meta.pop(SINCE, None)
+    for key in (SINCE, TICKET, COME_BACK):
+        job.meta.pop(key, None)
     job.meta[META] = {
         "state": "acquired",
         "product": lease.product_name,
@@ -143,13 +147,18 @@ def _reschedule(job: Job, options: TaskOptions, error: NoAppIdAvailable) -> Retr
     Raises:
         NoAppIdAvailable: `error`, where the wait would end after the job's `timeout=`.
     """
-    hop = Hop.after(error, job.meta, options.timeout, whole_seconds=True)
+    try:
+        hop = Hop.after(error, job.meta, options.timeout, whole_seconds=True)
+    except NoAppIdAvailable:
+        options.leave_line(error)
+        raise
     job.meta |= hop.carry()
     job.meta[META] = {
         "state": "waiting",
         "product": error.product_name,
         "available_at": error.available_at,
         "next_try": hop.next_try,
+        **hop.in_line(),
     }
     job.save_meta()  # type: ignore[no-untyped-call]
     logger.info(

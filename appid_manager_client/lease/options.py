@@ -32,6 +32,9 @@ class WaitOptions:
         ticket: a place in line that an earlier wait kept.
         keep_place: whether a wait that ends without an AppID keeps its place, as
             `NoAppIdAvailable.ticket`.
+        come_back: who waits can come back instead: it keeps its place, and is held over the turn
+            only where it is due. The time (seconds since the Unix epoch on the service's clock) is
+            that of the error before, and nothing is asked earlier. `None`: it can't.
     """
 
     max_retries: int = 60
@@ -42,6 +45,7 @@ class WaitOptions:
     not_before: float | None = None
     ticket: str | None = None
     keep_place: bool = False
+    come_back: float | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.max_retries, bool) or not isinstance(self.max_retries, int):
@@ -59,6 +63,8 @@ class WaitOptions:
             check_name(self.ticket, "ticket", longest=LONGEST_TICKET)
         if not isinstance(self.keep_place, bool):
             raise TypeError(f"keep_place must be a bool, not {type(self.keep_place).__name__}")
+        if self.come_back is not None:
+            check_seconds(self.come_back, "come_back")
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,8 +48,11 @@ class PlaceInLine:
         self.refused = True
         self.ticket = self.found = None
 
-    def note(self, found: Place | None) -> None:
-        """Learn the place from an answer. A moment in its window is chosen once for each turn."""
+    def note(self, found: Place | None, *, early: bool = False) -> None:
+        """Learn the place from an answer. A moment in its window is chosen once for each turn.
+
+        `early`: it lies in the window's first half, or is now, if the window has begun.
+        """
         if self.refused:
             return
         before, self.found = self.found, found
@@ -57,8 +60,10 @@ class PlaceInLine:
             return
         self.ticket = found.ticket
         if before is None or before.come_from_ms != found.come_from_ms:
-            by = found.come_by_ms / 1000
-            start = min(max(found.come_from_ms / 1000, self._clock.latest()), by)
+            begins, by = found.come_from_ms / 1000, found.come_by_ms / 1000
+            start = min(max(begins, self._clock.latest()), by)
+            if early:
+                by = max(start, (begins + by) / 2) if start == begins else start
             self._come_at = self._system.uniform(start, by)
 
     def seconds_to_hold(self, *, forced: bool) -> float | None:
@@ -66,6 +71,11 @@ class PlaceInLine:
         if self.found is None:
             return None
         return 0.0 if forced else max(0.0, self._clock.seconds_until(self._come_at))
+
+    @property
+    def come_at(self) -> float:
+        """When it is time to be held, on the service's clock."""
+        return self._come_at
 
     def hold_for(self, *, forced: bool) -> float:
         """For how many seconds to be held from now on; 0 if it is too late for that."""

@@ -123,7 +123,7 @@ class AcquireSteps:
                     yield self._call(partial(keeper.try_release, claim))
                     claim = self._open_claim()
         except BaseException as error:
-            if isinstance(error, NoAppIdAvailable) and plan.options.keep_place:
+            if isinstance(error, NoAppIdAvailable) and plan.keeps_place:
                 error.ticket = plan.place.ticket
                 keeper.keep_place(claim)
             keeper.give_up(claim)

@@ -14,7 +14,7 @@ from ..checks import longer_than_an_hour
 from ..errors import InvalidRequest, NoAppIdAvailable, TransportError
 from ..runtime.time import SystemTime
 from ..wire.clock import ServerClock
-from ..wire.models import Asking, Wait
+from ..wire.models import Asking, Place, Wait
 from ..wire.retry import MAX_RETRY_AFTER, MIN_PAUSE, TURN_JITTER, backoff, describe
 from .options import WaitOptions
 from .place import LATE_JITTER, PlaceInLine, in_words
@@ -24,6 +24,9 @@ _LEAST_RETRY_AFTER = 0.5
 
 A field service cuts its own to whole seconds, and so says 0 just before the hour turns.
 """
+
+_ON_TIME = 1.0
+"""Seconds by which a task may come back early, and waits: queues count whole seconds."""
 
 _LAST_TRY_MARGIN = 0.5
 """Seconds before the deadline at which the last try is sent, so that it has time for an answer."""
@@ -80,13 +83,13 @@ class AcquirePlan:
 
     def _wait_in_line(self) -> float | None:
         """How long the service may hold the next request; `None`: the request only looks."""
-        if self._draws:
+        if self._draws or self._comes_back:
             return 0.0
         forced = self.options.force
         if self.place.seconds_to_hold(forced=forced) != 0:
             return None
         wait = self.place.hold_for(forced=forced)
-        left = self._left_in_line()
+        left = None if self.may_come_back else self._left_in_line()
         return wait if left is None else max(0.0, min(wait, left - MIN_PAUSE))
 
     def has_no_room(self) -> float:
@@ -95,13 +98,28 @@ class AcquirePlan:
         return max(MIN_PAUSE, until + self._system.uniform(0, LATE_JITTER))
 
     @property
+    def keeps_place(self) -> bool:
+        """Whether the place in line stays when the wait ends without an AppID."""
+        return self.options.keep_place or self.may_come_back
+
+    @property
+    def may_come_back(self) -> bool:
+        """Whether whoever waits can come back instead of waiting here: a task of a queue."""
+        return self.options.come_back is not None
+
+    @property
+    def _comes_back(self) -> bool:
+        """Whether the next request is the first of one who came back: it shows that it is there."""
+        return self.may_come_back and self.place.ticket is not None and self.place.found is None
+
+    @property
     def patience(self) -> float | None:
         """Seconds until the deadline, for a call on the wire.
 
         `None` where there is no deadline. So it is without a timeout, and with a timeout of 0: that
         bounds the number of tries, and not the time of the one try.
         """
-        if not self.options.timeout:
+        if not self.options.timeout or (self.may_come_back and self.place.is_time):
             return None
         return max(0.0, self._started + self.options.timeout - self._system.monotonic())
 
@@ -113,7 +131,8 @@ class AcquirePlan:
     @property
     def needs_hours(self) -> bool:
         """Whether the service's hours have to be known before the first try."""
-        return bool(self.options.min_remaining) or self.options.not_before is not None
+        options = self.options
+        return bool(options.min_remaining or options.come_back) or options.not_before is not None
 
     def until_fresh_hour(self, hour_end: float | None, *, has_line: bool = False) -> float | None:
         """Seconds to wait before an AppID is of use; `None` if it is now.
@@ -125,6 +144,15 @@ class AcquirePlan:
             ValueError: `min_remaining` is as long as an hour.
             NoAppIdAvailable: the next hour starts after the deadline.
         """
+        come_back = self.options.come_back
+        if come_back and self.place.ticket:
+            early = self._clock.seconds_until(come_back)
+            # What is further away than an hour is no moment that this service has told.
+            if _ON_TIME < early <= self._clock.hour_length:
+                raise self._to_come_back("it is not its turn yet", hour_end, come_back)
+            if 0 < early <= _ON_TIME:
+                self.reason, self.available_at = "it is not its turn yet", hour_end
+                return early
         not_before = self.options.not_before
         if not_before is not None and self._clock.seconds_until(not_before) > 0:
             pause = self._pause_until(not_before, "the hour has not turned yet")
@@ -154,7 +182,9 @@ class AcquirePlan:
         why += in_words(wait.line)
         if self.out_of_tries:
             raise self._no_appid(why, available_at)
-        self.place.note(wait.line)
+        self.place.note(wait.line, early=self.may_come_back)
+        if self.may_come_back and self.place.found is not None:
+            return self._until_held(self.place.found, why, available_at)
         if self._can_draw(wait, available_at):
             self._draws = True
             self.reason, self.available_at = why, available_at
@@ -222,11 +252,33 @@ class AcquirePlan:
         if self._asked_for_place:
             self.place.refuse()  # an extended service that has no line
             return False
-        left = self._left_in_line()
+        left = None if self.may_come_back else self._left_in_line()
         if left is not None and available_at is not None:
             if self._clock.seconds_until(available_at) > left:
                 return False
         return True
+
+    def _until_held(self, found: Place, why: str, available_at: float | None) -> float:
+        """Seconds until one who may come back is held over the turn: soon, and only if it is due.
+
+        Raises:
+            NoAppIdAvailable: it is not worth it to wait here.
+        """
+        left, seconds = self._left(), self._clock.seconds_until(self.place.come_at)
+        if seconds > 0 and (left is None or seconds > left):
+            raise self._to_come_back(why, available_at, self.place.come_at)
+        if not found.due:
+            raise self._to_come_back(why, available_at, found.until_ms / 1000)
+        self.reason, self.available_at = why, available_at
+        return max(MIN_PAUSE, seconds)
+
+    def _to_come_back(
+        self, why: str, available_at: float | None, moment: float
+    ) -> NoAppIdAvailable:
+        error = self._no_appid(why, available_at)
+        error.come_back_at = moment
+        error.retry_after = max(0.0, self._clock.seconds_until(moment))
+        return error
 
     def _again_at_once(self, available_at: float) -> float:
         """Seconds until the next request of one who is due to be held, and was answered."""
@@ -291,7 +343,7 @@ class AcquirePlan:
             f"no AppID of product {self._product_name!r} at {self._service}: {why}; "
             f"gave up after {tries} in {self.waited:.1f} s"
         )
-        retry_after = None
+        retry_after, found = None, self.place.found
         if available_at is not None:
             retry_after = max(0.0, self._clock.seconds_until(available_at))
             moment = datetime.fromtimestamp(available_at, timezone.utc)
@@ -304,4 +356,6 @@ class AcquirePlan:
             waited=self.waited,
             available_at=available_at,
             retry_after=retry_after,
+            place=None if found is None else found.place,
+            waiting=None if found is None else found.waiting,
         )

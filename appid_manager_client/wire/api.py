@@ -184,6 +184,13 @@ class ServiceApi:
             raise
 
     @_without_frames
+    def leave_line(self, product_name: str, ticket: str) -> None:
+        """Leave the line (extension)."""
+        body = {"ticket": ticket, "productName": product_name}
+        answer = self._transport.call("POST", "/api/appid/release", body=body)
+        self._reader.read_release(answer, product_name, None)
+
+    @_without_frames
     def init(
         self, product_name: str, appids: Mapping[str, str | int], *, keep_state: bool = False
     ) -> int | None:

@@ -60,7 +60,7 @@ ORDER = {
         " connection entries health status products why history line appids_file init acquire"
         " reserve reap database serve backup migrate terminal group relay run demo program __main__"
     ),
-    "integrations": "_journal _sweeper _options _rescheduling celery rq otel _pytest_waits"
+    "integrations": "_journal _sweeper _rescheduling _options celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",
 }
 """The modules and packages of each package, from the bottom up.

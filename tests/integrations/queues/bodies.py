@@ -19,8 +19,9 @@ from tests.integrations.queues.conversation import announce, await_word
 _options.PATIENCE = 0.5  # the hours of the tests are shorter than the usual patience
 connection = redis.Redis.from_url(os.environ["WORDS"], socket_timeout=None)
 
-# For tasks that wait: a client of the service with short hours.
+# For tasks that wait: clients of the services with short hours, and with hours for a line.
 short = AppIdClient(os.environ["SHORT_HOURS"], journal=True)
+in_line = AppIdClient(os.environ["LINE_HOURS"], journal=True)
 wrong_token = AppIdClient(os.environ["GUARDED"], auth_token="wrong")
 
 

@@ -10,7 +10,14 @@ from celery import Celery, Task, chord
 from celery.exceptions import Ignore, Reject, SoftTimeLimitExceeded
 
 from appid_manager_client import INJECTED, Lease, uses_appid
-from tests.integrations.queues.bodies import announce_lease, obey, product_of, short, wrong_token
+from tests.integrations.queues.bodies import (
+    announce_lease,
+    in_line,
+    obey,
+    product_of,
+    short,
+    wrong_token,
+)
 
 app = Celery("tests", broker=os.environ["BROKER"], backend=os.environ["BROKER"])
 app.conf.update(
@@ -88,6 +95,15 @@ def waits_late(token: str, lease: Lease = INJECTED) -> None:
 
 @app.task(**appid_options(product_of, client=short, timeout=0.2))
 def waits_a_little(token: str) -> None: ...
+
+
+@app.task(**appid_options(product_of, client=in_line))
+def stands(token: str, lease: Lease = INJECTED) -> tuple[str, int]:
+    return lease.appid, lease.start_time
+
+
+@app.task(**appid_options(product_of, client=in_line, timeout=2.0))
+def stands_a_little(token: str) -> None: ...
 
 
 @app.task(**appid_options(product_of, client=short, on_exhausted="wait"))

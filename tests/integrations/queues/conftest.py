@@ -19,6 +19,9 @@ from .workers import worker_environment
 SHORT_HOUR = 4
 """Seconds in the hours of the service that makes tasks wait."""
 
+LINE_HOUR = 40
+"""Those of the service in whose line they stand: who waits checks in from 8 s before the turn."""
+
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[Broker]:
@@ -39,6 +42,12 @@ def short_service() -> Iterator[LocalService]:
 
 
 @pytest.fixture(scope="session")
+def line_service() -> Iterator[LocalService]:
+    with LocalService(hour_seconds=LINE_HOUR) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
 def guarded_service() -> Iterator[LocalService]:
     with LocalService(auth_token="right") as running:
         yield running
@@ -50,6 +59,7 @@ def workers(
     tmp_path_factory: pytest.TempPathFactory,
     service: LocalService,
     short_service: LocalService,
+    line_service: LocalService,
     guarded_service: LocalService,
 ) -> Iterator[Workers]:
     environment = worker_environment(
@@ -57,6 +67,7 @@ def workers(
         tmp_path_factory.mktemp("nobody"),
         WORDS=broker.redis_url(0),
         SHORT_HOURS=short_service.url,
+        LINE_HOURS=line_service.url,
         GUARDED=guarded_service.url,
     )
     workers = Workers(broker, tmp_path_factory.mktemp("workers"), environment)

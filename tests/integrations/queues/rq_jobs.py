@@ -11,7 +11,14 @@ from rq import Retry, get_current_job
 from rq.timeouts import JobTimeoutException
 
 from appid_manager_client import INJECTED, Lease, uses_appid
-from tests.integrations.queues.bodies import announce_lease, obey, product_of, short, wrong_token
+from tests.integrations.queues.bodies import (
+    announce_lease,
+    in_line,
+    obey,
+    product_of,
+    short,
+    wrong_token,
+)
 
 
 @appid_job(product_of)
@@ -59,6 +66,15 @@ def waits(token: str, *, lease: Lease = INJECTED) -> Any:
 
 @appid_job(product_of, client=short, timeout=0.2)
 def waits_a_little(token: str) -> None: ...
+
+
+@appid_job(product_of, client=in_line)
+def stands(token: str, *, lease: Lease = INJECTED) -> tuple[str, int]:
+    return lease.appid, lease.start_time
+
+
+@appid_job(product_of, client=in_line, timeout=2.0)
+def stands_a_little(token: str) -> None: ...
 
 
 @appid_job(product_of, client=short, on_exhausted="wait")

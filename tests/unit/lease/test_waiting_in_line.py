@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
 
-from appid_manager_client.errors import InvalidRequest, ServiceUnavailable
+from appid_manager_client.errors import InvalidRequest, NoAppIdAvailable, ServiceUnavailable
 from appid_manager_client.lease.options import WaitOptions
 from appid_manager_client.lease.waiting import AcquirePlan
 from appid_manager_client.wire.clock import ServerClock
@@ -29,10 +30,10 @@ def system() -> HeldSystem:
     return HeldSystem()
 
 
-def plan_at(system: TurnedSystem, **options: Any) -> AcquirePlan:
+def plan_at(system: TurnedSystem, left: float = LEFT, **options: Any) -> AcquirePlan:
     clock = ServerClock(system)
     now = system.monotonic()
-    clock.observe(round((TURN - LEFT) * 1000), now, now)
+    clock.observe(round((TURN - left) * 1000), now, now)
     clock.observe_hour(round(TURN * 1000))
     return AcquirePlan("p", "http://service", WaitOptions(**options), clock, system)
 
@@ -143,3 +144,51 @@ def test_an_hour_that_the_line_has_no_place_for_is_waited_for_without_it(system,
 def test_a_service_that_may_have_no_line_is_not_asked_before_the_hour(system):
     plan = plan_at(system, not_before=TURN)
     assert plan.until_fresh_hour(TURN) == pytest.approx(LEFT, abs=1)
+
+
+def test_who_may_come_back_does_not_wait_for_its_moment(system):
+    plan = plan_at(system, come_back=0.0, timeout=5.0)
+    plan.begin_try()
+    assert plan.after_wait(told(None)) == 0
+    plan.begin_try()
+    with pytest.raises(NoAppIdAvailable) as caught:
+        plan.after_wait(told(in_line(3)))
+    error = caught.value
+    # In the middle of the window's first half.
+    assert error.come_back_at == pytest.approx(TURN - 11.5, abs=0.1)
+    assert error.retry_after == pytest.approx(LEFT - 11.5, abs=0.2)
+    assert (error.place, error.waiting) == (3, 9)
+    assert plan.keeps_place
+
+
+def test_who_comes_back_a_moment_early_waits_and_shows_that_it_is_there(system):
+    moment = TURN - 12
+    plan = plan_at(system, come_back=moment, timeout=5.0, ticket="ticket")
+    with pytest.raises(NoAppIdAvailable, match="not its turn yet") as caught:
+        plan.until_fresh_hour(TURN)
+    assert caught.value.come_back_at == moment
+    plan = plan_at(system, 12.5, come_back=moment, timeout=5.0, ticket="ticket")
+    assert plan.until_fresh_hour(TURN) == pytest.approx(0.5, abs=0.1)
+    system.turn(0.6)
+    assert plan.until_fresh_hour(TURN) is None
+    asking = plan.begin_try()
+    assert (asking.wait, asking.ticket) == (0.0, "ticket")
+    assert plan.after_wait(told(in_line())) < 0.2, "it is due, and in its window"
+    system.turn(0.2)
+    # Longer than its timeout: the turn is what it came for.
+    assert plan.begin_try().wait == pytest.approx(12 + 2.4 - 0.3, abs=0.2)
+    assert plan.patience is None
+
+
+def test_who_comes_back_and_is_not_due_is_sent_back_until_a_grace_after_the_turn(system):
+    plan = plan_at(system, 11.0, come_back=TURN - 12, timeout=5.0, ticket="ticket")
+    plan.begin_try()
+    place = dataclasses.replace(in_line(9), due=False)
+    with pytest.raises(NoAppIdAvailable) as caught:
+        plan.after_wait(told(place))
+    assert caught.value.come_back_at == TURN + 2.4
+
+
+def test_a_moment_further_away_than_an_hour_was_told_by_nobody(system):
+    plan = plan_at(system, come_back=TURN + 7200, ticket="ticket")
+    assert plan.until_fresh_hour(TURN) is None
