@@ -79,6 +79,13 @@ class Heartbeat:
 
 
 @dataclass(slots=True, eq=False)
+class Doubt:
+    """The holder of a lease that has no ttl may never hear of it: it ends unless it comes again."""
+
+    lease_id: str
+
+
+@dataclass(slots=True, eq=False)
 class Init:
     """Replace the AppIDs of `product`.
 
@@ -126,7 +133,7 @@ class Tend:
 
 
 Operation: TypeAlias = (
-    Acquire | Release | Abandon | Leave | Heartbeat | Init | Reserve | Sweep | Look | Tend
+    Acquire | Release | Abandon | Leave | Heartbeat | Doubt | Init | Reserve | Sweep | Look | Tend
 )
 
 

@@ -46,7 +46,8 @@ ORDER = {
         "tables hot contract transaction meta fences registry migrations schema sqlite_files"
         " sqlite_errors sqlite postgres_errors bounds postgres_sql postgres_watch postgres_connect"
         " postgres_reading postgres_commits postgres_whole postgres engines start whole copying"
-        " endings request_ids granting line_rows in_line acquire release reserve heartbeat init"
+        " endings request_ids doubt granting line_rows in_line acquire release reserve heartbeat"
+        " init"
         " pruning waiters status history tending store batching"
     ),
     "server.store.migrations": "versions steps",

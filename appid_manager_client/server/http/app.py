@@ -19,6 +19,8 @@ from ..line import grace
 from ..log import BoundedEvents, describe_failure, log_event, logger
 from ..operations import (
     Abandon,
+    Doubt,
+    Extended,
     Granted,
     Initialized,
     Leave,
@@ -155,6 +157,11 @@ class _Calls:
                     return answers.caller_gone()
         except Void:
             return answers.caller_gone()
+        if isinstance(outcome, Granted) and operation.ttl_ms is None and is_gone():
+            # It can ask for this grant again, and nothing would end it if it never does.
+            doubted = await self._submit(Doubt(outcome.lease_id))
+            if isinstance(doubted, Extended):
+                outcome.expires = doubted.expires[outcome.lease_id]
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             _log_grant(outcome, call)
         return answers.outcome(outcome)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..operations import Abandon, Acquire, Granted, Operation, Outcome, Refused
 from . import in_line
+from .doubt import is_in_doubt, settle
 from .granting import ALWAYS, grant, why_nothing
 from .request_ids import find_requests
 from .tables import decode_vid
@@ -46,17 +47,22 @@ def _answer_known_requests(
     new: list[Acquire] = []
     repeats: list[tuple[Acquire, Acquire]] = []
     first: dict[str, Acquire] = {}
+    in_doubt: list[int] = []
     for operation in operations:
         request_id = operation.request_id
         if request_id is None:
             new.append(operation)
         elif request_id in known:
-            outcomes[operation] = _answer_again(transaction, operation, known[request_id])
+            outcome = _answer_again(transaction, operation, known[request_id])
+            if isinstance(outcome, Granted) and is_in_doubt(known[request_id]):
+                in_doubt.append(known[request_id].id)
+            outcomes[operation] = outcome
         elif request_id in first:
             repeats.append((operation, first[request_id]))
         else:
             first[request_id] = operation
             new.append(operation)
+    settle(transaction, in_doubt)
     return new, repeats
 
 
@@ -73,7 +79,7 @@ def _answer_again(transaction: Transaction, operation: Acquire, lease: Any) -> O
         lease.product,
         lease.start,
         lease.lease_id,
-        lease.expires,
+        None if lease.ttl is None else lease.expires,
         transaction.now,
         transaction.hour.end,
         lease.fence,

@@ -17,6 +17,7 @@ from sqlalchemy import Connection
 from ..operations import (
     Abandon,
     Acquire,
+    Doubt,
     Heartbeat,
     Init,
     Leave,
@@ -89,6 +90,8 @@ def touched_by(
             lines.add(operation.product)
         elif isinstance(operation, Heartbeat):
             lease_ids.update(operation.lease_ids)
+        elif isinstance(operation, Doubt):
+            lease_ids.add(operation.lease_id)
         elif isinstance(operation, Init):
             products.add(operation.product)
             reorders = True

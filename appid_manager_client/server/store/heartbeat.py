@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select, update
 
 from ..operations import Extended, Heartbeat, Operation, Outcome, Unavailable
 from .contract import DoAgain
+from .doubt import is_in_doubt, settle
 from .tables import leases
 from .transaction import Transaction, chunks
 
@@ -36,6 +37,7 @@ def extend(
         for found in transaction.connection.execute(_LIVE_LEASES, {"ids": ids}):
             live[found.lease_id] = found
     extended: dict[int, int] = {}
+    in_doubt: list[int] = []
     for operation in operations:
         outcome = Extended()
         for lease_id in dict.fromkeys(operation.lease_ids):
@@ -44,9 +46,12 @@ def extend(
                 outcome.lost.append(lease_id)
             elif row.ttl is None:
                 outcome.expires[lease_id] = None
+                if is_in_doubt(row):
+                    in_doubt.append(row.id)
             else:
                 extended[row.id] = outcome.expires[lease_id] = transaction.now + row.ttl
         outcomes[operation] = outcome
+    settle(transaction, in_doubt)
     if extended:
         done = transaction.connection.execute(
             _EXTEND, [{"row": row, "until": until} for row, until in extended.items()]

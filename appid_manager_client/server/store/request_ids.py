@@ -24,6 +24,7 @@ _REQUESTED = select(
     leases.c.start,
     leases.c.stop,
     leases.c.ended,
+    leases.c.ttl,
     leases.c.expires,
     leases.c.fence,
 )

@@ -18,6 +18,7 @@ from ..log import describe_failure, log_event, logger
 from ..operations import (
     Abandon,
     Acquire,
+    Doubt,
     Heartbeat,
     Init,
     Leave,
@@ -35,6 +36,7 @@ from ..records import HistoryQuery, LeaseRecord, Line, LineQuery, Products, Stat
 from . import in_line
 from .acquire import acquire
 from .contract import Begun, DoAgain, Touched, touched_by
+from .doubt import put_in_doubt
 from .endings import expire, grant_grace, log_expired
 from .engines import open_engine
 from .heartbeat import extend
@@ -263,6 +265,9 @@ class Store:
         heartbeats = [op for op in operations if isinstance(op, Heartbeat)]
         if heartbeats:
             extend(transaction, heartbeats, outcomes)
+        doubts = [op for op in operations if isinstance(op, Doubt)]
+        if doubts:
+            put_in_doubt(transaction, doubts, outcomes)
         expired = expire(transaction)
         releases = [op for op in operations if isinstance(op, Release | Abandon)]
         if releases:

@@ -96,3 +96,28 @@ def test_who_is_gone_while_its_acquire_waits_gets_nothing(service, tmp_path, how
 def connections(service):
     # Nothing public shows them.
     return list(service._server.server_state.connections)
+
+
+@pytest.mark.parametrize("wait", [{}, {"wait": 0}])
+def test_who_half_closes_without_a_ttl_is_told_that_its_lease_is_in_doubt(service, wait):
+    """It may be gone; whoever comes again with the request has the lease until its release."""
+    request_id = str(uuid.uuid4())
+    said = exchange(service, acquire(requestId=request_id, **wait), breaks_off=True)
+    ((status, body),) = answers(said)
+    if status == 200 and body["expiresAt"] is not None:
+        assert body["expiresAt"] - body["serverTime"] == pytest.approx(60_000, abs=2_000)
+    _, again = Api(service).acquire("stt", requestId=request_id)
+    assert again["expiresAt"] is None
+
+
+def test_who_is_gone_at_its_grant_has_a_minute_to_come_again(service, tmp_path):
+    with connect(service) as peer:
+        with write_lock(tmp_path):
+            peer.sendall(acquire(requestId=str(uuid.uuid4())))
+            peer.shutdown(socket.SHUT_WR)
+            wait_until(lambda: all(one.gone for one in connections(service)), what="the end")
+        ((status, body),) = answers(read_all(peer))
+    assert status == 200
+    assert body["expiresAt"] - body["serverTime"] == pytest.approx(60_000, abs=2_000)
+    service.advance(61)
+    assert in_use(service) == 0
