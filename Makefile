@@ -47,6 +47,8 @@ soak: $(STAMP)
 	$(BIN)/python -m tests.soak.queued_tasks
 	$(BIN)/python -m tests.soak.pool_hours
 	$(BIN)/python -m tests.soak.replicas
+	$(BIN)/python -m tests.soak.line
+	$(BIN)/python -m tests.soak.line --sqlite
 	$(BIN)/python -m pytest --replicas --numprocesses 2 --dist loadfile \
 		tests/contract tests/properties tests/chaos tests/field tests/unit/pool
 	$(BIN)/python -m pytest --hypothesis-profile soak --timeout 3600 tests/properties
