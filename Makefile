@@ -15,7 +15,7 @@ demo: $(DEMO_STAMP)
 	$(DEMO)/bin/appid-manager demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
 
 # On every Python that pyproject.toml names and this machine has.
 nox: $(STAMP)

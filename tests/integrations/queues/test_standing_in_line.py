@@ -15,11 +15,13 @@ from tests.support.waiting import wait_until
 from .queues import QueueWorker, Sent, TaskFailed, Workers
 from .scenes import Scene, Scenes
 
-KINDS = {"prefork": 2, "threads": 2, "rq-scheduler": 1}
+KINDS = {"prefork": 2, "rq-scheduler": 1}
 """Workers, and how many AppIDs the product has: the worker of RQ has one job at a time."""
+TWICE = "threads"
+"""The kind of worker to which a task is delivered twice; both runs are held at the same time."""
 
 
-LEFT = 14.0
+LEFT = 10.0
 """Seconds that are left of the hour when the AppIDs are used up."""
 
 
@@ -35,7 +37,7 @@ def use_up(service: LocalService, *scenes: Scene) -> None:
 # They wait for the hour to turn: in workers of several kinds at once.
 @pytest.fixture(scope="session")
 def several_workers(workers: Workers) -> dict[str, QueueWorker]:
-    return {kind: workers.shared(kind) for kind in KINDS}
+    return {kind: workers.shared(kind) for kind in (*KINDS, TWICE)}
 
 
 def test_tasks_stand_in_line(
@@ -46,7 +48,7 @@ def test_tasks_stand_in_line(
         scenes.open(several_workers[kind], appids, line_service): appids
         for kind, appids in KINDS.items()
     }
-    twice = scenes.open(several_workers["threads"], 2, line_service)
+    twice = scenes.open(several_workers[TWICE], 2, line_service)
     in_time = [scenes.open(several_workers[kind], 1, line_service) for kind in KINDS]
     use_up(line_service, *in_order, twice, *in_time)
     turn = line_service.hour.end

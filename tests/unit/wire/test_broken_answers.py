@@ -248,8 +248,9 @@ def test_what_a_user_was_handling_says_nothing_of_a_failure_of_ours() -> None:
 def test_a_status_whose_pages_have_no_end_is_refused(page: dict[str, object]) -> None:
     healthy = json_answer({"status": "healthy", "timestamp": 1, "serverTime": 1_700_000_000_000})
     first = json_answer({**COUNTS, "next": 5})
-    scripts = [[read_request(), answer] for answer in (healthy, first, json_answer(page))]
-    with RawServer(scripts=scripts) as server, client_of(server.url) as client:
+    answers = (healthy, first, json_answer(page))
+    script = [step for answer in answers for step in (read_request(), answer)]
+    with RawServer(scripts=[script]) as server, client_of(server.url) as client:
         assert client.health_check()
         with pytest.raises(ProtocolError, match="next|appids"):
             client.get_status("p")
