@@ -339,7 +339,14 @@ class ClientLease(Lease, WithLock):
         return self._keeper.api.clock.seconds_before(hour_end) > within
 
     def _renewal_options(self, hour_end: float | None, timeout: float | None) -> WaitOptions:
-        options = replace(self._options.wait, not_before=hour_end)
+        # A place that was kept was for the wait before. Who renews can't come back: its body runs.
+        options = replace(
+            self._options.wait,
+            not_before=hour_end,
+            ticket=None,
+            keep_place=False,
+            come_back=None,
+        )
         return options if timeout is None else replace(options, timeout=timeout)
 
 

@@ -123,9 +123,10 @@ class AcquireSteps:
                     yield self._call(partial(keeper.try_release, claim))
                     claim = self._open_claim()
         except BaseException as error:
-            if isinstance(error, NoAppIdAvailable) and plan.keeps_place:
-                error.ticket = plan.place.ticket
+            if plan.keeps_place(error):
                 keeper.keep_place(claim)
+                if isinstance(error, NoAppIdAvailable):
+                    error.ticket = plan.place.ticket
             keeper.give_up(claim)
             if isinstance(error, NoAppIdAvailable):
                 keeper.emit(EventKind.EXHAUSTED, claim, plan.waited)

@@ -97,10 +97,14 @@ class AcquirePlan:
         until = 0.0 if self.available_at is None else self._clock.seconds_until(self.available_at)
         return max(MIN_PAUSE, until + self._system.uniform(0, LATE_JITTER))
 
-    @property
-    def keeps_place(self) -> bool:
-        """Whether the place in line stays when the wait ends without an AppID."""
-        return self.options.keep_place or self.may_come_back
+    def keeps_place(self, error: BaseException) -> bool:
+        """Whether the place in line stays when the wait ends with this error.
+
+        Who may come back has its ticket, and can do so after a failure of the service, too.
+        """
+        if isinstance(error, NoAppIdAvailable):
+            return self.options.keep_place or self.may_come_back
+        return self.may_come_back and isinstance(error, TransportError)
 
     @property
     def may_come_back(self) -> bool:

@@ -111,7 +111,7 @@ class PoolCalls:
         """Ask for a place in line, be held over the turn, or look."""
         result = AcquireResult(wish.claim, self._monotonic(), wish)
         with self._plan.lock:
-            if wish.dropped:
+            if wish.dropped or (wish.looks and not self._plan.may_acquire(result.sent)):
                 return result
         if not wish.held:
             self._ask(result, wish.asking)

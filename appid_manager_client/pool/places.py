@@ -43,11 +43,16 @@ class Wish:
         return self.place.found is not None
 
     @property
+    def looks(self) -> bool:
+        """Whether its next request takes what is free at once, and not after the turn."""
+        return self.drawn and not self.held
+
+    @property
     def asking(self) -> Asking:
         """What its next request asks of the line: a ticket, to be held, or a look."""
         if self.held:
             return Asking(self.place.hold_for(forced=False), self.place.ticket, 0.0, self.turn)
-        if self.drawn:
+        if self.looks:
             return Asking(ticket=self.place.ticket)
         return Asking(0.0, None, 0.0, self.turn)
 
@@ -155,7 +160,7 @@ class PlacesInLine:
 
         Where the service has no line, or does not know the ticket any more, the wish is dropped.
         """
-        looked = wish.drawn and not wish.held
+        looked = wish.looks
         turn = wish.turn
         wish.place.note(wait.line)
         if wait.line is None:
@@ -175,7 +180,7 @@ class PlacesInLine:
         self._stand(wish)
 
     def had_no_room(self, wish: Wish, now: float) -> None:
-        """This process holds as many requests as it may: the wish comes after the turn."""
+        """It was not sent, as there was no room, or the hour ends: it comes after the turn."""
         left = 0.0 if wish.turn is None else max(0.0, self._clock.seconds_until(wish.turn))
         wish.retry_at = now + left + self._system.uniform(0.0, LATE_JITTER)
         self._stand(wish)

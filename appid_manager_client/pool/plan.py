@@ -139,7 +139,8 @@ class PoolPlan:
         self.slots.needs_decision = True
         self.demand.in_flight -= 1
         claim, error, wish = result.claim, result.error, result.wish
-        self.places.service_has_line = result.has_line
+        if result.has_line is not None:
+            self.places.service_has_line = result.has_line
         if wish is not None:
             self.places.returned(wish)
         if result.hour_end is not None:

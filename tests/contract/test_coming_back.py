@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from appid_manager_client import AppIdClient, InvalidRequest, NoAppIdAvailable
+from appid_manager_client import AppIdClient, InvalidRequest, NoAppIdAvailable, TransportError
+from tests.support.faults import Fault
 from tests.support.field import FieldService
 from tests.support.ours import OurService
 from tests.support.waiting import PATIENCE, wait_until
@@ -113,6 +114,30 @@ def test_a_task_comes_in_time_although_little_is_left_when_it_asks_first(service
     service.local.advance_to_next_hour(-1)
     with client.lease("p", timeout=0.5, come_back=0.0) as lease:
         assert lease.start_time % (HOUR * 1000) < 500
+
+
+def test_a_failure_of_the_service_costs_a_task_no_place(service, client):
+    error = turned_away(client)
+    service.local.set_time(round(error.come_back_at * 1000))
+    service.faults.queue("acquire", Fault.UNAVAILABLE, 99)
+    with pytest.raises(TransportError):
+        client.lease("p", timeout=0.3, **again(error)).acquire()
+    service.faults.clear()
+    assert line(service) == [1]
+    turn = service.local.hour.end
+    with client.lease("p", timeout=1.0, **again(error)) as lease:
+        assert turn <= lease.start_time < turn + 500
+
+
+def test_a_task_that_renews_its_lease_waits_for_it(service, client):
+    service.init("p", {"b": 2})
+    service.local.advance_to_next_hour(-2)
+    turn = service.local.hour.end
+    with client.lease("p", timeout=1.0, come_back=0.0) as lease:
+        assert lease.start_time < turn
+        assert lease.renew(timeout=HOUR)
+        assert turn <= lease.start_time < turn + 500
+    assert line(service) == []
 
 
 def test_a_moment_that_no_service_told_is_not_believed(service, client):

@@ -158,7 +158,9 @@ def test_who_may_come_back_does_not_wait_for_its_moment(system):
     assert error.come_back_at == pytest.approx(TURN - 11.5, abs=0.1)
     assert error.retry_after == pytest.approx(LEFT - 11.5, abs=0.2)
     assert (error.place, error.waiting) == (3, 9)
-    assert plan.keeps_place
+    assert plan.keeps_place(error)
+    assert plan.keeps_place(ServiceUnavailable("down", service="http://service"))
+    assert not plan.keeps_place(KeyboardInterrupt())
 
 
 def test_who_comes_back_a_moment_early_waits_and_shows_that_it_is_there(system):
