@@ -68,13 +68,16 @@ class Status:
 class ProductCounts:
     """How many AppIDs a product has, and how many of them are available now.
 
-    `waiting` is how many wait in line. `next` is when the next AppID can be available: `None` while
-    one is, and where none will be, because all are reserved.
+    No AppID is both `in_use` and `reserved`: one that is reserved while it is in use counts as
+    reserved. `waiting` is how many wait in line. `next` is when the next AppID can be available:
+    `None` while one is, and where none will be, because all are reserved.
     """
 
     product: str
     total: int
     available: int
+    in_use: int
+    reserved: int
     waiting: int
     next: int | None
 

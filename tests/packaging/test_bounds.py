@@ -53,11 +53,14 @@ REPLACED = {
 }
 """Packages of which single parts are looked at or replaced in place."""
 
-MADE_TO_BE_EXTENDED = {"pydantic.BaseModel"}
+MADE_TO_BE_EXTENDED = {"prometheus_client.registry.Collector", "pydantic.BaseModel"}
 
 OF_LATER_PYTHONS = {"annotationlib"}
 
-IMPORTED_AS = {"opentelemetry-api": "opentelemetry"}
+IMPORTED_AS = {
+    "opentelemetry-api": "opentelemetry",
+    "prometheus-client": "prometheus_client",
+}
 
 BROUGHT_ALONG = {"h11": "uvicorn"}
 """Imported beside the package that requires it."""

@@ -214,6 +214,7 @@ def test_only_what_an_extra_is_for_needs_it(bare_python: Path) -> None:
         "h11",
         "httptools",
         "opentelemetry",
+        "prometheus_client",
         "psycopg",
         "pydantic",
         "pytest",

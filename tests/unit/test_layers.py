@@ -54,7 +54,7 @@ ORDER = {
     "server.store.migrations.versions": "schema_1 schema_2",
     "server.http": (
         "answers listings authentication origins admission condition requests limits connection"
-        " endpoints h11_protocol httptools_protocol holding app"
+        " endpoints h11_protocol httptools_protocol holding metrics app"
     ),
     "cli": (
         "exits output errors variables parser service_arguments arguments help completion countdown"

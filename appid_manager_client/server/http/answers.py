@@ -55,17 +55,18 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer: JSON, its status, and what it needs beside the headers that every answer has."""
+    """An answer: its status, and what it needs beside the headers that every answer has."""
 
     body: bytes
     status: int = 200
     extra_headers: tuple[Header, ...] = ()
+    content_type: bytes = b"application/json"
 
     @property
     def headers(self) -> list[Header]:
         """The headers of the answer, without `Date`."""
         return [
-            (b"content-type", b"application/json"),
+            (b"content-type", self.content_type),
             (b"content-length", b"%d" % len(self.body)),
             *self.extra_headers,
         ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -37,13 +38,14 @@ from ..operations import (
 from ..settings import ServiceSettings
 from ..store.batching import Batcher, Void
 from ..store.store import Store
-from . import answers, listings, requests
+from . import answers, listings, metrics, requests
 from .answers import Reply
 from .admission import Admission
 from .authentication import Authenticator
 from .condition import Condition
 from .endpoints import Call, DateHeader, Endpoint
 from .holding import MOST_HELD, Holding
+from .metrics import Metrics
 from .origins import Origins
 
 T = TypeVar("T")
@@ -93,6 +95,7 @@ def make_app(
             Route("/api/appid/history", endpoint(calls.history, "GET")),
             Route("/api/appid/products", endpoint(calls.products, "GET")),
             Route("/api/appid/line", endpoint(calls.line, "GET")),
+            Route("/metrics", endpoint(calls.show_metrics, "GET")),
             Route("/api/appid/reserve", endpoint(calls.reserve)),
             Route("/api/appid/init", endpoint(calls.init, largest_body=_LARGEST_INIT)),
         ],
@@ -122,6 +125,7 @@ class _Calls:
         self.holding = Holding(
             self._submit, store.clock, self._grace, self._note_failure, MOST_HELD
         )
+        self._metrics = Metrics(store.hours, store.expired, lambda: self.holding.count)
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:
@@ -162,6 +166,7 @@ class _Calls:
             doubted = await self._submit(Doubt(outcome.lease_id))
             if isinstance(doubted, Extended):
                 outcome.expires = doubted.expires[outcome.lease_id]
+        self._metrics.note(outcome)
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             _log_grant(outcome, call)
         return answers.outcome(outcome)
@@ -173,6 +178,7 @@ class _Calls:
         # In a thread: a large body takes long to parse, and other requests are waiting.
         operation = await asyncio.to_thread(requests.parse_init, call.body)
         outcome = await self._submit(operation)
+        self._metrics.note(outcome)
         if isinstance(outcome, Initialized):
             log_event(
                 logging.WARNING if outcome.ended else logging.INFO,
@@ -201,6 +207,10 @@ class _Calls:
         query = requests.parse_line(call.query)
         return await self._read(lambda: listings.line(self._store.line(query)))
 
+    async def show_metrics(self, _call: Call) -> Reply:
+        products = await self._read(self._store.products)
+        return Reply(self._metrics.exposition(products), content_type=metrics.CONTENT_TYPE)
+
     async def reserve(self, call: Call) -> Reply:
         outcome = await self._submit(requests.parse_reserve(call.body))
         if isinstance(outcome, Reserved):
@@ -220,13 +230,17 @@ class _Calls:
         return answers.ready(await self._condition.fresh_fault())
 
     async def _carry_out(self, operation: Operation) -> Reply:
-        return answers.outcome(await self._submit(operation))
+        outcome = await self._submit(operation)
+        self._metrics.note(outcome)
+        return answers.outcome(outcome)
 
     async def _submit(
         self, operation: Operation, is_void: Callable[[], bool] | None = None
     ) -> Outcome:
+        began = time.perf_counter()
         with self._condition.working():
             outcome = await self._batcher.submit(operation, is_void)
+        self._metrics.store_seconds.observe(time.perf_counter() - began)
         if isinstance(operation, Abandon | Leave):
             self.holding.let_go(operation)
         if isinstance(outcome, Released | Initialized | Reserved):

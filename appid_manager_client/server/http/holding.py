@@ -193,6 +193,11 @@ class Holding:
             if self._requests.get(request_id) is held:
                 del self._requests[request_id]
 
+    @property
+    def count(self) -> int:
+        """How many requests are held now."""
+        return len(self._requests)
+
     def note_change(self, product: str) -> None:
         """Something of `product` may have become free, by an operation of this process."""
         if product in self._lines:

@@ -35,12 +35,13 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
     not_held = appids.c.held.is_(False)
     used_until = func.min(appids.c.last_stop).filter(not_held)
     in_use = func.count().filter(appids.c.held, appids.c.reserved.is_(False))
+    reserved = func.count().filter(appids.c.reserved)
     counts = select(
-        appids.c.product, func.count(), _available(hour.start), used_until, in_use
+        appids.c.product, func.count(), _available(hour.start), used_until, in_use, reserved
     ).group_by(appids.c.product)
     waiting = count_waiters(connection, hours, now)
     found: list[ProductCounts] = []
-    for product, total, available, earliest, number_in_use in connection.execute(
+    for product, total, available, earliest, number_in_use, number_reserved in connection.execute(
         counts.order_by(appids.c.product)
     ):
         turns = [hour.end] if number_in_use else []
@@ -48,7 +49,17 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
             # Later than this hour only if the clock was ahead when it was released.
             turns.append(hours.at(earliest).end)
         next_one = None if available else min(turns, default=None)
-        found.append(ProductCounts(product, total, available, waiting.get(product, 0), next_one))
+        found.append(
+            ProductCounts(
+                product,
+                total,
+                available,
+                number_in_use,
+                number_reserved,
+                waiting.get(product, 0),
+                next_one,
+            )
+        )
     return Products(found, now, hour.end)
 
 

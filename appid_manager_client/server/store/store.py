@@ -79,6 +79,7 @@ class Store:
 
     Attributes:
         clock: returns the time that callers see, in milliseconds since the Unix epoch.
+        expired: how many leases of each product this store found to have expired.
     """
 
     def __init__(
@@ -99,6 +100,7 @@ class Store:
         self._history_ms = history_days * _DAY_MS
         self._engine = open_engine(database, clock, clock_jumped)
         self.clock: Clock = self._engine.clock
+        self.expired: Counter[str] = Counter()
         self._failed = False
         self._tending = Tending(hours, monotonic)
         self._forsaken: list[Release] = []
@@ -235,6 +237,7 @@ class Store:
                 grant_grace(transaction)
             expired = self._apply(transaction, operations, outcomes)
         log_expired(expired)
+        self.expired.update(expired)
         return outcomes
 
     def _transaction(self, begun: Begun) -> Transaction:
