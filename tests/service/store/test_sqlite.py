@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from appid_manager_client.server.operations import Acquire, Granted, Init, Release
-from appid_manager_client.server.store import sqlite
+from appid_manager_client.server.store import pruning, sqlite
 from appid_manager_client.server.store.sqlite import open_engines
 from appid_manager_client.server.store.sqlite_files import DatabaseFiles
 
@@ -68,3 +68,12 @@ def test_a_database_that_stays_locked_fails_the_whole_batch_at_once(world, path,
     assert len({id(outcome) for outcome in outcomes}) == 1
     assert outcomes[0].reason == "locked"
     assert isinstance(world.do(Acquire("p")), Granted)
+
+
+def test_a_slice_of_old_request_ids_is_found_without_the_history(world, path):
+    """The whole history would be read for each slice, while the writer waits."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {pruning.FORGET_ON_SQLITE}", {"before": 0}
+        ).fetchall()
+    assert any("ix_leases_remembered (stop" in step for *_, step in plan), plan
