@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 from ..._version import __version__
@@ -49,6 +50,8 @@ _STATUS_OF = {
     "too_many_waiting": 429,
     "unauthorized": 401,
 }
+
+_ENTRIES_AT_ONCE = 500
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -198,6 +201,20 @@ def as_json(body: dict[str, Any], status: int = 200, *extra_headers: Header) -> 
     """An answer whose body is `body`."""
     # The encoder escapes everything that isn't ASCII.
     return Reply(_encode(body).encode("ascii"), status, extra_headers)
+
+
+def as_json_with(body: dict[str, Any], name: str, entries: Iterable[dict[str, Any]]) -> Reply:
+    """The same, with a long list as its member `name`.
+
+    It is encoded in slices: no other thread runs while the encoder does, and a hundred thousand
+    entries take it a quarter of a second.
+    """
+    pieces = []
+    rest = iter(entries)
+    while part := list(islice(rest, _ENTRIES_AT_ONCE)):
+        pieces.append(_encode(part)[1:-1])
+    members = [*([_encode(body)[1:-1]] if body else []), f"{_encode(name)}:[{','.join(pieces)}]"]
+    return Reply(f"{{{','.join(members)}}}".encode("ascii"))
 
 
 def _unavailable(error: Unavailable, more: dict[str, Any]) -> Reply:

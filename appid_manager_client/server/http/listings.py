@@ -14,7 +14,7 @@ from ..records import (
     Status,
     Waiter,
 )
-from .answers import Reply, as_json
+from .answers import Reply, as_json, as_json_with
 
 
 def status(found: Status) -> Reply:
@@ -29,11 +29,12 @@ def status(found: Status) -> Reply:
         }
     if found.product is not None:
         body["productName"] = found.product
-    if found.appids is not None:
-        body["appids"] = [_entry(entry, found.hour_start) for entry in found.appids]
     if found.next is not None:
         body["next"] = found.next
-    return as_json(body)
+    if found.appids is None:
+        return as_json(body)
+    entries = (_entry(entry, found.hour_start) for entry in found.appids)
+    return as_json_with(body, "appids", entries)
 
 
 def products(found: Products) -> Reply:
