@@ -9,7 +9,7 @@ LAYOUT := build/layout
 
 PYTHON_FILES := appid_manager_client integrations tests benchmarks examples noxfile.py
 
-.PHONY: demo test nox lowest lint types bench soak clean
+.PHONY: demo test nox lowest lint types bench bench-large soak clean
 
 demo: $(DEMO_STAMP)
 	$(DEMO)/bin/appid-manager demo
@@ -41,6 +41,9 @@ types: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+bench-large: $(STAMP)
+	$(BIN)/python -m benchmarks --large $(BENCH_ARGS)
 
 soak: $(STAMP)
 	$(BIN)/python -m tests.soak.leases

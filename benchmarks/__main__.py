@@ -12,19 +12,21 @@ import pkgutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 
 import benchmarks
+import benchmarks.large
 from benchmarks._report import Result, changes, load, machine, save, table
 
 
 def main(arguments: list[str]) -> int:
-    found = sorted(
-        module.name
-        for module in pkgutil.iter_modules(benchmarks.__path__)
-        if not module.name.startswith("_")
-    )
+    small, large = _names(benchmarks.__path__), _names(benchmarks.large.__path__, "large.")
+    found = [*small, *large]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", allow_abbrev=False)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(found)}")
+    parser.add_argument(
+        "--large", action="store_true", help="those with a million of something: a few minutes"
+    )
     parser.add_argument("--json", metavar="FILE", help="write the results to this file, too")
     parser.add_argument("--compare", metavar="FILE", help="the results of an earlier run")
     asked = parser.parse_args(arguments)
@@ -38,7 +40,7 @@ def main(arguments: list[str]) -> int:
         except (OSError, ValueError, KeyError, TypeError) as error:
             parser.error(f"--compare {asked.compare} has no results of a run: {error}")
     results: list[Result] = []
-    for name in asked.names or found:
+    for name in asked.names or (large if asked.large else small):
         results += run_alone(name)
     print(f"\n{machine()}\n\n{table(results)}")
     if asked.json is not None:
@@ -48,6 +50,15 @@ def main(arguments: list[str]) -> int:
     changed = changes(before, results)
     print("\n" + "\n".join(changed or ["nothing has changed by more than a tenth"]))
     return int(any(line.startswith("WORSE") for line in changed))
+
+
+def _names(path: Iterable[str], prefix: str = "") -> list[str]:
+    """The benchmarks of a package, as they are named on the command line."""
+    return sorted(
+        prefix + module.name
+        for module in pkgutil.iter_modules(path)
+        if not module.ispkg and not module.name.startswith("_")
+    )
 
 
 def run_alone(name: str) -> list[Result]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 _START_WITHIN = 30.0
 
@@ -17,6 +18,13 @@ _START_WITHIN = 30.0
 @contextlib.contextmanager
 def service(module: str, *arguments: str) -> Iterator[int]:
     """Run `python -m module PORT ...`, and yield its port once it accepts connections."""
+    with running(module, *arguments) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def running(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
+    """The same; yields the port and the process's id."""
     port = _free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", module, str(port), *arguments],
@@ -25,10 +33,18 @@ def service(module: str, *arguments: str) -> Iterator[int]:
     )
     try:
         _wait_for(port, process)
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait(30)
+
+
+def peak_memory(pid: int) -> int:
+    """The most memory that a process had so far, in bytes. Linux tells it."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("this system does not tell the memory of a process")
 
 
 def init(port: int, product: str, count: int) -> None:

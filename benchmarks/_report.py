@@ -58,6 +58,12 @@ def at_most(what: str, ratio: float, target: float | None, rounds: Sequence[floa
     _report(Result(what, ratio, target, False, _spread(rounds)))
 
 
+def in_parts(values: Sequence[float], count: int = 5) -> list[Sequence[float]]:
+    """So many parts of what was measured one after the other, to show a spread."""
+    size = len(values) // count
+    return [values[start : start + size] for start in range(0, size * count, size)]
+
+
 def _spread(rounds: Sequence[float]) -> tuple[float, float] | None:
     return (min(rounds), max(rounds)) if rounds else None
 

@@ -27,10 +27,8 @@ def main() -> None:
     for name in commands:
         milliseconds = statistics.median(each[name] for each in rounds[1:]) * 1000
         print(f"  {name}: {milliseconds:.0f} ms of processor time")
-    ratio = statistics.median(
-        each["appid-manager --help"] / each["pip --version"] for each in rounds[1:]
-    )
-    at_most("appid-manager --help to pip --version", ratio, 0.8)
+    ratios = [each["appid-manager --help"] / each["pip --version"] for each in rounds[1:]]
+    at_most("appid-manager --help to pip --version", statistics.median(ratios), 0.8, ratios)
 
 
 def _seconds(line: list[str]) -> float:

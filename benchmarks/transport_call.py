@@ -18,7 +18,7 @@ import urllib3
 
 from appid_manager_client import AppIdClient
 from benchmarks._processes import service
-from benchmarks._report import at_most
+from benchmarks._report import at_most, in_parts
 
 _TURNS = 800
 _WARM_UP = 30
@@ -49,10 +49,16 @@ def main() -> None:
     _show("on a thread", on_a_thread)
     _show("in the main thread", in_the_main_thread)
     pair = "a pair of calls to bare urllib3"
-    at_most(f"{pair}, on a thread", _ratio(on_a_thread), 1.05)
-    at_most(f"{pair}, shielded in the main thread", _ratio(in_the_main_thread), 1.35)
+    for where, took, target in (
+        ("on a thread", on_a_thread, 1.05),
+        ("shielded in the main thread", in_the_main_thread, 1.35),
+    ):
+        at_most(f"{pair}, {where}", _ratio(took), target, _ratios(took))
     for where, took in (("on a thread", on_a_thread), ("in the main one", in_the_main_thread)):
-        at_most(f"a lease to such a pair, {where}", _ratio(took, "a lease", "a pair"), 1.25)
+        lease = ("a lease", "a pair")
+        at_most(
+            f"a lease to such a pair, {where}", _ratio(took, *lease), 1.25, _ratios(took, *lease)
+        )
 
 
 def _take_turns(ways: dict[str, Callable[[], object]]) -> Took:
@@ -69,6 +75,12 @@ def _take_turns(ways: dict[str, Callable[[], object]]) -> Took:
 
 def _ratio(took: Took, this: str = "a pair", that: str = "urllib3") -> float:
     return statistics.median(took[this]) / statistics.median(took[that])
+
+
+def _ratios(took: Took, this: str = "a pair", that: str = "urllib3") -> list[float]:
+    """The same of each part of the turns."""
+    parts = zip(in_parts(took[this]), in_parts(took[that]))
+    return [statistics.median(one) / statistics.median(other) for one, other in parts]
 
 
 def _show(where: str, took: Took) -> None:
