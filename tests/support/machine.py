@@ -71,3 +71,9 @@ class HastyTime(SystemTime):
 
     def uniform(self, low: float, high: float) -> float:
         return low
+
+
+class HeldSystem(TurnedSystem):
+    """A turned clock that would go on while a request is held."""
+
+    passes_by_itself = True

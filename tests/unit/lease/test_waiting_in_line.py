@@ -12,17 +12,11 @@ from appid_manager_client.lease.options import WaitOptions
 from appid_manager_client.lease.waiting import AcquirePlan
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.models import Place, Wait
-from tests.support.machine import TurnedSystem
+from tests.support.machine import HeldSystem, TurnedSystem
 
 TURN = 1_700_006_400.0
 LEFT = 600.0
 """Seconds until the turn when a plan begins."""
-
-
-class HeldSystem(TurnedSystem):
-    """A turned clock that would go on while a request is held."""
-
-    passes_by_itself = True
 
 
 @pytest.fixture

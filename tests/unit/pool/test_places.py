@@ -7,16 +7,10 @@ import pytest
 from appid_manager_client.pool.places import PlacesInLine, Wish
 from appid_manager_client.wire.clock import ServerClock
 from appid_manager_client.wire.models import Place, Wait
-from tests.support.machine import TurnedSystem
+from tests.support.machine import HeldSystem, TurnedSystem
 
 TURN = 1_700_006_400.0
 LEFT = 60.0
-
-
-class HeldSystem(TurnedSystem):
-    """A turned clock that would go on while a request is held."""
-
-    passes_by_itself = True
 
 
 @pytest.fixture
