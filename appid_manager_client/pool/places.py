@@ -1,7 +1,7 @@
 """A pool's places in the service's line: one for each AppID that it needs after the turn.
 
 A part of the pool's plan: no I/O, and guarded by the plan's lock. How many places a pool needs is
-decided in `plan.py`; what a place is, and when it is held, in `lease/place.py`.
+decided in `turn.py`; what a place is, and when it is held, in `lease/place.py`.
 """
 
 from __future__ import annotations

@@ -177,8 +177,7 @@ class _Calls:
     async def init(self, call: Call) -> Reply:
         # In a thread: a large body takes long to parse, and other requests are waiting.
         operation = await asyncio.to_thread(requests.parse_init, call.body)
-        outcome = await self._submit(operation)
-        self._metrics.note(outcome)
+        outcome = await self._submit_noted(operation)
         if isinstance(outcome, Initialized):
             log_event(
                 logging.WARNING if outcome.ended else logging.INFO,
@@ -212,7 +211,7 @@ class _Calls:
         return Reply(self._metrics.exposition(products), content_type=metrics.CONTENT_TYPE)
 
     async def reserve(self, call: Call) -> Reply:
-        outcome = await self._submit(requests.parse_reserve(call.body))
+        outcome = await self._submit_noted(requests.parse_reserve(call.body))
         if isinstance(outcome, Reserved):
             _log_reserved(outcome, call)
         return answers.outcome(outcome)
@@ -230,9 +229,13 @@ class _Calls:
         return answers.ready(await self._condition.fresh_fault())
 
     async def _carry_out(self, operation: Operation) -> Reply:
+        return answers.outcome(await self._submit_noted(operation))
+
+    async def _submit_noted(self, operation: Operation) -> Outcome:
+        """Carry out a caller's operation, and count what came of it."""
         outcome = await self._submit(operation)
         self._metrics.note(outcome)
-        return answers.outcome(outcome)
+        return outcome
 
     async def _submit(
         self, operation: Operation, is_void: Callable[[], bool] | None = None

@@ -66,11 +66,14 @@ def test_what_the_process_did_is_counted(service, api):
     api.acquire("p", ttl=1)
     api.acquire("p")
     assert api.acquire("nowhere")[0] == 404
+    code, refused = api.post("reserve", {"productName": "p", "appid": "x", "reserved": True})
+    assert code >= 400
     service.advance(2)
     api.init("p", {"a": 1, "b": 2})
     figures = scrape(service)
     assert figures["appid_grants_total", "p"] == 2
     assert figures["appid_refusals_total", "product_not_found"] == 1
+    assert figures["appid_refusals_total", refused["error"]] == 1
     assert figures["appid_expired_leases_total", "p"] == 1
     assert figures["appid_reset_leases_total", "p"] == 1
     assert figures["appid_store_seconds_count",] > 4
