@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _compare(name: str, ports: Sequence[int], target: float) -> None:
-    _use_up(ports[0])
+    init(ports[0], _PRODUCT, _APPIDS)
     # The first turn warms up.
     turns = [asyncio.run(_turn(ports)) for _ in range(1 + _ROUNDS)][1:]
     bursts = [asyncio.run(_burst(ports)) for _ in range(1 + _ROUNDS)][1:]
@@ -76,39 +76,39 @@ def _compare(name: str, ports: Sequence[int], target: float) -> None:
     )
 
 
-def _use_up(port: int) -> None:
-    init(port, _PRODUCT, _APPIDS)
-
-
 async def _turn(ports: Sequence[int]) -> Turn:
     """Have all wait over one turn; checks that the first in line got it all."""
     await _sleep_until_an_hour_begins(ports[0])
     callers = await _connect(ports, _WAITERS)
-    requests = [str(uuid.uuid4()) for _ in callers]
     await asyncio.gather(*(one.ask(ttl=1) for one in callers[:_APPIDS]))
-    for caller, request in zip(callers, requests):
-        place = await caller.ask(requestId=request, wait=0)
-        if "ticket" not in place:
-            raise RuntimeError(f"no place in line: {place}")
+    waiters = await _draw(callers)
     now, hour_end = await callers[0].time()
     await _sleep_until(hour_end - 1_500)
     wait = (hour_end - now) / 1000
     told = await asyncio.gather(
-        *(
-            one.ask(requestId=request, wait=min(20, wait + 2))
-            for one, request in zip(callers, requests)
-        )
+        *(one.ask(requestId=request, wait=min(20, wait + 2)) for one, request in waiters)
     )
-    after = [(one.answered - hour_end) / 1000 for one in callers]
+    after = [(one.answered - hour_end) / 1000 for one, _ in waiters]
     granted = ["appid" in body for body in told]
     if granted != [number < _APPIDS for number in range(_WAITERS)]:
         raise RuntimeError("the line was not served in its order")
-    await asyncio.gather(
-        *(one.ask(path="release", requestId=request) for one, request in zip(callers, requests))
-    )
+    await asyncio.gather(*(one.ask(path="release", requestId=request) for one, request in waiters))
     for one in callers:
         one.close()
     return Turn(after[:_APPIDS], max(after[_APPIDS:]))
+
+
+async def _draw(callers: Sequence[_Caller]) -> list[tuple[_Caller, str]]:
+    """Have each draw a ticket, all at once; returns them with their requests, in their order."""
+    requests = [str(uuid.uuid4()) for _ in callers]
+    for _ in range(2):  # once all have drawn, the places stand
+        told = await asyncio.gather(
+            *(one.ask(requestId=request, wait=0) for one, request in zip(callers, requests))
+        )
+        if not all("ticket" in body for body in told):
+            raise RuntimeError(f"no place in line, within an hour of {_HOUR} s: {told[-1]}")
+    in_order = sorted(range(len(told)), key=lambda number: int(told[number]["place"]))
+    return [(callers[number], requests[number]) for number in in_order]
 
 
 async def _burst(ports: Sequence[int]) -> float:
