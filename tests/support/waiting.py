@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 40.0
 """Seconds that a test waits for something that takes milliseconds: the machine may be loaded."""
 
 

@@ -19,8 +19,8 @@ from .workers import worker_environment
 SHORT_HOUR = 4
 """Seconds in the hours of the service that makes tasks wait."""
 
-LINE_HOUR = 25
-"""Those of the service in whose line they stand: who waits checks in from 5 s before the turn."""
+LINE_HOUR = 60
+"""Those of the service in whose line they stand: tasks check in from 12 to 8 s before the turn."""
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,8 @@ TWICE = "threads"
 """The kind of worker to which a task is delivered twice; both runs are held at the same time."""
 
 
-LEFT = 10.0
-"""Seconds that are left of the hour when the AppIDs are used up."""
+LEFT = 20.0
+"""Seconds that are left of the hour when the AppIDs are used up: enough for workers under load."""
 
 
 def use_up(service: LocalService, *scenes: Scene) -> None:
