@@ -57,7 +57,7 @@ def main() -> None:
         _median_difference(journal, lease) / statistics.median(field)
         for journal, lease, field in parts
     ]
-    at_most("what the journal adds to a lease, to a pair of the field's", adds / pair, 0.1, ratios)
+    at_most("the journal's part of a lease, to a pair of the field's", adds / pair, 0.1, ratios)
 
 
 def _take_turns(ways: dict[str, Callable[[], None]]) -> dict[str, list[float]]:

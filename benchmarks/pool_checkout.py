@@ -64,7 +64,7 @@ def main() -> None:
             )
         for name in peers:
             ratios = [each["ours"][0] / each[name][0] for each in contended]
-            what = f"a checkout of {_THREADS} threads for one AppID to one of {name}"
+            what = f"{_THREADS} threads, one AppID: a checkout to one of {name}"
             at_most(what, statistics.median(ratios), 1.1, ratios)
         coroutines = asyncio.run(_in_coroutines(pool))
     for name, each in zip(("asyncio.LifoQueue", "ours"), zip(*coroutines)):

@@ -51,7 +51,7 @@ def main() -> None:
     pair = "a pair of calls to bare urllib3"
     for where, took, target in (
         ("on a thread", on_a_thread, 1.05),
-        ("shielded in the main thread", in_the_main_thread, 1.35),
+        ("in the main thread", in_the_main_thread, 1.35),
     ):
         at_most(f"{pair}, {where}", _ratio(took), target, _ratios(took))
     for where, took in (("on a thread", on_a_thread), ("in the main one", in_the_main_thread)):
