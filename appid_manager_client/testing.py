@@ -97,6 +97,8 @@ class LocalService:
             `postgresql://user:password@host/name`; by default a temporary file, which is deleted
             at the end.
         port: the port to listen on; 0 takes a free one.
+        tokens_file: the path of a file with more tokens, as `appid-manager serve --tokens` reads
+            it.
         change_hours: have a file that was kept use these hours from now on, if it used others.
 
     Raises:
@@ -116,6 +118,7 @@ class LocalService:
         timezone: str = "UTC",
         database: str | Path | None = None,
         port: int = 0,
+        tokens_file: str | Path | None = None,
         change_hours: bool = False,
     ) -> None:
         if isinstance(database, str) and "://" in database:
@@ -139,6 +142,7 @@ class LocalService:
             port=self._reservation.getsockname()[1],
             database=_database_url(path),
             auth_token=auth_token,
+            tokens_file=None if tokens_file is None else str(tokens_file),
             timezone=timezone,
             hour_seconds=hour_seconds,
             change_hours=change_hours,

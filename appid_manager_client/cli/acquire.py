@@ -9,8 +9,9 @@ from ..text import printable
 from ..wire.models import Acquisition
 from .connection import open_api, open_client, require_extensions
 from .countdown import Countdown
-from .exits import ExitCode
+from .exits import ExitCode, UsageError
 from .output import assign_in_shell, write_json, write_line
+from .said import check_said, said_by
 
 _VARIABLES = ("APPID", "APPID_VID", "APPID_START_TIME", "APPID_PRODUCT")
 
@@ -58,8 +59,16 @@ def release(arguments: argparse.Namespace) -> int:
     """Give an AppID back."""
     check_name(arguments.product, "PRODUCT")
     check_name(arguments.appid, "APPID")
+    check_said(arguments)
+    if arguments.force != (arguments.note is not None):
+        raise UsageError("--force and --note go together: the note says why it is released")
     with open_client(arguments) as client:
-        released = client.release_appid(arguments.appid, arguments.product)
+        if arguments.force:
+            by = said_by(arguments)
+            client.force_release(arguments.appid, arguments.product, arguments.note, by=by)
+            released = True
+        else:
+            released = client.release_appid(arguments.appid, arguments.product)
     if arguments.json:
         write_json(
             {"released": released, "appid": arguments.appid, "productName": arguments.product}

@@ -1,6 +1,7 @@
 """The commands of `appid-manager` and their arguments: names, defaults, and help texts.
 
-Those that run and keep the service are in `service_arguments.py`.
+Those that run and keep the service are in `service_arguments.py`, those with which operators step
+in, in `operator_arguments.py`.
 docs/cli.md has a reference that is written from this (`python -m tests.cli.reference`).
 """
 
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from .._version import __version__
 from ..config import DEFAULT_TIMEOUT
 from .exits import MEANINGS
+from .operator_arguments import add_operating
 from .output import PROGRAM
 from .parser import (
     DIRECTORIES,
@@ -46,8 +48,7 @@ def command_line() -> CommandLine:
     _add_line(line)
     _add_init(line)
     _add_acquire(line)
-    _add_release(line)
-    _add_reserve(line)
+    add_operating(line)
     _add_run(line)
     _add_reap(line)
     add_serve(line)
@@ -251,39 +252,6 @@ def _add_holder(command: Parser, default: str) -> None:
         metavar="T",
         help="who holds the AppID, for people who read the status, at most 200 characters "
         f"(default: {default})",
-    )
-
-
-def _add_release(line: CommandLine) -> None:
-    release = line.add_command("release", "Give an AppID back.")
-    _add_product(release)
-    release.add_argument("appid", metavar="APPID")
-
-
-def _add_reserve(line: CommandLine) -> None:
-    reserve = line.add_command(
-        "reserve",
-        "Take an AppID out of use, for maintenance: nobody gets it, not by force either. Who has\n"
-        "it keeps it; it is reserved from its release on. Field services can't do that.",
-    )
-    reserve.add_argument("appid", metavar="APPID")
-    reserve.add_argument(
-        "product",
-        metavar="PRODUCT",
-        nargs="?",
-        help="its product (default: the one that has it, as the service's status says)",
-    )
-    kind = reserve.add_mutually_exclusive_group()
-    kind.add_argument(
-        "--note",
-        metavar="TEXT",
-        help="why, for people who read the status, at most 500 characters",
-    )
-    kind.add_argument(
-        "--free",
-        action="store_true",
-        help="take it back into use. It is free as its last use allows; a release that lies in "
-        "the future, because the service's clock was wrong, is forgotten",
     )
 
 

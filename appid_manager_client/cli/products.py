@@ -26,12 +26,17 @@ def products(arguments: argparse.Namespace) -> int:
 
 
 def _row(product: Entry) -> list[object]:
-    available = product.get("available")
     return [
         product.get("productName"),
         product.get("total"),
-        available,
+        product.get("available"),
         product.get("in_use"),
         product.get("waiting"),
-        "now" if available else format_time(seconds_of(product, "next")),
+        _next(product),
     ]
+
+
+def _next(product: Entry) -> str:
+    if product.get("paused") is True:
+        return "paused"
+    return "now" if product.get("available") else format_time(seconds_of(product, "next"))

@@ -44,6 +44,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "acquire": ("acquire", "acquire"),
     "release": ("acquire", "release"),
     "reserve": ("reserve", "reserve"),
+    "pause": ("pause", "pause"),
+    "token": ("token", "token"),
     "run": ("run", "run"),
     "reap": ("reap", "reap"),
     "serve": ("serve", "serve"),

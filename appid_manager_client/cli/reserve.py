@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from ..administration import LONGEST_NOTE
 from ..checks import check_name
 from ..client import AppIdClient
 from ..errors import AppIdNotFound
@@ -14,6 +13,7 @@ from .connection import open_client
 from .entries import by_product, entries_of
 from .exits import ExitCode, UsageError
 from .output import write_json, write_line
+from .said import check_said, said_by
 
 _RESERVED = {
     AppIdState.RESERVED: "is reserved",
@@ -33,7 +33,11 @@ def reserve(arguments: argparse.Namespace) -> int:
     with open_client(arguments) as client:
         product = arguments.product or _product_of(client, arguments.appid)
         status = client.reserve_appid(
-            arguments.appid, product, reserved=reserved, note=arguments.note
+            arguments.appid,
+            product,
+            reserved=reserved,
+            note=arguments.note,
+            by=said_by(arguments),
         )
     if arguments.json:
         facts = {"appid": arguments.appid, "productName": product, "reserved": reserved}
@@ -50,8 +54,7 @@ def _check(arguments: argparse.Namespace) -> None:
     check_name(arguments.appid, "APPID")
     if arguments.product is not None:
         check_name(arguments.product, "PRODUCT")
-    if arguments.note is not None:
-        check_name(arguments.note, "--note", longest=LONGEST_NOTE)
+    check_said(arguments)
 
 
 def _product_of(client: AppIdClient, appid: str) -> str:

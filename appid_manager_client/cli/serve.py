@@ -17,13 +17,13 @@ from .output import discard_output, write_error, write_json, write_line
 
 
 def serve(arguments: argparse.Namespace) -> int:
-    """Run the service until SIGTERM, SIGHUP or Ctrl-C."""
+    """Run the service until SIGTERM or Ctrl-C, or SIGHUP where no file of tokens is read."""
     from ..server import serve as run_service
 
     settings = _settings(arguments)
 
     def announce(url: str) -> None:
-        access = "no token" if settings.auth_token is None else "token required"
+        access = "token required" if settings.has_tokens else "no token"
         database = printable(describe_database(settings.database))
         line = f"serving AppIDs at {url} ({access}, {database}); Ctrl-C stops it"
         try:
@@ -32,7 +32,8 @@ def serve(arguments: argparse.Namespace) -> int:
             discard_output()
             write_error(line)
 
-    _stop_on_hangup()
+    if settings.tokens_file is None:  # otherwise it has that file read again
+        _stop_on_hangup()
     try:
         run_service(settings, announce)
     except ConfigurationError as error:
@@ -59,6 +60,8 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             insecure=arguments.insecure,
             change_hours=arguments.change_hours,
             wait_for_database=arguments.wait_for_database,
+            tokens_file=arguments.tokens_file,
+            access_log=arguments.access_log,
         )
     except ConfigurationError as error:
         if error.setting == "auth_token":  # here it has two names

@@ -16,7 +16,7 @@ def add_serve(line: CommandLine) -> None:
     serve = line.add_command(
         "serve",
         "Run the service until SIGTERM or Ctrl-C (needs the extra 'server').",
-        epilog="APPID_MANAGER_TOKEN, or the global option --token, sets the token for callers.",
+        epilog="APPID_MANAGER_TOKEN, or the global option --token, sets a token of the role admin.",
     )
     serve.add_setting("--host", default="127.0.0.1", help="the address to listen on")
     serve.add_setting("--port", type=count, default=5000, help="the TCP port; 0 takes a free one")
@@ -30,6 +30,12 @@ def add_serve(line: CommandLine) -> None:
     )
     _add_times(serve)
     _add_callers(serve)
+    serve.add_setting(
+        "--access-log",
+        action="store_true",
+        default=False,
+        help="log each request: who, what, the status, and how long it took",
+    )
     serve.add_setting(
         "--log-format",
         choices=("text", "json"),
@@ -66,6 +72,14 @@ def _add_times(serve: Parser) -> None:
 
 
 def _add_callers(serve: Parser) -> None:
+    tokens = serve.add_setting(
+        "--tokens",
+        dest="tokens_file",
+        metavar="FILE",
+        help="a file with a token in each line, NAME ROLE sha256:HEX (see 'token'), besides that "
+        "of --token; read again on SIGHUP",
+    )
+    completing(tokens, FILES)
     serve.add_setting(
         "--insecure",
         action="store_true",

@@ -43,6 +43,8 @@ class Findings:
     hour_end: float | None
     hour_length: float
     extended: bool
+    paused: bool = False
+    pause_note: str | None = None
 
     def having(self, state: str) -> list[Entry]:
         """The AppIDs in that state."""
@@ -55,7 +57,7 @@ class Findings:
         One that is in use and reserved isn't free after its release. If all were used in later
         hours, it is when the first of these hours ends.
         """
-        if self.having(FREE):
+        if self.paused or self.having(FREE):
             return None
         held = [entry for entry in self.having(IN_USE) if not is_reserved(entry)]
         if self.having(USED) or held:
@@ -77,7 +79,8 @@ def why(arguments: argparse.Namespace) -> int:
 
 def _look(api: ServiceApi, product: str) -> Findings:
     ask(api.health)
-    entries = entries_of(ask(lambda: api.status_body(product)), api.base_url, product)
+    body = ask(lambda: api.status_body(product))
+    entries = entries_of(body, api.base_url, product)
     end = _hour_end_ms(api, entries)
     now = api.clock.now()
     return Findings(
@@ -87,6 +90,8 @@ def _look(api: ServiceApi, product: str) -> Findings:
         None if end is None else end / 1000,
         api.clock.hour_length,
         bool(api.extended),
+        body.get("paused") is True,
+        body.get("pauseNote"),
     )
 
 
@@ -116,7 +121,9 @@ def _text(findings: Findings) -> list[str]:
     reasons = ", ".join(reason for reason in others if reason)
     name = printable(findings.product)
     lines = [f"{name}: {free}" + (f" ({reasons})" if reasons else "")]
-    if not number[FREE]:
+    if findings.paused:
+        lines.append(_pause(findings))
+    elif not number[FREE]:
         lines += _outlook(findings, number[USED])
     if number[UNUSABLE]:
         lines.append(
@@ -133,6 +140,11 @@ def _text(findings: Findings) -> list[str]:
     if number[IN_USE] and not findings.extended:
         lines.append("this is a field service: it doesn't know who has an AppID")
     return lines
+
+
+def _pause(findings: Findings) -> str:
+    note = "" if findings.pause_note is None else f" ({printable(findings.pause_note)})"
+    return f"paused: nothing is granted{note}; '{PROGRAM} pause --resume PRODUCT' ends that"
 
 
 def _outlook(findings: Findings, used: int) -> list[str]:
@@ -191,6 +203,7 @@ def _as_json(findings: Findings) -> dict[str, object]:
         "usedInLaterHour": len(findings.having(USED_LATER)),
         "reserved": len(findings.having(RESERVED)),
         "unusable": len(findings.having(UNUSABLE)),
+        "paused": findings.paused,
         "availableAt": None if findings.next is None else round(findings.next * 1000),
         "hourEnd": None if findings.hour_end is None else round(findings.hour_end * 1000),
         "serverTime": round(findings.now * 1000),

@@ -183,6 +183,8 @@ class AcquirePlan:
         available_at = self._available_at(wait)
         used_up = wait.reason == "no_available"
         why = f"every AppID {'is used up for this hour' if used_up else 'is in use'}"
+        if wait.paused:
+            why = "the product is paused"
         why += in_words(wait.line)
         if self.out_of_tries:
             raise self._no_appid(why, available_at)

@@ -34,6 +34,11 @@ def holder_running(program: str) -> str:
     return printable(f"{_user()}@{socket.gethostname()}:{os.getpid()} {program}")[:MAX_HOLDER]
 
 
+def default_operator() -> str:
+    """Return `user@host`, at most `MAX_HOLDER` characters."""
+    return printable(f"{_user()}@{socket.gethostname()}")[:MAX_HOLDER]
+
+
 def _user() -> str:
     """The name of the user as whom this process acts; the uid where it has no name."""
     try:

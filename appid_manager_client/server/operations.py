@@ -12,6 +12,25 @@ from typing import Literal, NamedTuple, TypeAlias
 
 AppIdState: TypeAlias = Literal["available", "in_use", "used_in_current_hour", "reserved"]
 
+
+@dataclass(frozen=True, slots=True)
+class By:
+    """Who asks for an act of an operator, and why: for the history.
+
+    Attributes:
+        token: the name of the token with which it is asked; `None`: the service has no tokens.
+        said: who does it, as the caller says.
+        note: why.
+    """
+
+    token: str | None = None
+    said: str | None = None
+    note: str | None = None
+
+
+NOBODY = By()
+"""A caller without a token, who says nothing."""
+
 # Operations. Each one is its own key in the outcomes of a batch, so they compare by identity.
 
 
@@ -25,6 +44,7 @@ class Acquire:
             it waits without being held. `None`: it only looks, and takes no place.
         not_before: nothing is granted before that.
         min_remaining_ms: it is granted only while so much of the hour is left.
+        token: the name of the token with which it is asked.
     """
 
     product: str
@@ -36,16 +56,22 @@ class Acquire:
     hold_until: int | None = None
     not_before: int | None = None
     min_remaining_ms: int = 0
+    token: str | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Release:
-    """End the lease that holds `appid`, if it is the one that `lease_id` and `request_id` name."""
+    """End the lease that holds `appid`, if it is the one that `lease_id` and `request_id` name.
+
+    `by` says who asks. With `forced`, an operator does, and it is noted among the acts.
+    """
 
     product: str
     appid: str
     lease_id: str | None = None
     request_id: str | None = None
+    by: By = NOBODY
+    forced: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +83,7 @@ class Abandon:
 
     product: str
     request_id: str
+    by: By = NOBODY
 
 
 @dataclass(slots=True, eq=False)
@@ -95,16 +122,34 @@ class Init:
     product: str
     appids: Mapping[str, str | int]
     keep_state: bool = False
+    by: By = NOBODY
 
 
 @dataclass(slots=True, eq=False)
 class Reserve:
-    """Take an AppID out of use, for the reason in `note`; with `reserved` false, back into use."""
+    """Take an AppID out of use, for the reason in `by.note`; with `reserved` false, back into use.
+
+    `expected` is what the AppID is doing, as whoever asks has seen it: if it is doing something
+    else meanwhile, the operation is refused.
+    """
 
     product: str
     appid: str
     reserved: bool
-    note: str | None = None
+    by: By = NOBODY
+    expected: AppIdState | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Pause:
+    """Grant nothing of `product` from now on; with `paused` false, grant again.
+
+    Its line stands meanwhile.
+    """
+
+    product: str
+    paused: bool
+    by: By = NOBODY
 
 
 @dataclass(slots=True, eq=False)
@@ -133,7 +178,18 @@ class Tend:
 
 
 Operation: TypeAlias = (
-    Acquire | Release | Abandon | Leave | Heartbeat | Doubt | Init | Reserve | Sweep | Look | Tend
+    Acquire
+    | Release
+    | Abandon
+    | Leave
+    | Heartbeat
+    | Doubt
+    | Init
+    | Reserve
+    | Pause
+    | Sweep
+    | Look
+    | Tend
 )
 
 
@@ -193,7 +249,7 @@ class InLine:
 class Exhausted:
     """An acquire that got nothing: `waiting` when all AppIDs are in use, else `no_available`.
 
-    `line` is its place in line, if it has one.
+    `line` is its place in line, if it has one. `paused`: the product is, whatever is free.
     """
 
     reason: Literal["waiting", "no_available"]
@@ -202,6 +258,7 @@ class Exhausted:
     now: int
     hour_end: int
     line: InLine | None = None
+    paused: bool = False
 
 
 @dataclass(slots=True)
@@ -235,6 +292,16 @@ class Reserved:
     reserved: bool
     note: str | None
     state: AppIdState
+    now: int
+
+
+@dataclass(slots=True)
+class Paused:
+    """A pause: the product is `paused`, or not, since `now` or before."""
+
+    product: str
+    paused: bool
+    note: str | None
     now: int
 
 
@@ -282,7 +349,16 @@ class Refused:
 
 
 Outcome: TypeAlias = (
-    Granted | Exhausted | Released | Initialized | Reserved | Extended | Swept | Tended | Refused
+    Granted
+    | Exhausted
+    | Released
+    | Initialized
+    | Reserved
+    | Paused
+    | Extended
+    | Swept
+    | Tended
+    | Refused
 )
 
 

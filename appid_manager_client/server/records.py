@@ -6,8 +6,12 @@ A query changes nothing. Times are in milliseconds since the Unix epoch on the s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from .operations import AppIdState
+
+ActKind: TypeAlias = Literal["init", "release", "reserve", "free", "pause", "resume"]
+"""What an operator can do; `free` takes a reserved AppID back into use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,19 @@ class AppIdEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseRecord:
+    """Since when a product is paused, and why."""
+
+    since: int
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The AppIDs that a query asked for, in the hour that began at `hour_start`.
 
     `appids` is `None` if no details were asked for, `next` if there are no more of them. A page
-    after the first one has no counts.
+    after the first one has no counts. `paused` is the pause of the one product, if there is one.
     """
 
     product: str | None
@@ -62,6 +74,7 @@ class Status:
     hour_start: int
     appids: list[AppIdEntry] | None
     next: int | None = None
+    paused: PauseRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,8 @@ class ProductCounts:
 
     No AppID is both `in_use` and `reserved`: one that is reserved while it is in use counts as
     reserved. `waiting` is how many wait in line. `next` is when the next AppID can be available:
-    `None` while one is, and where none will be, because all are reserved.
+    `None` while one is, and where none will be, because all are reserved. `paused` says since when
+    nothing is granted, and why.
     """
 
     product: str
@@ -80,6 +94,7 @@ class ProductCounts:
     reserved: int
     waiting: int
     next: int | None
+    paused: PauseRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +148,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class HistoryQuery:
-    """Which leases to list: the newest `limit` that match; `since` is the earliest start."""
+    """Which leases to list: the newest `limit` that match.
+
+    They began at `since` at the earliest, and before `before`.
+    """
 
     product: str | None = None
     appid: str | None = None
     since: int | None = None
     limit: int = 100
+    before: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LeaseRecord:
     """One lease in the history. While it is live, `stop` and `ended` are `None`.
 
-    `ended` says how it ended: `released`, `expired`, or `reset` by an init.
+    `ended` says how it ended: `released`, `expired`, or `reset` by an init. `token` is the name of
+    the token with which it was acquired, `ended_by` of that with which it was released.
     """
 
     lease_id: str
@@ -158,3 +178,32 @@ class LeaseRecord:
     ended: str | None
     expires: int | None
     fence: int | None
+    token: str | None
+    ended_by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Something that an operator did, at the time `at`.
+
+    `lease_id` is the lease that it ended. `token` is the name of the token with which it was asked,
+    `said_by` who did it, as the caller said, and `note` why.
+    """
+
+    at: int
+    kind: ActKind
+    product: str
+    appid: str | None
+    lease_id: str | None
+    token: str | None
+    said_by: str | None
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a query found, the newest first: leases, and what operators did."""
+
+    leases: list[LeaseRecord]
+    acts: list[Act]
+    now: int

@@ -32,6 +32,7 @@ from .log import BoundedEvents, log_event
 from .opening import never_silently, wait_for_database
 from .settings import ServiceSettings, describe_database
 from .store.store import Store
+from .tokens import Tokens
 
 try:
     import resource
@@ -114,6 +115,7 @@ def make_server(
             database server.
     """
     events = BoundedEvents()
+    tokens = Tokens(settings.auth_token, settings.tokens_file)
     wait_for_database(settings)
     with never_silently(settings):
         store = Store(
@@ -126,7 +128,9 @@ def make_server(
             change_hours=settings.change_hours,
         )
     watch = Watch(connection_limits(), events)
-    app, answer_held = make_app(store, settings, events, stopping=lambda: server.should_exit)
+    app, answer_held = make_app(
+        store, settings, tokens, events, stopping=lambda: server.should_exit
+    )
     config = uvicorn.Config(
         app,
         loop="uvloop" if importlib.util.find_spec("uvloop") else "asyncio",
@@ -141,7 +145,7 @@ def make_server(
         timeout_graceful_shutdown=STOP_TIMEOUT,
         timeout_keep_alive=round(watch.limits.idle),
     )
-    server = Server(config, url, settings, watch, answer_held, on_ready)
+    server = Server(config, url, settings, tokens, watch, answer_held, on_ready)
     return server
 
 
@@ -184,6 +188,7 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         url: str,
         settings: ServiceSettings,
+        tokens: Tokens,
         watch: Watch,
         answer_held: Callable[[], None],
         on_ready: Callable[[str], None] | None,
@@ -193,6 +198,8 @@ class Server(uvicorn.Server):
         self._answer_held = answer_held
         self.url = url
         self._settings = settings
+        self._tokens = tokens
+        self._reload_wanted = False
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -206,6 +213,9 @@ class Server(uvicorn.Server):
         # uvicorn calls it ten times a second.
         now = asyncio.get_running_loop().time()
         self._watch.look(cast(Iterable[Connection], self.server_state.connections), now)
+        if self._reload_wanted:
+            self._reload_wanted = False
+            await asyncio.to_thread(self._reload_tokens)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -226,7 +236,7 @@ class Server(uvicorn.Server):
             url=self.url,
             database=describe_database(settings.database),
             hours=f"hours of {settings.timezone}" if length is None else f"hours of {length} s",
-            access="no token" if settings.auth_token is None else "token required",
+            access="token required" if settings.has_tokens else "no token",
         )
 
     @contextlib.contextmanager
@@ -236,14 +246,39 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {
-            number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
+        handlers: dict[int, Callable[[int, FrameType | None], None]] = {
+            signal.SIGTERM: self._stop,
+            signal.SIGINT: self._stop,
         }
+        if self._tokens.file is not None and hasattr(signal, "SIGHUP"):
+            handlers[signal.SIGHUP] = self._reload_soon
+        before = {number: signal.signal(number, one) for number, one in handlers.items()}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _reload_soon(self, number: int, frame: FrameType | None) -> None:
+        self._reload_wanted = True
+
+    def _reload_tokens(self) -> None:
+        try:
+            count = self._tokens.reload()
+        except ConfigurationError as error:
+            log_event(
+                logging.ERROR,
+                "tokens_refused",
+                "%(problem)s; the tokens stay as they were",
+                problem=error.problem,
+            )
+        else:
+            log_event(
+                logging.INFO,
+                "tokens_read",
+                "the tokens were read again: there are %(count)d",
+                count=count,
+            )
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.handle_exit(number, frame)

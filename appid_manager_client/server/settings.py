@@ -68,6 +68,9 @@ class ServiceSettings:
         change_hours: have the database use these hours from now on, if it uses others. Each AppID
             is then judged by the new hours alone: one whose last use ended before the present new
             hour began is free at once, though the old hour of that use may not be over.
+        tokens_file: the path of a file with more tokens, each with a name and a role; `None`:
+            there is none.
+        access_log: log each request.
         wait_for_database: for how many seconds a start waits for a PostgreSQL server that takes no
             connections yet; 0 fails at once.
 
@@ -87,6 +90,8 @@ class ServiceSettings:
     allowed_hosts: Sequence[str] = ()
     change_hours: bool = False
     wait_for_database: float = 0.0
+    tokens_file: str | None = None
+    access_log: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.host, str) or not self.host.strip():
@@ -98,22 +103,32 @@ class ServiceSettings:
         _check_seconds("wait_for_database", self.wait_for_database, 86400)
         _check_database(self.database)
         _check_token(self.auth_token)
+        if self.tokens_file is not None and not (
+            isinstance(self.tokens_file, str) and self.tokens_file.strip()
+        ):
+            raise unusable("tokens_file", f"must be the path of a file, not {self.tokens_file!r}")
         _check_timezone(self.timezone)
         _check_each("public_urls", self.public_urls, parse_url, "a URL like https://appids.example")
         _check_each("allowed_hosts", self.allowed_hosts, parse_authority, "a host or host:port")
         for name in ("public_urls", "allowed_hosts"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.auth_token is None and not self.insecure and not is_loopback(self.host):
+        if not self.has_tokens and not self.insecure and not is_loopback(self.host):
             raise unusable(
                 "auth_token",
                 f"is required, as host {self.host} can be reached from other machines; "
-                "set one, listen on 127.0.0.1, or allow it with insecure (--insecure)",
+                "set one or a tokens_file, listen on 127.0.0.1, or allow it with insecure "
+                "(--insecure)",
             )
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether callers need a token."""
+        return self.auth_token is not None or self.tokens_file is not None
 
     @property
     def guards_host(self) -> bool:
         """Whether requests are refused by their `Host`: a token makes that needless."""
-        if self.auth_token is not None:
+        if self.has_tokens:
             return False
         return is_loopback(self.host) or bool(self.allowed_hosts)
 

@@ -102,13 +102,12 @@ class AnswerReader:
         self._expect_success(answer, product_name)
         return self._optional_integer(answer, "ended")
 
-    def read_reserve(self, answer: Answer, product_name: str, appid: str) -> str:
-        """Read the answer to a reserve: the status of the AppID after it."""
+    def read_act(self, answer: Answer, product_name: str, appid: str | None) -> dict[str, Any]:
+        """Read the answer to an operator's call. A status in it is text."""
         self._expect_success(answer, product_name, appid)
-        status = answer.body.get("status")
-        if not isinstance(status, str):
+        if not isinstance(answer.body.get("status", ""), str):
             raise self._malformed(answer, "status")
-        return status
+        return answer.body
 
     def read_status_body(self, answer: Answer, product_name: str | None) -> dict[str, Any]:
         """Check the counts of a status, and return its body."""
@@ -210,6 +209,7 @@ class AnswerReader:
             self._optional_integer(answer, "serverTime"),
             self._optional_integer(answer, "hourEnd"),
             self._place(answer),
+            answer.body.get("paused") is True,
         )
 
     def _place(self, answer: Answer) -> Place | None:

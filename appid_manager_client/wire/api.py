@@ -275,15 +275,17 @@ class ServiceApi:
         return self._reader.read_list_body(answer, "products")
 
     @_without_frames
-    def reserve(
-        self, product_name: str, appid: str, *, reserved: bool, note: str | None = None
-    ) -> str:
-        """Reserve an AppID or take it back into use (extension). Returns its status after that."""
-        body: dict[str, Any] = {"appid": appid, "productName": product_name, "reserved": reserved}
-        if note is not None:
-            body["note"] = note
-        answer = self._transport.call("POST", "/api/appid/reserve", body=body)
-        return self._reader.read_reserve(answer, product_name, appid)
+    def act(
+        self, call: str, product_name: str, appid: str | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        """Make an operator's call (extension): `reserve`, `pause`, or `release` by force.
+
+        Fields that are `None` are left out. Returns what was answered.
+        """
+        every = {"productName": product_name, "appid": appid, **fields}
+        body = {name: value for name, value in every.items() if value is not None}
+        answer = self._transport.call("POST", f"/api/appid/{call}", body=body)
+        return self._reader.read_act(answer, product_name, appid)
 
     @_without_frames
     def health(self) -> Health:

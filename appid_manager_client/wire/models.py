@@ -123,7 +123,7 @@ class Wait:
 
     `reason` is `"waiting"` where every AppID is in use. It is `"no_available"` where no AppID is
     free and some are not in use: those were used in this hour. `line` is the place that the request
-    has in line, where the service has one.
+    has in line, where the service has one. `paused`: the service grants nothing of the product.
     """
 
     reason: str
@@ -132,6 +132,7 @@ class Wait:
     server_time_ms: int | None = None
     hour_end_ms: int | None = None
     line: Place | None = None
+    paused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,22 +100,24 @@ class Products:
             "hourEnd": end_ms,
         }
 
-    def reserve(self, appid: str, product_name: str, *, reserved: bool, note: str | None) -> str:
+    def reserve(
+        self, appid: str, product_name: str, *, reserved: bool, note: str | None, by: str | None
+    ) -> str:
         """Reserve an AppID or take it back into use. Returns its status after that.
 
         Raises:
             InvalidRequest: the service can't, or refuses it.
         """
-        if self._api.extended is None:
-            self._ask(self._api.health)
-        if not self._api.extended:
-            raise self._cannot_reserve("is a field service", appid, product_name)
+        self._require_acts("reserve AppIDs", product_name, appid)
         in_doubt = False
 
         def send(attempt: int) -> str:
             nonlocal in_doubt
             try:
-                return self._api.reserve(product_name, appid, reserved=reserved, note=note)
+                done = self._act(
+                    "reserve", product_name, appid, reserved=reserved, note=note, by=by
+                )
+                return str(done.get("status", ""))
             except TransportError as error:
                 in_doubt = in_doubt or error.maybe_received
                 raise
@@ -123,16 +125,60 @@ class Products:
                 if in_doubt and not reserved and error.code == AppIdState.IN_USE.value:
                     # An earlier try freed it, its answer was lost, and somebody has it now.
                     return AppIdState.IN_USE.value
-                if error.code in _NO_SUCH_CALL:
-                    why = "is an older version of the service"
-                    raise self._cannot_reserve(why, appid, product_name) from None
                 raise
 
         return retry(self._system, send, longest=LONGEST_CALL_BACKOFF)
 
-    def _cannot_reserve(self, why: str, appid: str, product_name: str) -> InvalidRequest:
+    def pause(self, product_name: str, *, paused: bool, note: str | None, by: str | None) -> None:
+        """Pause a product, or have its AppIDs granted again.
+
+        Raises:
+            InvalidRequest: the service can't, or refuses it.
+        """
+        self._require_acts("pause products", product_name, None)
+        retry(
+            self._system,
+            lambda attempt: self._act("pause", product_name, paused=paused, note=note, by=by),
+            longest=LONGEST_CALL_BACKOFF,
+        )
+
+    def release_by_force(self, appid: str, product_name: str, *, note: str, by: str | None) -> None:
+        """Release an AppID, whoever has it.
+
+        It isn't sent again where it may have been received: somebody else may have the AppID then.
+
+        Raises:
+            InvalidRequest: the service can't, or refuses it.
+        """
+        self._require_acts("say why an AppID is released", product_name, appid)
+        retry(
+            self._system,
+            lambda attempt: self._act("release", product_name, appid, note=note, by=by),
+            longest=LONGEST_CALL_BACKOFF,
+            may_retry=lambda error: not error.maybe_received,
+        )
+
+    def _act(
+        self, call: str, product_name: str, appid: str | None = None, **fields: Any
+    ) -> dict[str, Any]:
+        try:
+            return self._api.act(call, product_name, appid, **fields)
+        except InvalidRequest as error:
+            if error.code in _NO_SUCH_CALL:
+                why = f"is an older version of the service, which has no call {call!r}"
+                raise self._cannot(why, product_name, appid) from None
+            raise
+
+    def _require_acts(self, what: str, product_name: str, appid: str | None) -> None:
+        """Refuse a field service, before anything is sent that it would take for something else."""
+        if self._api.extended is None:
+            self._ask(self._api.health)
+        if not self._api.extended:
+            raise self._cannot(f"is a field service, which can't {what}", product_name, appid)
+
+    def _cannot(self, why: str, product_name: str, appid: str | None) -> InvalidRequest:
         return InvalidRequest(
-            f"{self._api.base_url} {why}, which can't reserve AppIDs; nothing was changed",
+            f"{self._api.base_url} {why}; nothing was changed",
             service=self._api.base_url,
             product_name=product_name,
             appid=appid,

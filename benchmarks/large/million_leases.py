@@ -73,7 +73,7 @@ def _open(path: str, count: int) -> Store:
 
 def _page(store: Store, product: str | None) -> float:
     begun = time.perf_counter()
-    found = store.history(HistoryQuery(product=product, limit=100))
+    found = store.history(HistoryQuery(product=product, limit=100)).leases
     seconds = time.perf_counter() - begun
     if len(found) != (100 if product is None else min(100, _FEW // _PRODUCTS)) and not found:
         raise RuntimeError("the history is empty")

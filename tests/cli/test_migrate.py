@@ -13,10 +13,16 @@ import pytest
 from tests.cli.command import Cli, Ran
 from tests.service.store.test_schema import OLD, change, schema_of, shape
 
-STEP = (
+STEPS = [
     "schema 2: Fences, reserved AppIDs, the line, the services that use a database, and more "
-    "indexes."
-)
+    "indexes.",
+    "schema 3: Names of tokens in the history, what operators did, and products that are paused.",
+]
+
+
+def told(what: str) -> str:
+    """A line for each step."""
+    return "".join(f"{what}: {step}\n" for step in STEPS)
 
 
 @pytest.fixture
@@ -25,20 +31,18 @@ def old(tmp_path: Path) -> Path:
 
 
 def test_migrate_does_what_is_to_be_done_and_says_it(cli: Cli, old: Path) -> None:
-    assert cli("migrate", "--database", str(old)) == Ran(0, f"{old}: {STEP}\n", "")
-    assert schema_of(old) == "2"
-    assert cli("migrate", "--database", str(old)).out == f"{old} has schema 2: nothing to do\n"
+    assert cli("migrate", "--database", str(old)) == Ran(0, told(str(old)), "")
+    assert schema_of(old) == "3"
+    assert cli("migrate", "--database", str(old)).out == f"{old} has schema 3: nothing to do\n"
 
 
 def test_check_shows_what_is_to_be_done_and_does_nothing(cli: Cli, old: Path) -> None:
     before = shape(old)
-    assert cli("migrate", "--check", "--database", str(old)) == Ran(
-        1, f"{old}: to do: {STEP}\n", ""
-    )
+    assert cli("migrate", "--check", "--database", str(old)) == Ran(1, told(f"{old}: to do"), "")
     assert shape(old) == before
     found = json.loads(cli("--json", "migrate", "--check", "--database", str(old)).out)
-    assert (found["found"], found["schema"], found["done"]) == ("1", "2", False)
-    assert found["steps"] == [STEP]
+    assert (found["found"], found["schema"], found["done"]) == ("1", "3", False)
+    assert found["steps"] == STEPS
     cli("migrate", "--database", str(old))
     assert cli("migrate", "--check", "--database", str(old)).code == 0
 
@@ -58,7 +62,7 @@ def test_the_printed_sql_does_the_same_by_hand(cli: Cli, old: Path, tmp_path: Pa
             connection.executescript(sql)
     cli("migrate", "--database", str(old))
     assert shape(by_hand[0]) == shape(by_hand[1]) == shape(old)
-    assert cli("migrate", "--sql", "--database", str(old)).out == "-- schema 2: nothing to do\n"
+    assert cli("migrate", "--sql", "--database", str(old)).out == "-- schema 3: nothing to do\n"
 
 
 def test_migrate_makes_the_tables_of_a_new_database(cli: Cli, tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_migrate_makes_the_tables_of_a_new_database(cli: Cli, tmp_path: Path) ->
     )
     assert not file.exists()
     assert cli("migrate", "--database", str(file)) == Ran(0, f"{file}: make the tables\n", "")
-    assert schema_of(file) == "2"
+    assert schema_of(file) == "3"
 
 
 @pytest.mark.parametrize("how", [[], ["--check"], ["--sql"]])
@@ -87,14 +91,18 @@ def test_copy_says_what_it_moved(cli: Cli, old: Path, tmp_path: Path) -> None:
     copied = cli("copy", str(old), str(target))
     assert (copied.code, copied.err) == (0, "")
     assert copied.out.splitlines() == [
-        f"copied {old} to {target}: rows of 8 appids, 8 leases, 0 line, 2 meta",
+        f"copied {old} to {target}: rows of 0 acts, 8 appids, 8 leases, 0 line, 2 meta, "
+        "0 pauses",
         "services use the target from now on, and refuse the source",
     ]
     again = cli("copy", str(old), str(tmp_path / "other.db"))
     assert (again.code, again.out) == (1, "")
     assert again.err.startswith(f"appid-manager: {old} was copied to {target}, ")
     back = json.loads(cli("--json", "copy", str(target), str(tmp_path / "back.db")).out)
-    assert back["rows"] == {"appids": 8, "leases": 8, "line": 0, "meta": 2}
+    assert back["rows"] == {
+        **dict.fromkeys(["acts", "line", "pauses"], 0),
+        **{"appids": 8, "leases": 8, "meta": 2},
+    }
 
 
 @pytest.mark.parametrize("bad", ["", "mysql://user:secret@db/x", "a?b"])

@@ -90,7 +90,6 @@ def test_a_field_service_can_not_do_that(cli: Cli) -> None:
         (("a", " "), "PRODUCT is required"),
         (("a", "--note", ""), "--note is required"),
         (("a", "--note", "x" * 501), "--note must have at most 500 characters"),
-        (("a", "--note", "x", "--free"), "not allowed with"),
     ],
 )
 def test_wrong_arguments_are_refused_with_2(

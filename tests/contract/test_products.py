@@ -194,7 +194,9 @@ def test_an_older_version_of_our_service_is_told_apart() -> None:
     with OlderService() as service, turned_client(service) as client:
         service.init("p", {"a": 1})
         assert client.products()["products"][0]["available"] == 1
-        with pytest.raises(InvalidRequest, match="an older version of the service, which can't"):
+        with pytest.raises(
+            InvalidRequest, match="an older version of the service, which has no call"
+        ):
             client.reserve_appid("a", "p")
 
 
@@ -206,7 +208,6 @@ def test_an_older_version_of_our_service_is_told_apart() -> None:
         (("a", "p", "no"), TypeError, "reserved must be a bool"),
         (("a", "p", True, ""), ValueError, "note is required"),
         (("a", "p", True, "x" * 501), ValueError, "note must have at most 500 characters"),
-        (("a", "p", False, "why"), ValueError, "leave it out"),
     ],
 )
 def test_wrong_arguments_are_refused_before_anything_is_sent(

@@ -38,8 +38,11 @@ class Caller:
 
 
 @pytest.fixture
-def caller() -> Iterator[Caller]:
-    with LocalService(auth_token="secret") as service:
+def caller(tmp_path: Path) -> Iterator[Caller]:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("grafana read reader")
+    tokens.chmod(0o600)
+    with LocalService(auth_token="secret", tokens_file=tokens) as service:
         yield Caller(service)
 
 
@@ -77,11 +80,14 @@ def test_every_field_of_every_answer_is_described(caller: Caller) -> None:
     assert beat.keys() <= section("Heartbeat")
     _, reserved = caller.post("reserve", productName="stt", appid="a1", reserved=True, note="x")
     assert keys(reserved) <= section("Reserve")
-    _, status = caller.get("/api/appid/status")
+    _, paused = caller.post("pause", productName="stt", paused=True, note="x")
+    assert keys(paused) <= section("Pause")
+    assert keys(caller.post("acquire", productName="stt")[1]) <= section("Acquire")
+    _, status = caller.get("/api/appid/status", productName="stt")
     assert keys(status) <= section("Status")
     _, products = caller.get("/api/appid/products")
     assert keys(products) <= section("Products")
-    _, released = caller.post("release", productName="stt", appid="a1")
+    _, released = caller.post("release", productName="stt", appid="a1", note="stuck")
     assert keys(released) <= section("Release")
     _, history = caller.get("/api/appid/history")
     assert keys(history) <= section("History")
@@ -110,6 +116,7 @@ def refusals(caller: Caller) -> Iterator[Answer]:
     yield caller.post("acquire", productName=7)
     yield caller.send("GET", "/api/appid/status", headers={})
     yield caller.send("POST", "/api/appid/acquire", headers={"Origin": "http://elsewhere"})
+    yield caller.send("POST", "/api/appid/acquire", headers={"X-API-Key": "reader"})
     yield caller.post("acquire", productName="typo")
     yield caller.get("/typo")
     yield caller.get("/api/appid/acquire")

@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.service.process import service_process
+from tests.support.waiting import wait_until
 
 ENOUGH = 300
 WITHIN = 60.0
@@ -241,3 +242,43 @@ with LocalService() as service:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=WITHIN
     )
     assert (done.stdout, done.stderr) == ("healthy\n", "")
+
+
+def test_the_tokens_are_read_again_on_sighup_without_a_pause(tmp_path):
+    tokens = tmp_path / "tokens"
+
+    def write(*lines):
+        tokens.write_text("\n".join(lines))
+        tokens.chmod(0o600)
+
+    def status_of(url, token):
+        return requests.get(
+            f"{url}/api/appid/products", headers={"X-API-Key": token}, timeout=30
+        ).status_code
+
+    write("ci use first")
+    command = [sys.executable, "-m", "appid_manager_client.cli", "serve", "--port", "0", "--json"]
+    command += ["--tokens", str(tokens), "--database", str(tmp_path / "a.db"), "--access-log", "-v"]
+    log = tmp_path / "log"
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        try:
+            url = json.loads(process.stdout.readline())["url"]
+            assert [status_of(url, token) for token in ("first", "second")] == [200, 401]
+            write("ci use second")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: status_of(url, "second") == 200, what="the new token is known")
+            assert status_of(url, "first") == 401
+            write("ci use second", "ops root third")
+            process.send_signal(signal.SIGHUP)
+            wait_until(lambda: "line 2: the role must be" in log.read_text(), what="it is refused")
+            assert status_of(url, "second") == 200
+        finally:
+            process.terminate()
+        assert process.wait(30) == 0
+    assert "GET /api/appid/products 200, " in log.read_text()
+    assert " ms, for ci at 127.0.0.1:" in log.read_text()
+    for token in ("first", "second", "third"):
+        assert token not in log.read_text()

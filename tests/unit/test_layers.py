@@ -40,26 +40,28 @@ ORDER = {
     ),
     "decorator": "injection bare results copies wrappers decorator",
     "server": (
-        "hours clock log authority settings operations records line store opening http run __init__"
+        "hours clock log authority settings tokens operations records line store opening http run"
+        " __init__"
     ),
     "server.store": (
         "tables hot contract transaction meta fences registry migrations schema sqlite_files"
         " sqlite_errors sqlite postgres_errors bounds postgres_sql postgres_watch postgres_connect"
         " postgres_reading postgres_commits postgres_whole postgres engines start whole copying"
-        " endings request_ids doubt granting line_rows in_line acquire release reserve heartbeat"
-        " init"
-        " pruning waiters status history tending store batching"
+        " endings request_ids acts doubt granting pausing line_rows in_line acquire release reserve"
+        " heartbeat init pruning waiters status history tending store batching"
     ),
     "server.store.migrations": "versions steps",
-    "server.store.migrations.versions": "schema_1 schema_2",
+    "server.store.migrations.versions": "schema_1 schema_2 schema_3",
     "server.http": (
-        "answers listings authentication origins admission condition requests limits connection"
-        " endpoints h11_protocol httptools_protocol holding metrics app"
+        "answers listings authentication origins slowing admission condition requests limits"
+        " connection call events endpoints h11_protocol httptools_protocol holding metrics work"
+        " calls app"
     ),
     "cli": (
-        "exits output errors variables parser service_arguments arguments help completion countdown"
-        " connection entries health status products why history line appids_file init acquire"
-        " reserve reap database serve backup migrate terminal group relay run demo program __main__"
+        "exits output errors variables parser service_arguments operator_arguments arguments help"
+        " completion countdown connection entries said health status products why history line"
+        " appids_file init acquire reserve pause token reap database serve backup migrate terminal"
+        " group relay run demo program __main__"
     ),
     "integrations": "_journal _sweeper _rescheduling _options celery rq otel _pytest_waits"
     " _pytest_leases pytest _pytest_entry",
@@ -204,7 +206,7 @@ def longest_chain(graph: dict[str, set[str]]) -> list[str]:
 def test_the_graph_of_imports_is_seen_as_it_is() -> None:
     assert {"claim", "heartbeat"} <= {n.partition(".")[2] for n in GRAPH["lease.keeper"]}
     assert {"wire.failures", "runtime.forks", "errors", "config"} <= GRAPH["wire.transport"]
-    assert {"server.operations", "server.http.answers"} <= GRAPH["server.http.app"]
+    assert {"server.operations", "server.http.answers"} <= GRAPH["server.http.calls"]
     assert "__init__" in GRAPH["integrations._journal"]
     assert GRAPH["text"] == set()
 

@@ -22,11 +22,13 @@ from ..operations import (
     InLine,
     Initialized,
     Outcome,
+    Paused,
     Refused,
     Released,
     Reserved,
     Unavailable,
 )
+from ..tokens import Identity, Role
 
 Header = tuple[bytes, bytes]
 
@@ -36,6 +38,8 @@ _LONGEST_RETRY_AFTER = 300
 # The status of a refusal is 400 unless it stands here.
 _STATUS_OF = {
     "appid_conflict": 409,
+    "changed": 409,
+    "forbidden": 403,
     "foreign_origin": 403,
     "in_use": 409,
     "internal_error": 500,
@@ -50,6 +54,8 @@ _STATUS_OF = {
     "too_many_waiting": 429,
     "unauthorized": 401,
 }
+
+_PAUSED_RETRY_AFTER = 60
 
 _ENTRIES_AT_ONCE = 500
 
@@ -88,6 +94,8 @@ def outcome(result: Outcome) -> Reply:
             return as_json(_initialized(result))
         case Reserved():
             return as_json(_reserved(result))
+        case Paused():
+            return as_json(_paused(result))
         case Extended():
             return as_json({"renewed": result.expires, "lost": result.lost})
         case Refused():
@@ -134,6 +142,12 @@ def unauthorized() -> Reply:
     """The answer to a request without the token."""
     message = "a valid token is required: X-API-Key: TOKEN, or Authorization: Bearer TOKEN"
     return refusal(Refused("unauthorized", message), (b"www-authenticate", b"Bearer"))
+
+
+def forbidden(identity: Identity, role: Role) -> Reply:
+    """The answer to a request whose token is not good for it."""
+    message = f"the token {identity.name!r} has the role {identity.role.word}, not {role.word}"
+    return refusal(Refused("forbidden", message))
 
 
 def caller_gone() -> Reply:
@@ -238,7 +252,10 @@ def _granted(grant: Granted) -> dict[str, Any]:
 
 def _exhausted(exhausted: Exhausted) -> dict[str, Any]:
     seconds = -((exhausted.now - exhausted.available_at) // 1000)  # rounded up
-    if exhausted.available_at > exhausted.hour_end:
+    if exhausted.paused:
+        seconds = max(min(seconds, _PAUSED_RETRY_AFTER), 1)
+        message = f"product {exhausted.product!r} is paused: nothing is granted"
+    elif exhausted.available_at > exhausted.hour_end:
         message = (
             f"the last use of every AppID of product {exhausted.product!r} lies in the future, as "
             "the service's clock was ahead; 'appid-manager reserve --free APPID' mends that"
@@ -255,6 +272,8 @@ def _exhausted(exhausted: Exhausted) -> dict[str, Any]:
         "serverTime": exhausted.now,
         "hourEnd": exhausted.hour_end,
     }
+    if exhausted.paused:
+        body["paused"] = True
     if exhausted.line is not None:
         body |= _in_line(exhausted.line)
     return body
@@ -321,4 +340,16 @@ def _reserved(done: Reserved) -> dict[str, Any]:
         "status": done.state,
         "serverTime": done.now,
         "message": f"AppID {done.appid!r} {said[done.state]}",
+    }
+
+
+def _paused(done: Paused) -> dict[str, Any]:
+    state = "is paused: nothing is granted" if done.paused else "is not paused"
+    return {
+        "success": True,
+        "productName": done.product,
+        "paused": done.paused,
+        "note": done.note,
+        "serverTime": done.now,
+        "message": f"product {done.product!r} {state}",
     }

@@ -1,33 +1,32 @@
-"""Who may call: the one place where a token that was sent is compared with the service's own."""
+"""Who calls: the one place where the tokens of a request are taken from its headers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from hmac import compare_digest
 
-from ...secret import Token
+from ..tokens import ANYBODY, Identity, Tokens
 
 
 class Authenticator:
-    """Admits requests that carry the token; a service without a token admits all of them."""
+    """Finds whose token a request carries; a service without tokens admits everybody."""
 
-    def __init__(self, auth_token: str | None) -> None:
-        self._token = None if auth_token is None else Token(auth_token)
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
 
-    def admits(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
-        """Return whether `X-API-Key` or `Authorization: Bearer` carries the token.
+    def identify(self, headers: Iterable[tuple[bytes, bytes]]) -> Identity | None:
+        """Whose token `X-API-Key` or `Authorization: Bearer` carries; `None`: nobody's.
 
         Args:
             headers: those of the request, their names in lower case.
         """
-        if self._token is None:
-            return True
-        expected = self._token.encode("ascii")
-        return any(compare_digest(sent, expected) for sent in _tokens(headers))
+        if not self.tokens.required:
+            return ANYBODY
+        found = (self.tokens.identify(sent) for sent in _tokens(headers))
+        return next((one for one in found if one is not None), None)
 
     def is_tried(self, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Return whether the request carries any token."""
-        return any(_tokens(headers))
+        return any(True for _ in _tokens(headers))
 
 
 def _tokens(headers: Iterable[tuple[bytes, bytes]]) -> Iterator[bytes]:

@@ -7,8 +7,8 @@ one statement less saves. What a call does is its handler's business.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from email.utils import formatdate
 
 from starlette.types import Receive, Scope, Send
@@ -16,22 +16,14 @@ from starlette.types import Receive, Scope, Send
 from ..clock import Clock
 from ..log import describe_failure, logger
 from ..operations import Refused, Unavailable
+from ..tokens import Identity, Role
 from . import answers
-from .admission import Admission, peer_of
-from .connection import Caller
+from .admission import IDENTITY, Admission
 from .answers import Reply
+from .call import Call
+from .connection import Caller
+from .events import log_access
 from .requests import RequestRefused
-
-
-@dataclass(slots=True)
-class Call:
-    """What a handler gets of a request: the body, the query as it was sent, and who sent it."""
-
-    body: bytes
-    query: bytes
-    peer: str
-    caller: Caller
-
 
 Handler = Callable[[Call], Awaitable[Reply]]
 
@@ -69,8 +61,9 @@ class Endpoint:
         handler: Handler,
         method: str | None = "POST",
         *,
+        role: Role | None = Role.USE,
         largest_body: int = 1024 * 1024,
-        public: bool = False,
+        logs_access: bool = False,
     ) -> None:
         self._admission = admission
         self._date = date
@@ -78,9 +71,11 @@ class Endpoint:
         self._handler = handler
         self._methods = _METHODS.get(method)
         self._largest_body = largest_body
-        self._public = public
+        self._role = role
+        self._logs_access = logs_access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter() if self._logs_access else 0.0
         try:
             reply = await self._reply(scope, receive)
         except RequestRefused as error:
@@ -98,17 +93,20 @@ class Endpoint:
         headers = [*reply.headers, (b"date", self._date.value())]
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": reply.body})
+        if self._logs_access:
+            log_access(scope, reply, time.perf_counter() - began)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
-        if self._stopping() and not self._public:
+        if self._stopping() and self._role is not None:
             raise Unavailable("stopping", "the service is stopping")
-        refusal = self._admission.refusal(scope, public=self._public)
-        if refusal is not None:
-            return refusal
+        identity = await self._admission.admit(scope, self._role)
+        if not isinstance(identity, Identity):
+            return identity
+        scope[IDENTITY] = identity
         if self._methods is not None and scope["method"] not in self._methods:
             return answers.method_not_allowed(self._methods)
         body = await self._read_body(scope, receive)
-        call = Call(body, scope["query_string"], peer_of(scope), Caller(scope))
+        call = Call(body, scope["query_string"], scope, Caller(scope), identity)
         return await self._handler(call)
 
     async def _read_body(self, scope: Scope, receive: Receive) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from ..records import (
+    Act,
     AppIdEntry,
+    History,
     LeaseRecord,
     Line,
+    PauseRecord,
     ProductCounts,
     Products,
     Status,
@@ -29,6 +31,7 @@ def status(found: Status) -> Reply:
         }
     if found.product is not None:
         body["productName"] = found.product
+        body |= _paused(found.paused)
     if found.next is not None:
         body["next"] = found.next
     if found.appids is None:
@@ -57,9 +60,15 @@ def line(found: Line) -> Reply:
     return as_json(body)
 
 
-def history(leases: Iterable[LeaseRecord], now: int) -> Reply:
-    """The answer to `GET /api/appid/history`."""
-    return as_json({"leases": [_lease(lease) for lease in leases], "serverTime": now})
+def history(found: History, *, with_ids: bool) -> Reply:
+    """The answer to `GET /api/appid/history`; `with_ids`: the caller may see the ids of leases."""
+    return as_json(
+        {
+            "leases": [_lease(lease, with_id=with_ids) for lease in found.leases],
+            "acts": [_act(act, with_id=with_ids) for act in found.acts],
+            "serverTime": found.now,
+        }
+    )
 
 
 def _entry(entry: AppIdEntry, hour_start: int) -> dict[str, Any]:
@@ -92,7 +101,15 @@ def _counts(product: ProductCounts) -> dict[str, Any]:
         "in_use": product.total - product.available,
         "waiting": product.waiting,
         "next": product.next,
+        **_paused(product.paused),
     }
+
+
+def _paused(record: PauseRecord | None) -> dict[str, Any]:
+    """What a product's counts say of its pause; nothing if there is none."""
+    if record is None:
+        return {}
+    return {"paused": True, "pausedSince": record.since, "pauseNote": record.note}
 
 
 def _waiter(waiter: Waiter) -> dict[str, Any]:
@@ -106,9 +123,9 @@ def _waiter(waiter: Waiter) -> dict[str, Any]:
     }
 
 
-def _lease(lease: LeaseRecord) -> dict[str, Any]:
+def _lease(lease: LeaseRecord, *, with_id: bool) -> dict[str, Any]:
     return {
-        "leaseId": lease.lease_id,
+        "leaseId": lease.lease_id if with_id else None,
         "appid": lease.appid,
         "vid": lease.vid,
         "productName": lease.product,
@@ -118,4 +135,19 @@ def _lease(lease: LeaseRecord) -> dict[str, Any]:
         "ended": lease.ended,
         "expiresAt": lease.expires,
         "fence": lease.fence,
+        "token": lease.token,
+        "endedBy": lease.ended_by,
+    }
+
+
+def _act(act: Act, *, with_id: bool) -> dict[str, Any]:
+    return {
+        "at": act.at,
+        "act": act.kind,
+        "productName": act.product,
+        "appid": act.appid,
+        "leaseId": act.lease_id if with_id else None,
+        "token": act.token,
+        "by": act.said_by,
+        "note": act.note,
     }

@@ -25,10 +25,12 @@ from pydantic import (
 from ..operations import (
     Abandon,
     Acquire,
+    By,
     Heartbeat,
     Init,
     Leave,
     Operation,
+    Pause,
     Refused,
     Release,
     Reserve,
@@ -48,8 +50,8 @@ class RequestRefused(Exception):
         self.refused = refused
 
 
-def parse_acquire(body: bytes) -> tuple[Acquire, int | None]:
-    """The operation that the body of an acquire asks for.
+def parse_acquire(body: bytes, token: str | None) -> tuple[Acquire, int | None]:
+    """The operation that the body of an acquire asks for; `token` is the name of its sender's.
 
     With it for how many milliseconds its sender waits in line for the answer; `None`: it takes no
     place there.
@@ -64,6 +66,7 @@ def parse_acquire(body: bytes) -> tuple[Acquire, int | None]:
         asked.ticket,
         not_before=asked.not_before,
         min_remaining_ms=_milliseconds(asked.min_remaining or 0.0),
+        token=token,
     )
     if asked.wait is None:
         return operation, None
@@ -73,10 +76,11 @@ def parse_acquire(body: bytes) -> tuple[Acquire, int | None]:
     return operation, _milliseconds(asked.wait)
 
 
-def parse_release(body: bytes) -> Operation:
+def parse_release(body: bytes, token: str | None) -> Operation:
     """The operation that the body of a release asks for.
 
-    It names an AppID, a place in line, or the request whose answer was lost.
+    It names an AppID, a place in line, or the request whose answer was lost. One with a note is
+    forced.
     """
     asked = _parse_body(_ReleaseBody, body)
     _require_data(asked)
@@ -86,14 +90,16 @@ def parse_release(body: bytes) -> Operation:
         raise RequestRefused(Refused("missing_appid", message, "appid"))
     product = _product(asked)
     if asked.appid:
-        return Release(product, asked.appid, asked.lease_id, request_id)
+        by = By(token, asked.by or None, asked.note or None)
+        forced = by.note is not None
+        return Release(product, asked.appid, asked.lease_id, request_id, by, forced)
     if asked.ticket is not None:
         return Leave(product, asked.ticket)
     assert request_id is not None
-    return Abandon(product, request_id)
+    return Abandon(product, request_id, By(token))
 
 
-def parse_init(body: bytes) -> Operation:
+def parse_init(body: bytes, token: str | None) -> Operation:
     """The operation that the body of an init asks for."""
     asked = _parse_body(_InitBody, body)
     _require_data(asked)
@@ -101,10 +107,10 @@ def parse_init(body: bytes) -> Operation:
     if not asked.appids:
         message = "appids is required: an object of AppID and vid"
         raise RequestRefused(Refused("missing_appids", message, "appids"))
-    return Init(product, asked.appids, bool(asked.keep_state))
+    return Init(product, asked.appids, bool(asked.keep_state), By(token))
 
 
-def parse_reserve(body: bytes) -> Operation:
+def parse_reserve(body: bytes, token: str | None) -> Operation:
     """The operation that the body of a reserve asks for."""
     asked = _parse_body(_ReserveBody, body)
     _require_data(asked)
@@ -114,7 +120,19 @@ def parse_reserve(body: bytes) -> Operation:
     if asked.reserved is None:
         message = "reserved is required: true, or false to take the AppID back into use"
         raise RequestRefused(Refused("invalid_request", message, "reserved"))
-    return Reserve(product, asked.appid, asked.reserved, asked.note or None)
+    by = By(token, asked.by or None, asked.note or None)
+    return Reserve(product, asked.appid, asked.reserved, by)
+
+
+def parse_pause(body: bytes, token: str | None) -> Operation:
+    """The operation that the body of a pause asks for."""
+    asked = _parse_body(_PauseBody, body)
+    _require_data(asked)
+    product = _product(asked)
+    if asked.paused is None:
+        message = "paused is required: true, or false to have AppIDs granted again"
+        raise RequestRefused(Refused("invalid_request", message, "paused"))
+    return Pause(product, asked.paused, By(token, asked.by or None, asked.note or None))
 
 
 def parse_heartbeat(body: bytes, received: int) -> Operation:
@@ -138,7 +156,9 @@ def parse_line(query: bytes) -> LineQuery:
 def parse_history(query: bytes) -> HistoryQuery:
     """The leases that the query of a history asks for."""
     asked = _parse_query(_HistoryFields, query)
-    return HistoryQuery(asked.product or None, asked.appid or None, asked.since, asked.limit)
+    return HistoryQuery(
+        asked.product or None, asked.appid or None, asked.since, asked.limit, asked.before
+    )
 
 
 # The fields
@@ -194,17 +214,25 @@ class _AcquireBody(_Fields):
     min_remaining: _Remaining | None = Field(None, alias="minRemaining")
 
 
-class _ReleaseBody(_Fields):
+class _ActBody(_Fields):
+    note: _Note | None = None
+    by: _Holder | None = None
+
+
+class _ReleaseBody(_ActBody):
     appid: _Name | None = None
     lease_id: _Name | None = Field(None, alias="leaseId")
     request_id: UUID | None = Field(None, alias="requestId")
     ticket: _Ticket | None = None
 
 
-class _ReserveBody(_Fields):
+class _ReserveBody(_ActBody):
     appid: _Name | None = None
     reserved: StrictBool | None = None
-    note: _Note | None = None
+
+
+class _PauseBody(_ActBody):
+    paused: StrictBool | None = None
 
 
 class _InitBody(_Fields):
@@ -232,6 +260,7 @@ class _LineFields(_Fields):
 class _HistoryFields(_Fields):
     appid: _Name | None = None
     since: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
+    before: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 100
 
 

@@ -12,6 +12,7 @@ from ..operations import Abandon, Acquire, Granted, Operation, Outcome, Refused
 from . import in_line
 from .doubt import is_in_doubt, settle
 from .granting import ALWAYS, grant, why_nothing
+from .pausing import answer_paused
 from .request_ids import find_requests
 from .tables import decode_vid
 from .transaction import Transaction
@@ -25,8 +26,11 @@ def acquire(
     if transaction.repeats or any(isinstance(done, Abandon) for done in outcomes):
         known = find_requests(transaction, (op.request_id for op in operations if op.request_id))
     new, repeats = _answer_known_requests(transaction, operations, known, outcomes)
-    served = in_line.serve(transaction, new, outcomes)
-    _grant(transaction, served, outcomes)
+    rest = in_line.serve(transaction, new, outcomes)
+    for operation in rest:
+        if operation.product in transaction.paused:
+            outcomes[operation] = answer_paused(transaction, operation)
+    _grant(transaction, [one for one in rest if one not in outcomes], outcomes)
     for operation, first in repeats:
         if operation.product == first.product:
             outcomes[operation] = outcomes[first]

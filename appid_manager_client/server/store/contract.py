@@ -155,6 +155,7 @@ class Begun(NamedTuple):
         repeats: whether one of the requests that were touched may be a known one.
         waiting: whether anybody may wait in line.
         lines: the products whose line may be changed; `None`: all of them.
+        pauses: whether a product may be paused.
     """
 
     connection: Connection
@@ -164,6 +165,7 @@ class Begun(NamedTuple):
     repeats: bool = True
     waiting: bool = True
     lines: frozenset[str] | None = None
+    pauses: bool = True
 
 
 class Wanted(NamedTuple):
@@ -174,6 +176,7 @@ class Wanted(NamedTuple):
     holder: str | None
     ttl: int | None
     expires: int | None
+    token: str | None
 
 
 class Asked(NamedTuple):

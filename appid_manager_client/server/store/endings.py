@@ -24,7 +24,8 @@ _MOST_SHOWN = 20  # products, in one line of the log
 class Ending:
     """One lease that ends: the rows that change, when it stopped, and why.
 
-    `retired` and `last_stop` are those of the AppID's row.
+    `retired` and `last_stop` are those of the AppID's row, `by` the name of the token with which it
+    was released.
     """
 
     lease_row: int
@@ -33,12 +34,13 @@ class Ending:
     stop: int
     last_stop: int
     ended: str
+    by: str | None = None
 
 
 _END_LEASE = (
     update(leases)
     .where(leases.c.id == bindparam("row"), leases.c.stop.is_(None))
-    .values(stop=bindparam("at"), ended=bindparam("how"))
+    .values(stop=bindparam("at"), ended=bindparam("how"), ended_by=bindparam("by_token"))
 )
 _FREE_APPID = (
     update(appids).where(appids.c.id == bindparam("row"))
@@ -57,7 +59,8 @@ def end_leases(transaction: Transaction, endings: Sequence[Ending]) -> None:
         return
     execute = transaction.connection.execute
     ended = execute(
-        _END_LEASE, [{"row": e.lease_row, "at": e.stop, "how": e.ended} for e in endings]
+        _END_LEASE,
+        [{"row": e.lease_row, "at": e.stop, "how": e.ended, "by_token": e.by} for e in endings],
     ).rowcount
     if ended != len(endings):
         raise DoAgain(Unavailable("locked", "a lease was ended by somebody else meanwhile"))

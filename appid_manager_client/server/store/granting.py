@@ -69,6 +69,7 @@ def _wanted(operation: Acquire, now: int) -> Wanted:
         operation.holder,
         operation.ttl_ms,
         None if operation.ttl_ms is None else now + operation.ttl_ms,
+        operation.token,
     )
 
 

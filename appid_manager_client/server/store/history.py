@@ -1,15 +1,20 @@
-"""The history: who had which AppID when. Changes nothing."""
+"""The history: who had which AppID when, and what operators did. Changes nothing."""
 
 from __future__ import annotations
 
 from sqlalchemy import Connection, select
 
-from ..records import HistoryQuery, LeaseRecord
+from ..records import History, HistoryQuery, LeaseRecord
+from .acts import read_acts
 from .tables import decode_vid, leases
 
 
-def read_history(connection: Connection, query: HistoryQuery) -> list[LeaseRecord]:
-    """The leases that `query` asks for, the newest first."""
+def read_history(connection: Connection, now: int, query: HistoryQuery) -> History:
+    """What `query` asks for, at the time `now`."""
+    return History(_read_leases(connection, query), read_acts(connection, query), now)
+
+
+def _read_leases(connection: Connection, query: HistoryQuery) -> list[LeaseRecord]:
     # A row without an AppID is an abandoned request, not a lease.
     statement = select(leases).where(leases.c.appid.is_not(None))
     if query.product is not None:
@@ -18,6 +23,8 @@ def read_history(connection: Connection, query: HistoryQuery) -> list[LeaseRecor
         statement = statement.where(leases.c.appid == query.appid)
     if query.since is not None:
         statement = statement.where(leases.c.start >= query.since)
+    if query.before is not None:
+        statement = statement.where(leases.c.start < query.before)
     statement = statement.order_by(leases.c.start.desc(), leases.c.id.desc()).limit(query.limit)
     return [
         LeaseRecord(
@@ -31,6 +38,8 @@ def read_history(connection: Connection, query: HistoryQuery) -> list[LeaseRecor
             row.ended,
             row.expires,
             row.fence,
+            row.token,
+            row.ended_by,
         )
         for row in connection.execute(statement)
     ]

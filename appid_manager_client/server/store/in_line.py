@@ -239,7 +239,10 @@ class _Line:
         """Give the losers a place, or keep theirs, and tell each when to come back."""
         transaction = self._transaction
         now, hour = transaction.now, transaction.hour
+        paused = self._product in transaction.paused
         reason, free_at = find_next(transaction, self._product)
+        if paused:
+            reason, free_at = "waiting", hour.end
         reservations = Reservations(tickets.values(), now)
         available = {
             operation: available_at(request, reservations, stock, now, hour, free_at)
@@ -255,7 +258,7 @@ class _Line:
                 place, waiting, due = places.of(row.no)
                 line = InLine(row.ticket, row.no, place, waiting, due, check_in(moment, hour))
             self._outcomes[operation] = Exhausted(
-                reason, self._product, moment, now, hour.end, line
+                reason, self._product, moment, now, hour.end, line, paused
             )
 
     def _write_down(self, available: Mapping[Acquire, int]) -> dict[Acquire, Any]:

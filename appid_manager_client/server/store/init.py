@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import bindparam, case, select, update
 
 from ..operations import Init, Initialized, Outcome, Refused
+from .acts import note_act
 from .contract import NewAppId
 from .fences import fence_floor, remove_appids
 from .tables import appids, encode_vid, leases
@@ -22,9 +23,16 @@ def initialize(transaction: Transaction, operation: Init) -> Outcome:
     conflict = _conflict(transaction, operation)
     if conflict is not None:
         return conflict
-    if operation.keep_state:
-        return _update(transaction, operation)
-    return _replace(transaction, operation)
+    change = _update if operation.keep_state else _replace
+    done = change(transaction, operation)
+    note_act(
+        transaction,
+        "init",
+        operation.product,
+        operation.by,
+        note=f"{done.added} AppIDs added, {done.removed} removed, {done.ended} live leases ended",
+    )
+    return done
 
 
 def _conflict(transaction: Transaction, operation: Init) -> Refused | None:
@@ -49,7 +57,11 @@ def _replace(transaction: Transaction, operation: Init) -> Initialized:
         .where(
             leases.c.stop.is_(None), leases.c.appid.in_(select(appids.c.appid).where(of_product))
         )
-        .values(stop=case((leases.c.start > now, leases.c.start), else_=now), ended="reset")
+        .values(
+            stop=case((leases.c.start > now, leases.c.start), else_=now),
+            ended="reset",
+            ended_by=operation.by.token,
+        )
     ).rowcount
     query = select(appids.c.appid, appids.c.note).where(of_product, appids.c.reserved)
     reserved = {row.appid: row.note for row in execute(query.with_for_update())}

@@ -236,7 +236,9 @@ _USED = _count_up_to(_not_held, appids.c.last_stop >= bindparam("start"))
 
 
 def read_stock(transaction: Transaction, product: str, most: int) -> Stock:
-    """What nobody holds of a product, counted up to `most` of each kind."""
+    """What may be granted of a product, counted up to `most` of each kind."""
+    if product in transaction.paused:
+        return Stock(0, 0)
     values = {"of_product": product, "start": transaction.hour.start, "most": most}
     free, used = (one.all(transaction.connection, **values)[0].count for one in (_FREE, _USED))
     return Stock(free, used)

@@ -144,7 +144,7 @@ class PostgresEngine:
     def _lock(self, connection: Connection, touched: Touched) -> Begun:
         text, parameters = sql.lock(touched, None if self._clock is None else self._clock())
         found = connection.exec_driver_sql(text, parameters).one()
-        now, locked, first_due, repeats, waiting = found
+        now, locked, first_due, repeats, waiting, pauses = found
         if self._clock is None:
             self._set_clock(now)
         else:
@@ -161,6 +161,7 @@ class PostgresEngine:
             repeats,
             waiting,
             None if touched.all_lines else touched.lines,
+            pauses,
         )
 
     def _connected(self) -> Connection:

@@ -133,7 +133,8 @@ WITH due AS MATERIALIZED (
 )
 SELECT
   {clock} AS now, array_agg(id) AS ids, (SELECT min(expires) FROM due) AS first_due,
-  EXISTS (SELECT FROM requested) AS repeats, EXISTS (SELECT FROM line) AS waiting
+  EXISTS (SELECT FROM requested) AS repeats, EXISTS (SELECT FROM line) AS waiting,
+  EXISTS (SELECT FROM pauses) AS pauses
 FROM locked
 """
 _DUE = "ARRAY(SELECT appid FROM due)"
@@ -147,7 +148,8 @@ def lock(touched: Touched, now: int | None) -> tuple[str, dict[str, object]]:
     """The statement that locks what a batch touched, in the order of ids, and its parameters.
 
     It returns the time after the last lock, the locked rows of `appids`, when the first lease
-    expired that is over, whether a request is a known one, and whether anybody waits in line.
+    expired that is over, whether a request is a known one, whether anybody waits in line, and
+    whether a product is paused.
 
     Args:
         touched: by the batch.
@@ -213,11 +215,11 @@ WITH asked AS MATERIALIZED (
   FROM taken
 ), added AS (
   INSERT INTO leases
-    (lease_id, request_id, product, appid, vid, holder, start, ttl, expires, fence)
-  SELECT lease_id, request_id, product, appid, vid, holder, %(now)s, ttl, expires, fence
+    (lease_id, request_id, product, appid, vid, holder, start, ttl, expires, fence, token)
+  SELECT lease_id, request_id, product, appid, vid, holder, %(now)s, ttl, expires, fence, token
   FROM ordered JOIN json_to_recordset(%(wanted)s::json) AS wanted (
     number integer, place bigint, lease_id text, request_id text, holder text, ttl bigint,
-    expires bigint
+    expires bigint, token text
   ) USING (number, place)
 )
 SELECT number, appid, vid, fence, last_stop, position FROM ordered ORDER BY number, place

@@ -1,4 +1,4 @@
-"""What is forgotten with time: request ids after a day, ended leases after the history's days.
+"""What is forgotten with time: request ids after a day, the history after its days.
 
 In slices, each in a batch with what callers want: nobody waits long for one.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlalchemy import bindparam, delete, select, text, update
 
 from .request_ids import REQUEST_MEMORY_MS
-from .tables import leases
+from .tables import acts, leases
 from .transaction import Transaction
 
 _SLICE = 500  # leases; some 10 ms
@@ -33,10 +33,15 @@ FORGET_ON_SQLITE = (
 """The same. By itself SQLite goes through the whole history for each slice."""
 
 _DELETE = delete(leases).where(leases.c.id.in_(_ENDED_BEFORE))
+_DELETE_ACTS = delete(acts).where(
+    acts.c.id.in_(
+        select(acts.c.id).where(acts.c.at < bindparam("before")).order_by(acts.c.at).limit(_SLICE)
+    )
+)
 
 
 def prune(transaction: Transaction, history_ms: int) -> bool:
-    """Forget a slice of old request ids, and one of leases that ended `history_ms` ago and more.
+    """Forget a slice of old request ids, and one of what ended or was done `history_ms` ago.
 
     Returns whether there may be more of them.
     """
@@ -44,5 +49,6 @@ def prune(transaction: Transaction, history_ms: int) -> bool:
     on_sqlite = transaction.connection.dialect.name == "sqlite"
     forget = text(FORGET_ON_SQLITE) if on_sqlite else _FORGET
     forgotten = execute(forget, {"before": transaction.now - REQUEST_MEMORY_MS + 1}).rowcount
-    deleted = execute(_DELETE, {"before": transaction.now - history_ms}).rowcount
-    return max(forgotten, deleted) >= _SLICE
+    old = {"before": transaction.now - history_ms}
+    deleted, acts_deleted = execute(_DELETE, old).rowcount, execute(_DELETE_ACTS, old).rowcount
+    return max(forgotten, deleted, acts_deleted) >= _SLICE

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import and_, bindparam, insert, select
 
 from ..operations import Abandon, Operation, Outcome, Refused, Release, Released
+from .acts import note_act
 from .endings import Ending, end_leases
 from .request_ids import find_requests
 from .tables import NEVER, appids, leases
@@ -67,7 +68,7 @@ def _abandon(
     if lease.stop is not None:
         outcomes[operation] = Released(operation.product, lease.appid, lease.stop)
         return None
-    return Release(operation.product, lease.appid, request_id=operation.request_id)
+    return Release(operation.product, lease.appid, request_id=operation.request_id, by=operation.by)
 
 
 _APPIDS_AND_LIVE_LEASES = (
@@ -105,8 +106,17 @@ def _release(
         if refusal is None:
             stop = max(transaction.now, row.start)
             endings[wanted.appid] = Ending(
-                row.lease_row, row.id, row.retired, stop, row.last_stop, "released"
+                row.lease_row, row.id, row.retired, stop, row.last_stop, "released", wanted.by.token
             )
+            if wanted.forced:
+                note_act(
+                    transaction,
+                    "release",
+                    wanted.product,
+                    wanted.by,
+                    appid=wanted.appid,
+                    lease_id=row.lease_id,
+                )
             outcomes[operation] = Released(wanted.product, wanted.appid, stop)
         elif isinstance(operation, Abandon) and ended:
             outcomes[operation] = Released(wanted.product, wanted.appid, transaction.now)

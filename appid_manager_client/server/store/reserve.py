@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import and_, case, select, update
 
 from ..operations import AppIdState, Outcome, Refused, Reserve, Reserved
+from ..records import ActKind
+from .acts import note_act
 from .release import misnamed
 from .tables import NEVER, appids, leases
 from .transaction import Transaction
@@ -28,11 +30,14 @@ def reserve(transaction: Transaction, operation: Reserve) -> Outcome:
     # Read once the AppID is locked: its lease can't begin or end any more.
     live = and_(leases.c.appid == operation.appid, leases.c.stop.is_(None))
     in_use = execute(select(leases.c.id).where(live)).first() is not None
+    doing = _state(transaction, row.last_stop, in_use=in_use, reserved=row.reserved)
+    if operation.expected not in (None, doing):
+        return Refused("changed", f"AppID {operation.appid!r} is {_WORDS[doing]} now")
     if in_use and not operation.reserved and not row.reserved:
         return Refused("in_use", f"AppID {operation.appid!r} is in use, and it isn't reserved")
     change: dict[str, Any] = {
         "reserved": operation.reserved,
-        "note": operation.note if operation.reserved else None,
+        "note": operation.by.note if operation.reserved else None,
         "held": in_use or operation.reserved,
     }
     if not operation.reserved and row.last_stop > transaction.now:
@@ -41,15 +46,10 @@ def reserve(transaction: Transaction, operation: Reserve) -> Outcome:
         if not in_use:
             change["last_start"] = start
     execute(update(appids).where(appids.c.id == row.id).values(change))
-    state: AppIdState
-    if in_use:
-        state = "in_use"
-    elif operation.reserved:
-        state = "reserved"
-    elif change.get("last_stop", row.last_stop) < transaction.hour.start:
-        state = "available"
-    else:
-        state = "used_in_current_hour"
+    kind: ActKind = "reserve" if operation.reserved else "free"
+    note_act(transaction, kind, operation.product, operation.by, appid=operation.appid)
+    last_stop = change.get("last_stop", row.last_stop)
+    state = _state(transaction, last_stop, in_use=in_use, reserved=operation.reserved)
     return Reserved(
         operation.product,
         operation.appid,
@@ -58,6 +58,22 @@ def reserve(transaction: Transaction, operation: Reserve) -> Outcome:
         state,
         transaction.now,
     )
+
+
+_WORDS: dict[AppIdState, str] = {
+    "in_use": "in use",
+    "reserved": "reserved",
+    "available": "available",
+    "used_in_current_hour": "used in this hour",
+}
+
+
+def _state(transaction: Transaction, last_stop: int, *, in_use: bool, reserved: bool) -> AppIdState:
+    if in_use:
+        return "in_use"
+    if reserved:
+        return "reserved"
+    return "available" if last_stop < transaction.hour.start else "used_in_current_hour"
 
 
 def _last_use(transaction: Transaction, operation: Reserve) -> tuple[int | None, int]:

@@ -48,7 +48,7 @@ from .hot import Hot
 from .schema import bring_up_to_date
 from .sqlite_errors import unavailable
 from .sqlite_files import DatabaseFiles
-from .tables import NEVER, appids, leases, line, meta
+from .tables import NEVER, appids, leases, line, meta, pauses
 
 # How many seconds a start waits for the lock: another service may be changing the tables.
 _START_PATIENCE = 30
@@ -102,7 +102,9 @@ class SqliteEngine:
     def _begun(self) -> Begun:
         now = self.clock()
         (probe,) = _PROBE.all(self._connection, now=now)
-        return Begun(self._connection, now, due=probe.due, waiting=probe.waiting)
+        return Begun(
+            self._connection, now, due=probe.due, waiting=probe.waiting, pauses=probe.pauses
+        )
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Begun]:
@@ -174,6 +176,7 @@ _PROBE = Hot(
         .where(leases.c.expires <= bindparam("now"))
         .label("due"),
         exists().select_from(line).label("waiting"),
+        exists().select_from(pauses).label("pauses"),
     )
 )
 _free = appids.alias("free")
@@ -194,7 +197,7 @@ _ADD_LEASES = Hot(
     insert(leases),
     columns=[
         *("lease_id", "request_id", "holder", "ttl", "expires"),
-        *("product", "start", "appid", "vid", "fence"),
+        *("product", "start", "appid", "vid", "fence", "token"),
     ],
 )
 
@@ -206,6 +209,7 @@ def _lease(product: str, now: int, wanted: Wanted, row: Any) -> dict[str, object
         "holder": wanted.holder,
         "ttl": wanted.ttl,
         "expires": wanted.expires,
+        "token": wanted.token,
         "product": product,
         "start": now,
         "appid": row.appid,

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, and_, func, select
 
 from ..hours import Hours
 from ..operations import AppIdState
-from ..records import AppIdEntry, ProductCounts, Products, Status, StatusQuery
-from .tables import NEVER, appids, decode_vid, leases
+from ..records import AppIdEntry, PauseRecord, ProductCounts, Products, Status, StatusQuery
+from .tables import NEVER, appids, decode_vid, leases, pauses
 from .waiters import count_waiters
 
 
@@ -26,7 +26,14 @@ def read_status(connection: Connection, hours: Hours, now: int, query: StatusQue
     if query.details:
         rows, following = _rows(connection, wanted, query)
         entries = [_entry(row, hours, hour_start) for row in rows]
-    return Status(query.product, total, available, hour_start, entries, following)
+    paused = None if query.product is None else _pauses(connection).get(query.product)
+    return Status(query.product, total, available, hour_start, entries, following, paused)
+
+
+def _pauses(connection: Connection) -> dict[str, PauseRecord]:
+    return {
+        row.product: PauseRecord(row.since, row.note) for row in connection.execute(select(pauses))
+    }
 
 
 def read_products(connection: Connection, hours: Hours, now: int) -> Products:
@@ -40,6 +47,7 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
         appids.c.product, func.count(), _available(hour.start), used_until, in_use, reserved
     ).group_by(appids.c.product)
     waiting = count_waiters(connection, hours, now)
+    paused = _pauses(connection)
     found: list[ProductCounts] = []
     for product, total, available, earliest, number_in_use, number_reserved in connection.execute(
         counts.order_by(appids.c.product)
@@ -58,6 +66,7 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
                 number_reserved,
                 waiting.get(product, 0),
                 next_one,
+                paused.get(product),
             )
         )
     return Products(found, now, hour.end)

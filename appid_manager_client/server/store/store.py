@@ -25,6 +25,7 @@ from ..operations import (
     Look,
     Operation,
     Outcome,
+    Pause,
     Release,
     Reserve,
     Sweep,
@@ -32,7 +33,7 @@ from ..operations import (
     Tend,
     Unavailable,
 )
-from ..records import HistoryQuery, LeaseRecord, Line, LineQuery, Products, Status, StatusQuery
+from ..records import History, HistoryQuery, Line, LineQuery, Products, Status, StatusQuery
 from . import in_line
 from .acquire import acquire
 from .contract import Begun, DoAgain, Touched, touched_by
@@ -42,6 +43,7 @@ from .engines import open_engine
 from .heartbeat import extend
 from .history import read_history
 from .init import initialize
+from .pausing import pause, paused_products
 from .pruning import prune
 from .release import release
 from .reserve import reserve
@@ -152,10 +154,10 @@ class Store:
         with self._engine.reading() as begun:
             return read_line(begun.connection, self.hours, begun.now, query)
 
-    def history(self, query: HistoryQuery) -> list[LeaseRecord]:
-        """The leases that `query` asks for, the newest first."""
+    def history(self, query: HistoryQuery) -> History:
+        """The leases and the acts of operators that `query` asks for, the newest first."""
         with self._engine.reading() as begun:
-            return read_history(begun.connection, query)
+            return read_history(begun.connection, begun.now, query)
 
     def check(self) -> None:
         """Return if a write would be taken now.
@@ -252,6 +254,7 @@ class Store:
             begun.repeats,
             begun.waiting,
             begun.lines,
+            paused_products(begun.connection) if begun.pauses else frozenset(),
         )
 
     def _apply(
@@ -286,6 +289,8 @@ class Store:
                 outcomes[operation] = initialize(transaction, operation)
             elif isinstance(operation, Reserve):
                 outcomes[operation] = reserve(transaction, operation)
+            elif isinstance(operation, Pause):
+                outcomes[operation] = pause(transaction, operation)
             elif isinstance(operation, Sweep):
                 more = (
                     operation.prune

@@ -2,8 +2,9 @@
 
 `appids` holds the AppIDs that each product has now, `leases` who had which AppID when. A request
 that was abandoned before it got an AppID is a row of `leases` without one, so that one look-up
-answers every question about a request id. `line` holds who waits, `processes` names the services
-that use the database; `meta` holds single values.
+answers every question about a request id. `line` holds who waits, `pauses` which products are
+paused, and `acts` what operators did; `processes` names the services that use the database; `meta`
+holds single values.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from sqlalchemy import (
     text,
 )
 
-SCHEMA = "2"
+SCHEMA = "3"
 """The version of these tables, kept in `meta`."""
 
 NEVER = -1
@@ -78,6 +79,32 @@ leases = Table(
     Column("ttl", BigInteger),
     Column("expires", BigInteger),
     Column("fence", BigInteger),  # none for leases that began before schema 2
+    Column("token", Text),  # the name of the token with which it was acquired
+    Column("ended_by", Text),  # and of that with which it was released
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    Column("product", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("note", Text),
+)
+
+acts = Table(
+    "acts",
+    metadata,
+    Column("id", _KEY, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("act", String(16), nullable=False),  # see `ActKind`
+    Column("product", Text, nullable=False),
+    Column("appid", Text),
+    Column("lease_id", String(64)),  # of the lease that it ended
+    Column("token", Text),  # the name of the token with which it was asked
+    Column("said_by", Text),  # who did it, as the caller said
+    Column("note", Text),
+    Index("ix_acts_product", "product", "at"),
+    Index("ix_acts_at", "at"),
 )
 
 line = Table(

@@ -34,6 +34,7 @@ class Transaction:
         repeats: whether a request of the batch was known when the transaction began.
         waiting: whether anybody may wait in line.
         lines: the products whose line may be changed; `None`: all of them.
+        paused: the products that are paused.
     """
 
     connection: Connection
@@ -46,6 +47,7 @@ class Transaction:
     repeats: bool = True
     waiting: bool = True
     lines: frozenset[str] | None = None
+    paused: frozenset[str] = frozenset()
 
     @property
     def hour(self) -> Hour:

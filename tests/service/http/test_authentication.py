@@ -3,9 +3,15 @@
 import pytest
 import requests
 
+from appid_manager_client.server.http import slowing
 from appid_manager_client.testing import LocalService
 
 TOKEN = "s3cret-token"
+
+
+@pytest.fixture(autouse=True)
+def _no_address_is_slowed(monkeypatch):
+    monkeypatch.setattr(slowing, "_FREE", 1_000_000)
 
 
 @pytest.fixture(scope="module")

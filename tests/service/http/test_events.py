@@ -7,6 +7,7 @@ import logging
 import pytest
 import requests
 
+from appid_manager_client.server.http import slowing
 from appid_manager_client.testing import LocalService
 
 TOKEN = "s3cret-token"
@@ -39,7 +40,8 @@ def test_a_wrong_token_is_a_warning_with_the_address_that_sent_it(service, caplo
     assert "wr0ng" not in caplog.text and TOKEN not in caplog.text
 
 
-def test_wrong_tokens_don_t_fill_the_disk(service, caplog):
+def test_wrong_tokens_don_t_fill_the_disk(service, caplog, monkeypatch):
+    monkeypatch.setattr(slowing, "_FREE", 1_000)
     for _ in range(30):
         call(service, "acquire", token="wr0ng-token")
     assert len(events(caplog, "unauthorized")) == 10
@@ -51,7 +53,7 @@ def test_a_grant_is_a_detail_that_names_appid_and_caller(service, caplog):
     (granted,) = events(caplog, "granted")
     assert granted.levelno == logging.DEBUG
     assert granted.fields["lease"] == lease and granted.fields["product"] == "p"
-    assert r"AppID a\n1 of product p granted to 127.0.0.1:" in granted.getMessage()
+    assert r"AppID a\n1 of product p granted to token at 127.0.0.1:" in granted.getMessage()
 
 
 def test_leases_that_expire_are_one_line_that_counts_them_by_product(service, caplog):

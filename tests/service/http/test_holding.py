@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from appid_manager_client.server.http import app
+from appid_manager_client.server.http import work
 from appid_manager_client.server.store import in_line
 from appid_manager_client.testing import LocalService
 from tests.service.conftest import Api
@@ -196,7 +196,7 @@ def test_a_stop_answers_all_who_are_held_and_has_them_come_again(crowd):
 
 
 def test_a_service_that_holds_enough_answers_at_once_and_keeps_the_place(crowd, monkeypatch):
-    monkeypatch.setattr(app, "MOST_HELD", 0)
+    monkeypatch.setattr(work, "MOST_HELD", 0)
     crowd.service.restart()
     crowd.use_up(1)
     (waiter,) = crowd.draw(1)

@@ -53,7 +53,7 @@ class World:
         found = self.store.execute(operations or [Acquire("p")])
         for ask in (
             lambda: self.store.status(StatusQuery("p")),
-            lambda: self.store.history(HistoryQuery()),
+            lambda: self.store.history(HistoryQuery()).leases,
             self.store.check,
         ):
             with pytest.raises(Unavailable) as caught:
@@ -183,7 +183,7 @@ def test_a_file_that_comes_back_is_not_trusted_before_a_new_start(world: World) 
     assert world.why_not().reason == "replaced"
     world.store.close()
     world.store = world.open()
-    assert world.store.history(HistoryQuery()) == [], "nothing was done to it"
+    assert world.store.history(HistoryQuery()).leases == [], "nothing was done to it"
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
@@ -197,7 +197,7 @@ def test_what_was_in_a_log_that_was_deleted_is_saved_by_a_stop(
     assert world.why_not().reason == "replaced"
     world.store.close()
     world.store = world.open()
-    (lease,) = world.store.history(HistoryQuery())
+    (lease,) = world.store.history(HistoryQuery()).leases
     assert lease.lease_id == grant.lease_id
 
 
@@ -208,7 +208,7 @@ def test_a_backup_that_is_restored_in_place_is_followed(world: World, tmp_path: 
         world.do(Acquire("p"))
         with contextlib.closing(sqlite3.connect(world.path)) as live:
             backup.backup(live)
-    assert world.store.history(HistoryQuery()) == []
+    assert world.store.history(HistoryQuery()).leases == []
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
@@ -284,7 +284,7 @@ def test_a_lease_has_its_whole_ttl_after_a_time_without_heartbeats(tmp_path: Pat
     for passed, ended in ((0, None), (4_999, None), (5_000, "expired")):
         world.now = back + passed
         assert isinstance(world.do(Sweep()), Swept)
-        assert world.store.history(HistoryQuery())[0].ended == ended
+        assert world.store.history(HistoryQuery()).leases[0].ended == ended
     world.store.close()
 
 

@@ -54,14 +54,14 @@ def test_a_leap_of_the_clock_deletes_no_history(world: World) -> None:
     steady_for_an_hour(world)
     leap(world, 1000 * DAY_MS)
     world.do(Sweep(prune=True))
-    assert len(world.store.history(HistoryQuery())) == 1
+    assert len(world.store.history(HistoryQuery()).leases) == 1
     leap(world, -1000 * DAY_MS)
     steady_for_an_hour(world)
     world.do(Sweep(prune=True))
-    assert len(world.store.history(HistoryQuery())) == 1
+    assert len(world.store.history(HistoryQuery()).leases) == 1
     world.now += 3 * DAY_MS
     world.do(Sweep(prune=True))
-    assert world.store.history(HistoryQuery()) == []
+    assert world.store.history(HistoryQuery()).leases == []
 
 
 def test_a_start_with_a_clock_that_is_ahead_deletes_no_history(world: World) -> None:
@@ -71,7 +71,7 @@ def test_a_start_with_a_clock_that_is_ahead_deletes_no_history(world: World) -> 
     world.now += 1000 * DAY_MS
     world.store = world.open()
     world.do(Sweep(prune=True))
-    assert len(world.store.history(HistoryQuery())) == 1
+    assert len(world.store.history(HistoryQuery()).leases) == 1
 
 
 def test_a_leap_of_the_clock_forgets_no_request(world: World) -> None:

@@ -12,7 +12,16 @@ from sqlalchemy import select
 
 from appid_manager_client import ConfigurationError
 from appid_manager_client.server.hours import make_hours
-from appid_manager_client.server.operations import Abandon, Acquire, Granted, Init, Release, Reserve
+from appid_manager_client.server.operations import (
+    Abandon,
+    Acquire,
+    By,
+    Granted,
+    Init,
+    Pause,
+    Release,
+    Reserve,
+)
 from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store.copying import NOT_COPIED, copy_database
 from appid_manager_client.server.store.engines import open_whole
@@ -94,7 +103,8 @@ def source(places):
     source.do(Release("p", "a1"), Release("gone", "g"), Abandon("p", "r2"))
     source.now += 5
     source.do(Init("gone", {}, True), Acquire("p", request_id="r3"), Acquire("p"))
-    source.do(Reserve("p", "a4", True, "under review"))
+    source.do(Reserve("p", "a4", True, By("ops", "me", "under review")), Pause("gone", False))
+    source.do(Init("asleep", {"z": 1}), Pause("asleep", True))
     source.do(Acquire("p", request_id="r4", hold_until=source.now + 5))
     return source
 
@@ -125,13 +135,13 @@ def test_every_table_is_copied_row_for_row(source, target):
 
 def test_the_copy_goes_on_where_the_source_was(source, target):
     with source.store() as store:
-        status, history = store.status(StatusQuery()), store.history(HistoryQuery())
+        status, history = store.status(StatusQuery()), store.history(HistoryQuery()).leases
         [known] = store.execute([Acquire("p", request_id="r3")])
     copy_database(source.url, target.url)
     target.now = source.now
     with target.store() as store:
         assert store.status(StatusQuery()) == status
-        assert store.history(HistoryQuery()) == history
+        assert store.history(HistoryQuery()).leases == history
         assert store.execute([Acquire("p", request_id="r3")]) == [known]
         # What is added gets numbers of its own, and fences above the removed ones.
         [_, granted] = store.execute([Init("gone", {"g": 1}, True), Acquire("gone")])
@@ -149,7 +159,7 @@ def test_services_refuse_the_source_and_name_the_target(source, target):
 
 def test_a_copy_can_be_copied_back_to_a_new_database(source, target, tmp_path):
     copy_database(source.url, target.url)
-    with pytest.raises(ConfigurationError, match="is not empty: it has 4 AppIDs and 5 leases"):
+    with pytest.raises(ConfigurationError, match="is not empty: it has 5 AppIDs and 5 leases"):
         copy_database(target.url, source.url)
     back = Place(f"sqlite:///{tmp_path / 'back.db'}")
     copy_database(target.url, back.url)

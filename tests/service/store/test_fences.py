@@ -136,7 +136,7 @@ def test_status_and_history_show_the_fence_of_the_last_grant(world: World) -> No
     assert granted(world, "p") == first + 1, "one more, where the time has not grown"
     (entry,) = world.store.status(StatusQuery("p")).appids or []
     assert entry.fence == first + 1
-    recorded = world.store.history(HistoryQuery("p"))
+    recorded = world.store.history(HistoryQuery("p")).leases
     assert [lease.fence for lease in recorded] == [first + 1, first]
 
 

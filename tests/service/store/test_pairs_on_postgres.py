@@ -100,7 +100,8 @@ OPERATIONS: dict[str, Callable[[Scene], Operation]] = {
 def digest(world: World, *outcomes: object) -> Any:
     """Outcomes and state, without the ids that chance gives."""
     ids = {
-        lease.lease_id: f"lease of {lease.appid}" for lease in world.store.history(HistoryQuery())
+        lease.lease_id: f"lease of {lease.appid}"
+        for lease in world.store.history(HistoryQuery()).leases
     }
 
     def named(value: object) -> object:
@@ -117,7 +118,7 @@ def digest(world: World, *outcomes: object) -> Any:
         return type(outcome).__name__, pairs
 
     entries = world.store.status(StatusQuery()).appids or []
-    leases = world.store.history(HistoryQuery())
+    leases = world.store.history(HistoryQuery()).leases
     return (
         [told(outcome) for outcome in outcomes],
         sorted(repr(entry) for entry in entries),

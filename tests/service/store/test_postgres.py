@@ -251,7 +251,7 @@ def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_done_twice(
         grant = world.do(Acquire("p"))
         assert not loser.armed
         assert isinstance(grant, Granted)
-        (lease,) = world.store.history(HistoryQuery())
+        (lease,) = world.store.history(HistoryQuery()).leases
         assert lease.lease_id == grant.lease_id
         assert world.store.status(StatusQuery()).available == 1
         world.store.close()

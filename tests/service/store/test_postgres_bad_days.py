@@ -119,7 +119,7 @@ def test_a_backend_that_is_ended_in_the_middle_of_a_batch(
         watcher.execute("SELECT pg_terminate_backend(%s)", list(found))
     thread.join(30)
     assert isinstance(outcomes[0], Released)
-    assert [lease.ended for lease in world.store.history(HistoryQuery())] == ["released"]
+    assert [lease.ended for lease in world.store.history(HistoryQuery()).leases] == ["released"]
 
 
 def test_tables_that_are_gone(world: World, postgres: PostgresServer, postgres_url: str) -> None:

@@ -85,7 +85,7 @@ def test_a_promoted_standby_has_all_that_was_acknowledged(pair: Pair) -> None:
     promote(pair.standby)
     more = world.do(Acquire("p"))
     assert isinstance(more, Granted), "the service found the new primary by itself"
-    leases = {lease.lease_id: lease for lease in world.store.history(HistoryQuery())}
+    leases = {lease.lease_id: lease for lease in world.store.history(HistoryQuery()).leases}
     assert set(leases) == {grant.lease_id for grant in (*granted, more)}
     assert leases[granted[0].lease_id].stop == released.stop
     assert more.appid not in {grant.appid for grant in granted}

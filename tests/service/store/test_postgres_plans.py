@@ -58,7 +58,7 @@ def test_a_batch_reads_about_as_many_rows_as_it_grants(
 
 
 def _wanted(product: str) -> list[Wanted]:
-    return [Wanted(f"{product}-{n}", None, None, None, None) for n in range(_BATCH)]
+    return [Wanted(f"{product}-{n}", None, None, None, None, None) for n in range(_BATCH)]
 
 
 def _rows_read(connection: Connection, statement: str, parameters: Any) -> int:

@@ -57,7 +57,7 @@ def test_a_lease_that_a_clock_set_back_has_end_early_ends_no_earlier_than_it_beg
     assert extended.expires == {grant.lease_id: grant.start - 1000}
     world.now = grant.start
     assert isinstance(world.do(Acquire("p")), Exhausted), "it was used in this hour"
-    (lease,) = world.store.history(HistoryQuery())
+    (lease,) = world.store.history(HistoryQuery()).leases
     assert (lease.ended, lease.stop) == ("expired", grant.start)
 
 
@@ -181,7 +181,7 @@ def test_old_history_goes_and_what_is_held_stays(world):
     world.do(Release("p", "a"))
     world.now += 2 * DAY_MS + 1
     world.do(Sweep(prune=True))
-    assert [lease.appid for lease in world.store.history(HistoryQuery())] == ["b"]
+    assert [lease.appid for lease in world.store.history(HistoryQuery()).leases] == ["b"]
 
 
 KILLED = """
@@ -212,12 +212,12 @@ store.execute([Init("p", names, keep_state=sys.argv[2] == "keepState")])
 def test_an_init_that_is_killed_in_the_middle_leaves_the_product_as_it_was(world, how):
     world.do(Init("p", {"a": 1, "b": 2}))
     world.do(Acquire("p"))
-    before = world.store.status(StatusQuery()), world.store.history(HistoryQuery())
+    before = world.store.status(StatusQuery()), world.store.history(HistoryQuery()).leases
     ran = subprocess.run(
         [sys.executable, "-c", KILLED, world.url, how], capture_output=True, text=True, timeout=60
     )
     assert ran.returncode == -signal.SIGKILL, ran.stderr
-    assert (world.store.status(StatusQuery()), world.store.history(HistoryQuery())) == before
+    assert (world.store.status(StatusQuery()), world.store.history(HistoryQuery()).leases) == before
     assert isinstance(world.do(Acquire("p")), Granted)
 
 
@@ -232,12 +232,12 @@ def test_what_is_old_goes_in_slices(world):
         world.do(*[Release("p", name) for name in names[first : first + 300]])
     world.now += DAY_MS
     assert [world.do(Sweep(prune=True)).more for _ in range(3)] == [True, True, False]
-    assert len(world.store.history(HistoryQuery(limit=10_000))) == 1_200
+    assert len(world.store.history(HistoryQuery(limit=10_000)).leases) == 1_200
     again = world.do(Acquire("p", request_id=requests["a1199"]))
     assert isinstance(again, Granted), "its request was forgotten"
     world.now += DAY_MS
     assert world.do(Sweep(prune=True)).more
-    left = [lease.appid for lease in world.store.history(HistoryQuery(limit=10_000))]
+    left = [lease.appid for lease in world.store.history(HistoryQuery(limit=10_000)).leases]
     assert len(left) == 701 and left.count(again.appid) == 1
     assert set(names[600:]) <= set(left) <= {*names[300:], again.appid}
 
