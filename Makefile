@@ -9,13 +9,17 @@ LAYOUT := build/layout
 
 PYTHON_FILES := appid_manager_client integrations tests benchmarks examples noxfile.py
 
-.PHONY: demo test nox lowest lint types bench bench-large soak clean
+.PHONY: demo test test-page nox lowest lint types bench bench-large soak clean
 
 demo: $(DEMO_STAMP)
 	$(DEMO)/bin/appid-manager demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
+
+# The page in Chromium, which has to be there (Debian: apt-get install chromium).
+test-page: $(STAMP)
+	CI=true $(BIN)/python -m pytest tests/service/pages $(PYTEST_ARGS)
 
 # On every Python that pyproject.toml names and this machine has.
 nox: $(STAMP)

@@ -19,13 +19,16 @@ class StatusQuery:
     """Which AppIDs to count: those of `product`, or all; `details` lists each of them too.
 
     With a `limit`, at most so many are listed, in the order in which they were added; `after` is
-    the `next` of the page before. Then nothing is counted.
+    the `next` of the page before. Then nothing is counted. Only those are listed that are in
+    `state`, and whose name or holder contains `text`.
     """
 
     product: str | None = None
     details: bool = True
     limit: int | None = None
     after: int | None = None
+    state: AppIdState | None = None
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,9 @@ class AppIdEntry:
 
     `start` and `stop` belong to its last use: both are `None` for an AppID that was never used,
     `stop` is `None` while it is in use. `stop_hour` is the start of the hour of `stop`. `holder`
-    and `expires` belong to the lease that holds it. `fence` is that of the last grant. One that is
-    `reserved` may be in use still; `note` says why it is reserved.
+    and `expires` belong to the lease that holds it, as do `lease_id` and `ttl`, in milliseconds.
+    `fence` is that of the last grant. One that is `reserved` may be in use still; `note` says why
+    it is reserved.
     """
 
     appid: str
@@ -50,6 +54,8 @@ class AppIdEntry:
     fence: int | None
     reserved: bool
     note: str | None
+    lease_id: str | None
+    ttl: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +213,13 @@ class History:
     leases: list[LeaseRecord]
     acts: list[Act]
     now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A time in which an AppID was in use: `stop` and `ended` are `None` while it is."""
+
+    appid: str
+    start: int
+    stop: int | None
+    ended: str | None

@@ -107,10 +107,9 @@ class Tokens:
         """
         return self._known.get(_digest(sent))
 
-    def find(self, name: str, digest: bytes) -> Identity | None:
-        """The token of that name, if it is the one with this digest still."""
-        found = self._known.get(digest)
-        return found if found is not None and found.name == name else None
+    def find(self, name: str) -> Identity | None:
+        """The token of that name; `None`: there is none any more."""
+        return next((one for one in self._known.values() if one.name == name), None)
 
     def _read(self) -> dict[bytes, Identity]:
         if self.file is None:

@@ -113,3 +113,25 @@ def test_a_missing_extra_is_one_line_that_names_what_to_install(spawn: Spawn, co
     assert (ran.code, ran.out) == (2, "")
     assert 'pip install "appid-manager-client[server]"' in ran.err
     assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("scheme", "secure"), [("https", True), ("http", False)])
+def test_sessions_of_browsers_are_secure_where_they_come_by_https(
+    spawn: Spawn, tmp_path: Path, scheme: str, secure: bool
+) -> None:
+    options = ["--port", "0", "--database", str(tmp_path / "appids.db")]
+    options += ["--public-url", f"{scheme}://appids.example", "--token", "t0p-secret"]
+    serving = spawn("serve", *options)
+    url = re.search(r"http://127\.0\.0\.1:\d+", serving.line())
+    assert url is not None
+    answer = requests.post(
+        f"{url.group()}/session",
+        data={"token": "t0p-secret"},
+        headers={"Origin": f"{scheme}://appids.example"},
+        allow_redirects=False,
+        timeout=30,
+    )
+    assert answer.status_code == 303
+    assert ("; Secure" in answer.headers["set-cookie"]) is secure
+    serving.send(signal.SIGTERM)
+    assert "t0p-secret" not in serving.end().err

@@ -130,7 +130,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     own = ROOT / "appid_manager_client"
     expected = {
         path.relative_to(ROOT).as_posix()
-        for path in [*own.rglob("*.py"), own / "py.typed"]
+        for path in [*own.rglob("*.py"), *own.rglob("pages/*/*.*"), own / "py.typed"]
         if "__pycache__" not in path.parts
     } | {
         f"appid_manager_client/integrations/{path.name}"

@@ -55,8 +55,9 @@ ORDER = {
     "server.http": (
         "answers listings authentication origins slowing admission condition requests limits"
         " connection call events endpoints h11_protocol httptools_protocol holding metrics work"
-        " calls app"
+        " calls pages app"
     ),
+    "server.http.pages": "sessions strip forms rendering looking acting site __init__",
     "cli": (
         "exits output errors variables parser service_arguments operator_arguments arguments help"
         " completion countdown connection entries said health status products why history line"

@@ -55,6 +55,10 @@ class Admission:
             return self.refuse_role(scope, identity, role)
         return identity
 
+    def is_tried(self, scope: Scope) -> bool:
+        """Whether a request carries any token."""
+        return self._authenticator.is_tried(scope["headers"])
+
     def refuse_foreign(self, scope: Scope) -> Reply | None:
         """Return the answer to what a page of another site may have sent, or `None`."""
         objection = self._origins.objection(scope["method"], scope["headers"])

@@ -20,6 +20,7 @@ from .call import Call
 from .calls import Calls
 from .endpoints import DateHeader, Endpoint
 from .origins import Origins
+from .pages.site import Site
 from .work import Work
 
 _LARGEST_INIT = 32 * 1024 * 1024  # bytes
@@ -53,6 +54,7 @@ def make_app(
     endpoint = partial(
         Endpoint, admission, DateHeader(store.clock), stopping, logs_access=settings.access_log
     )
+    site = Site(work, calls, admission, tokens, settings)
     app = Router(
         [
             # Paths are tried in this order: the most frequent calls first.
@@ -71,6 +73,10 @@ def make_app(
             Route("/api/appid/pause", endpoint(calls.pause, role=Role.ADMIN)),
             Route(
                 "/api/appid/init", endpoint(calls.init, role=Role.ADMIN, largest_body=_LARGEST_INIT)
+            ),
+            *(
+                Route(path, endpoint(page, method, role=None))
+                for path, (method, page) in site.pages().items()
             ),
         ],
         # A redirect would carry the token along, and lose a body.

@@ -168,27 +168,27 @@ _LARGEST = 2**63 - 1
 _LARGEST_PAGE = 10_000  # AppIDs, or leases
 
 
-def _storable(text: str) -> str:
-    # Not every database can hold it in text.
+def storable(text: str) -> str:
+    """Refuse text that not every database can hold."""
     if "\0" in text:
         raise ValueError("must not contain a NUL character")
     return text
 
 
 _Name = Annotated[
-    str, StringConstraints(strict=True, max_length=_NAME_LENGTH), AfterValidator(_storable)
+    str, StringConstraints(strict=True, max_length=_NAME_LENGTH), AfterValidator(storable)
 ]
 _AppId = Annotated[
     str,
     StringConstraints(strict=True, min_length=1, max_length=_NAME_LENGTH),
-    AfterValidator(_storable),
+    AfterValidator(storable),
 ]
 _Vid = (
-    Annotated[str, StringConstraints(strict=True, max_length=1024), AfterValidator(_storable)]
+    Annotated[str, StringConstraints(strict=True, max_length=1024), AfterValidator(storable)]
     | Annotated[StrictInt, Field(ge=-_LARGEST, le=_LARGEST)]
 )
-_Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(_storable)]
-_Note = Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(_storable)]
+_Holder = Annotated[str, StringConstraints(strict=True, max_length=200), AfterValidator(storable)]
+_Note = Annotated[str, StringConstraints(strict=True, max_length=500), AfterValidator(storable)]
 _Ttl = Annotated[float, Field(strict=True, ge=1, le=3600, allow_inf_nan=False)]
 _Wait = Annotated[float, Field(strict=True, ge=0, le=20, allow_inf_nan=False)]
 _Remaining = Annotated[float, Field(strict=True, ge=0, le=100_000, allow_inf_nan=False)]

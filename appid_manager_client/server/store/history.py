@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, select
+from collections.abc import Sequence
 
-from ..records import History, HistoryQuery, LeaseRecord
+from sqlalchemy import Connection, func, or_, select, tuple_
+
+from ..records import History, HistoryQuery, LeaseRecord, Use
 from .acts import read_acts
 from .tables import decode_vid, leases
 
@@ -43,3 +45,20 @@ def _read_leases(connection: Connection, query: HistoryQuery) -> list[LeaseRecor
         )
         for row in connection.execute(statement)
     ]
+
+
+def read_uses(connection: Connection, names: Sequence[str], since: int) -> list[Use]:
+    """When these AppIDs were in use since a time, also if that began before."""
+    of_these = leases.c.appid.in_(names)
+    before = (
+        select(leases.c.appid, func.max(leases.c.start))
+        .where(of_these, leases.c.start < since)
+        .group_by(leases.c.appid)
+    )
+    begun_before = tuple_(leases.c.appid, leases.c.start).in_(before)
+    statement = (
+        select(leases.c.appid, leases.c.start, leases.c.stop, leases.c.ended)
+        .where(of_these, or_(leases.c.start >= since, begun_before))
+        .where(or_(leases.c.stop.is_(None), leases.c.stop >= since))
+    )
+    return [Use(*row) for row in connection.execute(statement)]

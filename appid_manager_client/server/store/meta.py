@@ -6,6 +6,8 @@ about is left to `schema`.
 
 from __future__ import annotations
 
+import secrets
+
 from sqlalchemy import Connection, bindparam, insert, select, text, update
 
 from ..hours import Hours, defined_hours, same_hours
@@ -29,6 +31,9 @@ COPYING_FROM_KEY = "copying_from"
 LINE_GAP_KEY = "line_gap"
 """When a service last found that it had not looked at the line for too long."""
 
+SESSION_KEY = "session_key"
+"""What all services of a database sign the sessions of browsers with, in hexadecimal digits."""
+
 FIRST_VALUES = {SCHEMA_KEY: SCHEMA, FENCE_FLOOR_KEY: "0"}
 
 _ALL = select(meta.c.key, meta.c.value)
@@ -48,6 +53,13 @@ def write_meta(connection: Connection, key: str, value: str) -> None:
     """Set one value."""
     if connection.execute(_CHANGE, {"of_key": key, "new": value}).rowcount == 0:
         connection.execute(insert(meta).values(key=key, value=value))
+
+
+def session_key(connection: Connection) -> bytes:
+    """The key of sessions; it is made where there is none yet."""
+    new = {"key": SESSION_KEY, "value": secrets.token_hex(32)}
+    connection.execute(_ADD_UNLESS_THERE, new)
+    return bytes.fromhex(read_meta(connection)[SESSION_KEY])
 
 
 def why_not_this_one(values: dict[str, str]) -> str | None:

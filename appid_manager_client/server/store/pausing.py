@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, select, text
 
 from ..operations import Acquire, Exhausted, Outcome, Pause, Paused, Refused
 from .acts import note_act
@@ -12,6 +12,11 @@ from .tables import pauses
 from .transaction import Transaction
 
 _PAUSED = Hot(select(pauses.c.product))
+# Of two at once, both are carried out.
+_PAUSE = text(
+    "INSERT INTO pauses (product, since, note) VALUES (:of_product, :now, :note)"
+    " ON CONFLICT (product) DO UPDATE SET note = excluded.note"
+)
 _RESUME = delete(pauses).where(pauses.c.product == bindparam("of_product"))
 
 
@@ -27,11 +32,11 @@ def pause(transaction: Transaction, operation: Pause) -> Outcome:
         return refused
     execute = transaction.connection.execute
     product, by = operation.product, operation.by
-    was_paused = execute(_RESUME, {"of_product": product}).rowcount > 0
     if operation.paused:
-        execute(insert(pauses).values(product=product, since=transaction.now, note=by.note))
-    if operation.paused or was_paused:
-        note_act(transaction, "pause" if operation.paused else "resume", product, by)
+        execute(_PAUSE, {"of_product": product, "now": transaction.now, "note": by.note})
+        note_act(transaction, "pause", product, by)
+    elif execute(_RESUME, {"of_product": product}).rowcount:
+        note_act(transaction, "resume", product, by)
     return Paused(product, operation.paused, by.note, transaction.now)
 
 

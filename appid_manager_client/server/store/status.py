@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from ..hours import Hours
 from ..operations import AppIdState
@@ -24,10 +24,34 @@ def read_status(connection: Connection, hours: Hours, now: int, query: StatusQue
             select(func.count(), _available(hour_start)).select_from(appids).where(*wanted)
         ).one()
     if query.details:
+        wanted += _narrowed(query, hour_start)
         rows, following = _rows(connection, wanted, query)
         entries = [_entry(row, hours, hour_start) for row in rows]
     paused = None if query.product is None else _pauses(connection).get(query.product)
     return Status(query.product, total, available, hour_start, entries, following, paused)
+
+
+def _narrowed(query: StatusQuery, hour_start: int) -> list[ColumnElement[bool]]:
+    """The conditions of the AppIDs that are listed, beside their product."""
+    found: list[ColumnElement[bool]] = []
+    if query.text is not None:
+        found.append(
+            or_(
+                appids.c.appid.icontains(query.text, autoescape=True),
+                leases.c.holder.icontains(query.text, autoescape=True),
+            )
+        )
+    if query.state is not None:
+        in_use, reserved = leases.c.id.is_not(None), appids.c.reserved
+        used = appids.c.last_stop >= hour_start
+        states: dict[AppIdState, list[ColumnElement[bool]]] = {
+            "in_use": [in_use],
+            "reserved": [~in_use, reserved],
+            "available": [~in_use, ~reserved, ~used],
+            "used_in_current_hour": [~in_use, ~reserved, used],
+        }
+        found += states[query.state]
+    return found
 
 
 def _pauses(connection: Connection) -> dict[str, PauseRecord]:
@@ -36,8 +60,10 @@ def _pauses(connection: Connection) -> dict[str, PauseRecord]:
     }
 
 
-def read_products(connection: Connection, hours: Hours, now: int) -> Products:
-    """How many AppIDs each product has, and when the next one can be available."""
+def read_products(
+    connection: Connection, hours: Hours, now: int, product: str | None = None
+) -> Products:
+    """How many AppIDs each product has, or the one, and when the next one can be available."""
     hour = hours.at(now)
     not_held = appids.c.held.is_(False)
     used_until = func.min(appids.c.last_stop).filter(not_held)
@@ -46,10 +72,12 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
     counts = select(
         appids.c.product, func.count(), _available(hour.start), used_until, in_use, reserved
     ).group_by(appids.c.product)
+    if product is not None:
+        counts = counts.where(appids.c.product == product)
     waiting = count_waiters(connection, hours, now)
     paused = _pauses(connection)
     found: list[ProductCounts] = []
-    for product, total, available, earliest, number_in_use, number_reserved in connection.execute(
+    for name, total, available, earliest, number_in_use, number_reserved in connection.execute(
         counts.order_by(appids.c.product)
     ):
         turns = [hour.end] if number_in_use else []
@@ -59,14 +87,14 @@ def read_products(connection: Connection, hours: Hours, now: int) -> Products:
         next_one = None if available else min(turns, default=None)
         found.append(
             ProductCounts(
-                product,
+                name,
                 total,
                 available,
                 number_in_use,
                 number_reserved,
-                waiting.get(product, 0),
+                waiting.get(name, 0),
                 next_one,
-                paused.get(product),
+                paused.get(name),
             )
         )
     return Products(found, now, hour.end)
@@ -90,6 +118,8 @@ _ENTRIES = select(
     leases.c.id.label("lease"),
     leases.c.holder,
     leases.c.expires,
+    leases.c.lease_id,
+    leases.c.ttl,
 ).outerjoin(leases, and_(leases.c.appid == appids.c.appid, leases.c.stop.is_(None)))
 
 
@@ -110,7 +140,8 @@ def _rows(
 
 def _entry(row: Any, hours: Hours, hour_start: int) -> AppIdEntry:
     # Unpacked, as there can be a hundred thousand: each look by name costs time.
-    _, appid, vid, product, reserved, note, start, last_stop, fence, lease, holder, expires = row
+    _, appid, vid, product, reserved, note, start, last_stop, fence, *of_lease = row
+    lease, holder, expires, lease_id, ttl = of_lease
     state: AppIdState
     if lease is not None:
         state = "in_use"
@@ -133,4 +164,6 @@ def _entry(row: Any, hours: Hours, hour_start: int) -> AppIdEntry:
         None if start is None else fence or None,
         reserved,
         note,
+        lease_id,
+        ttl,
     )

@@ -33,7 +33,7 @@ from ..operations import (
     Tend,
     Unavailable,
 )
-from ..records import History, HistoryQuery, Line, LineQuery, Products, Status, StatusQuery
+from ..records import History, HistoryQuery, Line, LineQuery, Products, Status, StatusQuery, Use
 from . import in_line
 from .acquire import acquire
 from .contract import Begun, DoAgain, Touched, touched_by
@@ -41,8 +41,9 @@ from .doubt import put_in_doubt
 from .endings import expire, grant_grace, log_expired
 from .engines import open_engine
 from .heartbeat import extend
-from .history import read_history
+from .history import read_history, read_uses
 from .init import initialize
+from .meta import session_key
 from .pausing import pause, paused_products
 from .pruning import prune
 from .release import release
@@ -82,6 +83,7 @@ class Store:
     Attributes:
         clock: returns the time that callers see, in milliseconds since the Unix epoch.
         expired: how many leases of each product this store found to have expired.
+        session_key: what all services of the database sign the sessions of browsers with.
     """
 
     def __init__(
@@ -111,6 +113,7 @@ class Store:
                 self._registration = take_up(
                     begun.connection, self._engine.name, hours, begun.now, change_hours=change_hours
                 )
+                self.session_key = session_key(begun.connection)
                 # While no service ran, no heartbeat could be received.
                 grant_grace(self._transaction(begun))
         except BaseException:
@@ -144,10 +147,10 @@ class Store:
         with self._engine.reading() as begun:
             return read_status(begun.connection, self.hours, begun.now, query)
 
-    def products(self) -> Products:
-        """How many AppIDs each product has now."""
+    def products(self, product: str | None = None) -> Products:
+        """How many AppIDs each product has now, or the one."""
         with self._engine.reading() as begun:
-            return read_products(begun.connection, self.hours, begun.now)
+            return read_products(begun.connection, self.hours, begun.now, product)
 
     def line(self, query: LineQuery) -> Line:
         """Who waits for a product now."""
@@ -158,6 +161,11 @@ class Store:
         """The leases and the acts of operators that `query` asks for, the newest first."""
         with self._engine.reading() as begun:
             return read_history(begun.connection, begun.now, query)
+
+    def uses(self, names: Sequence[str], since: int) -> list[Use]:
+        """When these AppIDs were in use since a time."""
+        with self._engine.reading() as begun:
+            return read_uses(begun.connection, names, since)
 
     def check(self) -> None:
         """Return if a write would be taken now.

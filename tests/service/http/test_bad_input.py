@@ -130,7 +130,9 @@ def test_what_doesn_t_matter_is_no_fault(standing, more, headers):
     assert (code, answer["error"]) == (404, "product_not_found")
 
 
-@pytest.mark.parametrize("path", ["/", "/api/appid", "/api/appid/acquire/", "/%00", "/../etc"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/api/appid", "/api/appid/acquire/", "/%00", "/../etc"]
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_is_not_found(standing, path, method):
     code, answer = is_refused(standing, method, path)

@@ -23,6 +23,7 @@ from appid_manager_client.server.operations import (
     Acquire,
     Heartbeat,
     Init,
+    Pause,
     Operation,
     Release,
     Reserve,
@@ -60,6 +61,7 @@ class Scene:
         world = self.world
         world.run("DELETE FROM leases")
         world.run("DELETE FROM appids")
+        world.run("DELETE FROM pauses")
         world.run("UPDATE meta SET value = '0' WHERE key = 'fence_floor'")
         world.now = 10 * HOUR_MS
         names = ["held", "late", "used", "free", "next", "out"]
@@ -93,6 +95,7 @@ OPERATIONS: dict[str, Callable[[Scene], Operation]] = {
     "reserve what is in use": lambda scene: Reserve("p", "held", True),
     "reserve what is free": lambda scene: Reserve("p", "free", True),
     "take back": lambda scene: Reserve("p", "out", False),
+    "pause": lambda scene: Pause("p", True),
     "sweep": lambda scene: Sweep(prune=True),
 }
 
@@ -121,7 +124,7 @@ def digest(world: World, *outcomes: object) -> Any:
     leases = world.store.history(HistoryQuery()).leases
     return (
         [told(outcome) for outcome in outcomes],
-        sorted(repr(entry) for entry in entries),
+        sorted(repr(dataclasses.replace(entry, lease_id=None)) for entry in entries),
         sorted(repr(dataclasses.replace(lease, lease_id="")) for lease in leases),
     )
 
