@@ -54,8 +54,8 @@ ORDER = {
     "server.store.migrations.versions": "schema_1 schema_2 schema_3",
     "server.http": (
         "answers listings authentication origins slowing admission condition requests limits"
-        " connection call events endpoints h11_protocol httptools_protocol holding metrics work"
-        " calls pages app"
+        " connection described openapi call events endpoints h11_protocol httptools_protocol"
+        " holding metrics work calls pages app"
     ),
     "server.http.pages": "sessions strip forms rendering looking acting site __init__",
     "cli": (

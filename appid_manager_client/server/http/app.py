@@ -69,6 +69,7 @@ def make_app(
             Route("/api/appid/products", endpoint(calls.products, "GET", role=Role.READ)),
             Route("/api/appid/line", endpoint(calls.line, "GET", role=Role.READ)),
             Route("/metrics", endpoint(calls.show_metrics, "GET", role=Role.READ)),
+            Route("/openapi.json", endpoint(calls.describe, "GET", role=None)),
             Route("/api/appid/reserve", endpoint(calls.reserve, role=Role.ADMIN)),
             Route("/api/appid/pause", endpoint(calls.pause, role=Role.ADMIN)),
             Route(

@@ -12,7 +12,7 @@ from ..log import logger
 from ..operations import Doubt, Extended, Granted, Operation, Outcome, Release
 from ..store.batching import Void
 from ..tokens import Role
-from . import answers, events, listings, metrics, requests
+from . import answers, events, listings, metrics, openapi, requests
 from .admission import Admission
 from .answers import Reply
 from .call import Call
@@ -105,6 +105,9 @@ class Calls:
         query = requests.parse_history(call.query)
         found = await self._work.read(lambda: self._store.history(query))
         return listings.history(found, with_ids=call.identity.role >= Role.USE)
+
+    async def describe(self, _call: Call) -> Reply:
+        return openapi.description()
 
     async def live(self, _call: Call) -> Reply:
         return answers.live()

@@ -56,7 +56,7 @@ def parse_acquire(body: bytes, token: str | None) -> tuple[Acquire, int | None]:
     With it for how many milliseconds its sender waits in line for the answer; `None`: it takes no
     place there.
     """
-    asked = _parse_body(_AcquireBody, body)
+    asked = _parse_body(AcquireBody, body)
     operation = Acquire(
         _product(asked),
         bool(asked.force),
@@ -82,7 +82,7 @@ def parse_release(body: bytes, token: str | None) -> Operation:
     It names an AppID, a place in line, or the request whose answer was lost. One with a note is
     forced.
     """
-    asked = _parse_body(_ReleaseBody, body)
+    asked = _parse_body(ReleaseBody, body)
     _require_data(asked)
     request_id = _hex(asked.request_id)
     if not asked.appid and request_id is None and asked.ticket is None:
@@ -101,7 +101,7 @@ def parse_release(body: bytes, token: str | None) -> Operation:
 
 def parse_init(body: bytes, token: str | None) -> Operation:
     """The operation that the body of an init asks for."""
-    asked = _parse_body(_InitBody, body)
+    asked = _parse_body(InitBody, body)
     _require_data(asked)
     product = _product(asked)
     if not asked.appids:
@@ -112,7 +112,7 @@ def parse_init(body: bytes, token: str | None) -> Operation:
 
 def parse_reserve(body: bytes, token: str | None) -> Operation:
     """The operation that the body of a reserve asks for."""
-    asked = _parse_body(_ReserveBody, body)
+    asked = _parse_body(ReserveBody, body)
     _require_data(asked)
     if not asked.appid:
         raise RequestRefused(Refused("missing_appid", "appid is required", "appid"))
@@ -126,7 +126,7 @@ def parse_reserve(body: bytes, token: str | None) -> Operation:
 
 def parse_pause(body: bytes, token: str | None) -> Operation:
     """The operation that the body of a pause asks for."""
-    asked = _parse_body(_PauseBody, body)
+    asked = _parse_body(PauseBody, body)
     _require_data(asked)
     product = _product(asked)
     if asked.paused is None:
@@ -137,25 +137,25 @@ def parse_pause(body: bytes, token: str | None) -> Operation:
 
 def parse_heartbeat(body: bytes, received: int) -> Operation:
     """The operation that the body of a heartbeat asks for; `received` is when it came."""
-    return Heartbeat(_parse_body(_HeartbeatBody, body).lease_ids, received)
+    return Heartbeat(_parse_body(HeartbeatBody, body).lease_ids, received)
 
 
 def parse_status(query: bytes) -> StatusQuery:
     """The AppIDs that the query of a status asks for."""
-    asked = _parse_query(_StatusFields, query)
+    asked = _parse_query(StatusFields, query)
     limit = asked.limit if asked.after is None else asked.limit or _LARGEST_PAGE
     return StatusQuery(asked.product or None, asked.details, limit, asked.after)
 
 
 def parse_line(query: bytes) -> LineQuery:
     """The waiters that the query of a line asks for."""
-    asked = _parse_query(_LineFields, query)
+    asked = _parse_query(LineFields, query)
     return LineQuery(_product(asked), asked.limit, asked.after)
 
 
 def parse_history(query: bytes) -> HistoryQuery:
     """The leases that the query of a history asks for."""
-    asked = _parse_query(_HistoryFields, query)
+    asked = _parse_query(HistoryFields, query)
     return HistoryQuery(
         asked.product or None, asked.appid or None, asked.since, asked.limit, asked.before
     )
@@ -201,7 +201,9 @@ class _Fields(BaseModel):
     product: _Name | None = Field(None, alias="productName")
 
 
-class _AcquireBody(_Fields):
+class AcquireBody(_Fields):
+    """The body of an acquire."""
+
     force: StrictBool | None = Field(None, alias="forceAcquire")
     request_id: UUID | None = Field(None, alias="requestId")
     ttl: _Ttl | None = None
@@ -219,45 +221,61 @@ class _ActBody(_Fields):
     by: _Holder | None = None
 
 
-class _ReleaseBody(_ActBody):
+class ReleaseBody(_ActBody):
+    """The body of a release."""
+
     appid: _Name | None = None
     lease_id: _Name | None = Field(None, alias="leaseId")
     request_id: UUID | None = Field(None, alias="requestId")
     ticket: _Ticket | None = None
 
 
-class _ReserveBody(_ActBody):
+class ReserveBody(_ActBody):
+    """The body of a reserve."""
+
     appid: _Name | None = None
     reserved: StrictBool | None = None
 
 
-class _PauseBody(_ActBody):
+class PauseBody(_ActBody):
+    """The body of a pause."""
+
     paused: StrictBool | None = None
 
 
-class _InitBody(_Fields):
+class InitBody(_Fields):
+    """The body of an init."""
+
     appids: dict[_AppId, _Vid] | None = Field(
         None, validation_alias=AliasChoices("appids", "appIds")
     )
     keep_state: StrictBool | None = Field(None, alias="keepState")
 
 
-class _HeartbeatBody(_Fields):
+class HeartbeatBody(_Fields):
+    """The body of a heartbeat."""
+
     lease_ids: list[_Name] = Field(alias="leaseIds")
 
 
-class _StatusFields(_Fields):
+class StatusFields(_Fields):
+    """The query of a status."""
+
     details: bool = True
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] | None = None
     after: Annotated[int, Field(ge=0, le=_LARGEST)] | None = None
 
 
-class _LineFields(_Fields):
+class LineFields(_Fields):
+    """The query of a line."""
+
     limit: Annotated[int, Field(ge=1, le=_LARGEST_PAGE)] = 1_000
     after: Annotated[int, Field(ge=0, le=_LARGEST)] = 0
 
 
-class _HistoryFields(_Fields):
+class HistoryFields(_Fields):
+    """The query of a history."""
+
     appid: _Name | None = None
     since: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None
     before: Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)] | None = None

@@ -24,6 +24,7 @@ PATHS = {
     "history": "history",
     "confirm": "confirm?act=reserve&product=stt&appid=b",
     "problem": "product?name=nothing",
+    "calls": "calls",
 }
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from ...operations import Refused, Unavailable
 from ...settings import ServiceSettings
 from ...tokens import Identity, Role, Tokens
-from .. import answers
+from .. import answers, openapi
 from ..admission import IDENTITY, Admission
 from ..answers import Header, Reply
 from ..call import Call
@@ -61,6 +61,7 @@ class Site:
             "/": ("GET", self._guarded(looking.overview, Role.READ)),
             "/product": ("GET", self._guarded(looking.product, Role.READ)),
             "/history": ("GET", self._guarded(looking.history, Role.READ)),
+            "/calls": ("GET", self._guarded(self._show_calls, Role.READ)),
             "/confirm": ("GET", self._guarded(acting.confirm, Role.ADMIN)),
             "/act": ("POST", self._guarded(acting.act, Role.ADMIN)),
             "/logout": ("POST", self._guarded(self._log_out, Role.READ)),
@@ -121,6 +122,9 @@ class Site:
         if not self._tokens.required:
             return redirect("./")
         return self._renderer.page("login", session=None, problem=None)
+
+    async def _show_calls(self, _call: Call, session: Session) -> Reply:
+        return self._renderer.page("calls", session=session, document=openapi.document())
 
     async def _log_in(self, call: Call) -> Reply:
         try:
