@@ -1,4 +1,4 @@
-"""`appid-manager history`: who had which AppID when, as a table."""
+"""`appid-manager history`: who had which AppID when, and what operators did, as tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from .exits import ExitCode
 from .output import format_table, format_time, write_json, write_line
 
 _HEADINGS = ("APPID", "PRODUCT", "ACQUIRED", "RELEASED", "ENDED", "HOLDER")
+_OF_ACTS = ("TIME", "WHAT", "PRODUCT", "APPID", "WHO", "NOTE")
 
 
 def history(arguments: argparse.Namespace) -> int:
-    """Show the leases that the service remembers, the newest first."""
+    """Show the leases and acts that the service remembers, the newest first."""
     product, appid = arguments.product, arguments.appid
     for name, value in (("PRODUCT", product), ("--appid", appid)):
         if value is not None:
@@ -23,10 +24,12 @@ def history(arguments: argparse.Namespace) -> int:
     body = ask(lambda: api.history_body(product, appid, limit=arguments.limit))
     if arguments.json:
         write_json(body)
-    elif body["leases"]:
-        write_line(format_table(_HEADINGS, [_row(lease) for lease in body["leases"]]))
     else:
-        write_line("no leases")
+        leases, acts = body["leases"], body.get("acts", [])
+        tables = [format_table(_HEADINGS, [_row(lease) for lease in leases])] if leases else []
+        if acts:
+            tables.append(format_table(_OF_ACTS, [_row_of_act(act) for act in acts]))
+        write_line("\n\n".join(tables) or "no leases")
     return ExitCode.OK
 
 
@@ -38,4 +41,16 @@ def _row(lease: Entry) -> list[object]:
         format_time(seconds_of(lease, "stoptime")),
         lease.get("ended") or "in use",
         lease.get("holder") or "-",
+    ]
+
+
+def _row_of_act(act: Entry) -> list[object]:
+    who = [said for said in (act.get("token"), act.get("by")) if said]
+    return [
+        format_time(seconds_of(act, "at")),
+        act.get("act"),
+        act.get("productName"),
+        act.get("appid") or "-",
+        ", ".join(map(str, who)) or "-",
+        act.get("note") or "-",
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -81,8 +82,20 @@ def _show(
         return
     text = _text(entries)
     if clear:
-        text = f"{_CLEAR_SCREEN}{client.base_url}  {format_time(time.time())}\n\n{text}"
+        text = f"{client.base_url}  {format_time(time.time())}\n\n{text}"
+        text = _CLEAR_SCREEN + _fitting(text, *os.get_terminal_size(sys.stdout.fileno()))
     write_line(text)
+
+
+def _fitting(text: str, columns: int, lines: int) -> str:
+    """What a terminal of that size can show of a text without scrolling or breaking lines."""
+    found = [
+        line if len(line) <= columns else f"{line[:columns - 1]}…" for line in text.split("\n")
+    ]
+    room = max(1, lines - 1)  # the cursor stands in the last one
+    if len(found) > room:
+        found[room - 1 :] = [f"... and {len(found) - room + 1} more lines"[:columns]]
+    return "\n".join(found)
 
 
 def _text(entries: list[Entry]) -> str:

@@ -8,6 +8,7 @@ import re
 import select
 import signal
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -52,6 +53,10 @@ class OwnTerminal(Screen):
     def __init__(self) -> None:
         master, self.slave = pty.openpty()
         super().__init__(master)
+
+    def resize(self, *, columns: int, lines: int) -> None:
+        """Give the terminal a size, in characters."""
+        termios.tcsetwinsize(self.slave, (lines, columns))
 
     def close(self) -> None:
         os.close(self.master)

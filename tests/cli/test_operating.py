@@ -26,6 +26,8 @@ def test_an_appid_that_is_stuck_is_released_by_force(cli: Cli, product: str) -> 
     act = history(cli, product)[0]
     assert (act["act"], act["appid"]) == ("release", appid)
     assert (act["by"], act["note"]) == ("Ann", "its host is gone")
+    (row,) = [line for line in cli("history", product).out.splitlines() if "its host" in line]
+    assert row.split()[2:6] == ["release", product, appid, "token,"]
     again = cli("release", product, appid, "--force", "--note", "its host is gone")
     assert again.code == 6 and "already_released" in again.err
 

@@ -170,7 +170,10 @@ def test_history_shows_who_had_what_and_how_it_ended(cli: Cli, product: str) -> 
     appid = cli("acquire", product, "--holder", "ada").out.split("\t")[0]
     cli("release", product, appid)
     cli("acquire", product, "--holder", "bob")
-    lines = [line.split() for line in cli("history", product).out.splitlines()]
+    leases, acts = cli("history", product).out.split("\n\n")
+    assert acts.split()[:6] == ["TIME", "WHAT", "PRODUCT", "APPID", "WHO", "NOTE"]
+    assert acts.count("\n") == 2 and f"init  {product}" in acts
+    lines = [line.split() for line in leases.splitlines()]
     assert lines[0] == ["APPID", "PRODUCT", "ACQUIRED", "RELEASED", "ENDED", "HOLDER"]
     assert [(line[0], line[-1]) for line in lines[1:]] == [
         (f"{product}-2", "bob"),

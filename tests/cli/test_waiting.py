@@ -182,3 +182,19 @@ def test_a_watched_status_is_repeated_until_ctrl_c(spawn: Spawn, service: LocalS
         assert json.loads(watching.line())["total"] == 1
     watching.send(signal.SIGINT)
     assert watching.code() == 130
+
+
+def test_a_watched_status_fits_its_terminal(
+    spawn: Spawn, service: LocalService, terminal: OwnTerminal
+) -> None:
+    with AppIdClient(service.url) as client:
+        client.init_product("q", {f"{number:03}-{'x' * 90}": number for number in range(40)})
+    terminal.resize(columns=60, lines=12)
+    watching = spawn("--url", service.url, "status", "--watch", "0.05", stdout=terminal.slave)
+    terminal.expect(re.escape("\x1b[H\x1b[2J"))
+    shown = terminal.skip_to(re.escape("\x1b[H\x1b[2J")).replace("\r", "").splitlines()
+    assert len(shown) == 11 and max(map(len, shown)) == 60
+    assert re.fullmatch(r"\.\.\. and \d+ more lines", shown[-1])
+    assert any(line.endswith("…") for line in shown)
+    watching.send(signal.SIGINT)
+    assert watching.code() == 130
