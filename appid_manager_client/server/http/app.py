@@ -50,7 +50,7 @@ def make_app(
         settings.public_urls, settings.allowed_hosts, guards_host=settings.guards_host
     )
     admission = Admission(Authenticator(tokens), origins, events)
-    calls = Calls(work, admission)
+    calls = Calls(work, admission, events)
     endpoint = partial(
         Endpoint, admission, DateHeader(store.clock), stopping, logs_access=settings.access_log
     )

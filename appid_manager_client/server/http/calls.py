@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..log import logger
-from ..operations import Doubt, Extended, Granted, Operation, Outcome, Release
+from ..log import BoundedEvents, logger
+from ..operations import Doubt, Extended, Granted, Operation, Outcome, Refused, Release
 from ..store.batching import Void
 from ..tokens import Role
 from . import answers, events, listings, metrics, openapi, requests
@@ -22,8 +22,9 @@ from .work import Work
 class Calls:
     """The handlers of the calls."""
 
-    def __init__(self, work: Work, admission: Admission) -> None:
+    def __init__(self, work: Work, admission: Admission, bounded: BoundedEvents) -> None:
         self._work = work
+        self._bounded = bounded
         self._admission = admission
         self._store = work.store
 
@@ -53,6 +54,8 @@ class Calls:
         self._work.metrics.note(outcome)
         if isinstance(outcome, Granted) and logger.isEnabledFor(logging.DEBUG):
             events.log_grant(outcome, call)
+        elif isinstance(outcome, Refused):
+            events.log_refused_acquire(self._bounded, operation.product, outcome, call)
         return answers.outcome(outcome)
 
     async def release(self, call: Call) -> Reply:

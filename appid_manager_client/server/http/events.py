@@ -7,8 +7,8 @@ from typing import Any
 
 from starlette.types import Scope
 
-from ..log import log_event
-from ..operations import Granted, Initialized, Outcome, Paused, Released, Reserved
+from ..log import BoundedEvents, log_event
+from ..operations import Granted, Initialized, Outcome, Paused, Refused, Released, Reserved
 from .admission import peer_of, token_of, who_calls
 from .answers import Reply
 from .call import Call
@@ -25,6 +25,20 @@ def log_grant(grant: Granted, call: Call) -> None:
         appid=grant.appid,
         product=grant.product,
         lease=grant.lease_id,
+        who=call.who,
+        peer=call.peer,
+        token=call.token,
+    )
+
+
+def log_refused_acquire(bounded: BoundedEvents, product: str, refused: Refused, call: Call) -> None:
+    """Log that an acquire was refused; not that it has to wait, which is no refusal."""
+    bounded.log(
+        logging.INFO,
+        "acquire_refused",
+        "refused an acquire of product %(product)s to %(who)s: %(code)s",
+        product=product,
+        code=refused.code,
         who=call.who,
         peer=call.peer,
         token=call.token,

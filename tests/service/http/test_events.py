@@ -47,6 +47,19 @@ def test_wrong_tokens_don_t_fill_the_disk(service, caplog, monkeypatch):
     assert len(events(caplog, "unauthorized")) == 10
 
 
+def test_an_acquire_that_is_refused_is_an_event_and_ten_a_minute_at_most(service, caplog):
+    for _ in range(30):
+        call(service, "acquire", productName="a\ntypo")
+    found = events(caplog, "acquire_refused")
+    assert len(found) == 10
+    assert found[0].levelno == logging.INFO
+    assert found[0].fields["code"] == "product_not_found"
+    assert r"of product a\ntypo to token at 127.0.0.1:" in found[0].getMessage()
+    call(service, "init", productName="p", appids={"a1": "1"})
+    call(service, "acquire", productName="p"), call(service, "acquire", productName="p")
+    assert len(events(caplog, "acquire_refused")) == 10, "who has to wait isn't refused"
+
+
 def test_a_grant_is_a_detail_that_names_appid_and_caller(service, caplog):
     call(service, "init", productName="p", appids={"a\n1": "1"})
     lease = call(service, "acquire", productName="p").json()["leaseId"]
