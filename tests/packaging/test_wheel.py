@@ -175,6 +175,7 @@ def test_each_extra_brings_what_it_is_named_for(declared: email.message.Message)
         "pytest": "pytest",
         "completion": "shtab",
         "otel": "opentelemetry-api",
+        "prometheus": "prometheus-client",
     }
     assert set(declared.get_all("Provides-Extra", [])) == {*brings, "dev"}
     for extra, name in brings.items():

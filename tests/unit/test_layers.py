@@ -64,8 +64,8 @@ ORDER = {
         " appids_file init acquire reserve pause token reap database serve backup migrate terminal"
         " group relay run demo program __main__"
     ),
-    "integrations": "_journal _sweeper _rescheduling _options celery rq otel _pytest_waits"
-    " _pytest_leases pytest _pytest_entry",
+    "integrations": "_journal _sweeper _rescheduling _options celery rq otel prometheus"
+    " _pytest_waits _pytest_leases pytest _pytest_entry",
 }
 """The modules and packages of each package, from the bottom up.
 
