@@ -90,7 +90,8 @@ class ProductCounts:
     No AppID is both `in_use` and `reserved`: one that is reserved while it is in use counts as
     reserved. `waiting` is how many wait in line. `next` is when the next AppID can be available:
     `None` while one is, and where none will be, because all are reserved. `paused` says since when
-    nothing is granted, and why.
+    nothing is granted, and why. `carried` is how many AppIDs had this hour used up by a lease that
+    began in an earlier one.
     """
 
     product: str
@@ -101,6 +102,7 @@ class ProductCounts:
     waiting: int
     next: int | None
     paused: PauseRecord | None = None
+    carried: int = 0
 
 
 @dataclass(frozen=True, slots=True)

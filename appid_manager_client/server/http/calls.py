@@ -87,8 +87,11 @@ class Calls:
         return await self._work.read(lambda: listings.line(self._store.line(query)))
 
     async def show_metrics(self, _call: Call) -> Reply:
-        products = await self._work.read(self._store.products)
-        return Reply(self._work.metrics.exposition(products), content_type=metrics.CONTENT_TYPE)
+        products, rows = await self._work.read(
+            lambda: (self._store.products(), self._store.history_rows())
+        )
+        text = self._work.metrics.exposition(products, rows)
+        return Reply(text, content_type=metrics.CONTENT_TYPE)
 
     async def reserve(self, call: Call) -> Reply:
         operation = requests.parse_reserve(call.body, call.token)

@@ -85,6 +85,12 @@ class Metrics(Collector):
             buckets=_SECONDS,
             registry=registry,
         )
+        self.commit_seconds = Histogram(
+            "appid_commit_seconds",
+            "Time that commits of this process took: one for all calls that came together.",
+            buckets=_SECONDS,
+            registry=registry,
+        )
         Gauge(
             "appid_held_requests",
             "Requests of those who wait in line that this process holds now.",
@@ -111,9 +117,10 @@ class Metrics(Collector):
             case Refused():
                 self._refusals.labels(outcome.code).inc()
 
-    def exposition(self, products: Products) -> bytes:
+    def exposition(self, products: Products, history_rows: int) -> bytes:
         """All figures as text, with the state of the AppIDs as it is in `products`."""
         self._state.products = products
+        self._state.history_rows = history_rows
         return generate_latest(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -136,12 +143,15 @@ class _State(Collector):
 
     def __init__(self, expired: Mapping[str, int]) -> None:
         self.products: Products | None = None
+        self.history_rows = 0
         self._expired = expired
 
     def collect(self) -> Iterator[Metric]:
         appids: Numbers[tuple[str, str]] = Numbers()
         waiting: Numbers[str] = Numbers()
         expired: Numbers[str] = Numbers()
+        carried: Numbers[str] = Numbers()
+        paused: Numbers[str] = Numbers()
         found = () if self.products is None else self.products.products
         shown = sorted(found, key=lambda one: -one.total)[:MOST_PRODUCTS]
         names = {one.product for one in shown}
@@ -153,6 +163,8 @@ class _State(Collector):
             appids[product, "reserved"] += one.reserved
             appids[product, "used_in_current_hour"] += used
             waiting[product] += one.waiting
+            carried[product] += one.carried
+            paused[product] += one.paused is not None
         for product, count in dict(self._expired).items():  # another thread counts
             expired[product if product in names else OTHERS] += count
         state = GaugeMetricFamily(
@@ -160,9 +172,15 @@ class _State(Collector):
         )
         for (product, doing), count in appids.items():
             state.add_metric([product, doing], count)
-        line = GaugeMetricFamily("appid_waiting", "Who waits in line now.", labels=["product"])
-        for product, count in waiting.items():
-            line.add_metric([product], count)
+        line = _gauge("appid_waiting", "Who waits in line now.", waiting)
+        over = _gauge(
+            "appid_carried_appid_hours",
+            "AppIDs whose present hour is used up by a lease that began in an earlier one.",
+            carried,
+        )
+        pauses = _gauge("appid_paused", "Products of which nothing is granted.", paused)
+        rows = GaugeMetricFamily("appid_history_rows", "About how many rows the history has.")
+        rows.add_metric([], self.history_rows)
         ended = CounterMetricFamily(
             "appid_expired_leases",
             "Leases without a heartbeat for their whole ttl, found by this process.",
@@ -170,4 +188,12 @@ class _State(Collector):
         )
         for product, count in expired.items():
             ended.add_metric([product], count)
-        yield from (state, line, ended)
+        yield from (state, line, over, pauses, rows, ended)
+
+
+def _gauge(name: str, words: str, numbers: Numbers[str]) -> Metric:
+    """A number for each product."""
+    family = GaugeMetricFamily(name, words, labels=["product"])
+    for product, count in numbers.items():
+        family.add_metric([product], count)
+    return family

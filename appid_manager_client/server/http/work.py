@@ -59,6 +59,7 @@ class Work:
         self.condition = Condition(lambda: self._batcher.submit(Look()), stopping)
         self.holding = Holding(self.submit, store.clock, self._grace, self._note_failure, MOST_HELD)
         self.metrics = Metrics(store.hours, store.expired, lambda: self.holding.count)
+        store.note_commit = self.metrics.commit_seconds.observe
 
     @asynccontextmanager
     async def lifespan(self, _app: Any) -> AsyncIterator[None]:

@@ -47,6 +47,15 @@ def _read_leases(connection: Connection, query: HistoryQuery) -> list[LeaseRecor
     ]
 
 
+def count_rows(connection: Connection) -> int:
+    """About how many rows the history has: so many from the oldest to the newest one.
+
+    To count a million of them takes longer than a scrape should.
+    """
+    first, last = connection.execute(select(func.min(leases.c.id), func.max(leases.c.id))).one()
+    return 0 if first is None else last - first + 1
+
+
 def read_uses(connection: Connection, names: Sequence[str], since: int) -> list[Use]:
     """When these AppIDs were in use since a time, also if that began before."""
     of_these = leases.c.appid.in_(names)

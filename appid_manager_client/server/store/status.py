@@ -67,19 +67,23 @@ def read_products(
     hour = hours.at(now)
     not_held = appids.c.held.is_(False)
     used_until = func.min(appids.c.last_stop).filter(not_held)
-    in_use = func.count().filter(appids.c.held, appids.c.reserved.is_(False))
+    in_use_now = and_(appids.c.held, appids.c.reserved.is_(False))
+    in_use = func.count().filter(in_use_now)
     reserved = func.count().filter(appids.c.reserved)
+    begun_before = appids.c.last_start < hour.start
+    over_the_turn = or_(appids.c.last_stop >= hour.start, in_use_now)
+    carried = func.count().filter(begun_before, over_the_turn)
     counts = select(
-        appids.c.product, func.count(), _available(hour.start), used_until, in_use, reserved
+        *(appids.c.product, func.count(), _available(hour.start)),
+        *(used_until, in_use, reserved, carried),
     ).group_by(appids.c.product)
     if product is not None:
         counts = counts.where(appids.c.product == product)
     waiting = count_waiters(connection, hours, now)
     paused = _pauses(connection)
     found: list[ProductCounts] = []
-    for name, total, available, earliest, number_in_use, number_reserved in connection.execute(
-        counts.order_by(appids.c.product)
-    ):
+    for row in connection.execute(counts.order_by(appids.c.product)):
+        name, total, available, earliest, number_in_use, number_reserved, number_carried = row
         turns = [hour.end] if number_in_use else []
         if earliest is not None:
             # Later than this hour only if the clock was ahead when it was released.
@@ -95,6 +99,7 @@ def read_products(
                 waiting.get(name, 0),
                 next_one,
                 paused.get(name),
+                number_carried,
             )
         )
     return Products(found, now, hour.end)

@@ -41,7 +41,7 @@ from .doubt import put_in_doubt
 from .endings import expire, grant_grace, log_expired
 from .engines import open_engine
 from .heartbeat import extend
-from .history import read_history, read_uses
+from .history import count_rows, read_history, read_uses
 from .init import initialize
 from .meta import session_key
 from .pausing import pause, paused_products
@@ -83,6 +83,7 @@ class Store:
     Attributes:
         clock: returns the time that callers see, in milliseconds since the Unix epoch.
         expired: how many leases of each product this store found to have expired.
+        note_commit: called with the seconds that each commit took.
         session_key: what all services of the database sign the sessions of browsers with.
     """
 
@@ -105,6 +106,7 @@ class Store:
         self._engine = open_engine(database, clock, clock_jumped)
         self.clock: Clock = self._engine.clock
         self.expired: Counter[str] = Counter()
+        self.note_commit: Callable[[float], object] = lambda seconds: None
         self._failed = False
         self._tending = Tending(hours, monotonic)
         self._forsaken: list[Release] = []
@@ -161,6 +163,11 @@ class Store:
         """The leases and the acts of operators that `query` asks for, the newest first."""
         with self._engine.reading() as begun:
             return read_history(begun.connection, begun.now, query)
+
+    def history_rows(self) -> int:
+        """About how many rows the history has."""
+        with self._engine.reading() as begun:
+            return count_rows(begun.connection)
 
     def uses(self, names: Sequence[str], since: int) -> list[Use]:
         """When these AppIDs were in use since a time."""
@@ -246,6 +253,8 @@ class Store:
             if touched.with_ttl:
                 grant_grace(transaction)
             expired = self._apply(transaction, operations, outcomes)
+            applied = time.perf_counter()
+        self.note_commit(time.perf_counter() - applied)
         log_expired(expired)
         self.expired.update(expired)
         return outcomes

@@ -61,6 +61,36 @@ def test_who_waits_is_counted_and_who_is_held(service, api):
     assert figures["appid_held_requests",] == 0
 
 
+def test_appids_that_were_held_over_the_turn_are_carried(service_on_each_engine):
+    service = service_on_each_engine
+    api = Api(service)
+    with api.session:
+        api.init("p", {name: 1 for name in "abcd"})
+        for name in "abc":
+            assert api.acquire("p")[1]["appid"] == name
+        api.release("p", appid="c")
+        assert scrape(service)["appid_carried_appid_hours", "p"] == 0
+        service.advance_to_next_hour()
+        api.release("p", appid="b")
+        assert api.acquire("p")[1]["appid"] == "d"
+        assert scrape(service)["appid_carried_appid_hours", "p"] == 2, "a, and b in this hour"
+        service.advance_to_next_hour()
+        assert scrape(service)["appid_carried_appid_hours", "p"] == 2, "a and d"
+
+
+def test_pauses_history_and_commits_are_told(service, api):
+    api.init("p", {"a": 1, "b": 2})
+    before = scrape(service)
+    for name in "ab":
+        api.acquire("p"), api.release("p", appid=name)
+    api.post("pause", {"productName": "p", "paused": True})
+    figures = scrape(service)
+    assert (before["appid_paused", "p"], figures["appid_paused", "p"]) == (0, 1)
+    assert (before["appid_history_rows",], figures["appid_history_rows",]) == (0, 2)
+    commits = figures["appid_commit_seconds_count",] - before["appid_commit_seconds_count",]
+    assert commits >= 5
+
+
 def test_what_the_process_did_is_counted(service, api):
     api.init("p", {"a": 1, "b": 2})
     api.acquire("p", ttl=1)
