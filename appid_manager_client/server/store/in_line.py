@@ -53,7 +53,7 @@ from .tables import NEVER
 from .transaction import Transaction
 
 MOST_TICKETS = 10_000
-"""How many tickets there may be for a product."""
+"""How many tickets there may be of a token for a product."""
 
 
 def serve(
@@ -275,14 +275,25 @@ class _Line:
                 else:
                     changed.append((row, kept))
         change_rows(connection, changed)
-        if drawn:
-            room = max(0, MOST_TICKETS - count_tickets(self._transaction, self._product))
-            for kept in drawn[room:]:
-                self._outcomes[kept.operation] = _too_many(self._product)
-            drawn = drawn[:room]
+        drawn = self._within_bound(drawn)
         new = draw_tickets(connection, self._product, drawn)
         rows = {kept.operation: new[str(kept.operation.request_id)] for kept in drawn}
         return rows | {op: row for op, row in self._row_of.items() if op in available}
+
+    def _within_bound(self, drawn: Sequence[Kept]) -> list[Kept]:
+        """Those of the new places for which there is room; the others are refused."""
+        room: dict[str | None, int] = {}
+        found: list[Kept] = []
+        for kept in drawn:
+            token = kept.operation.token
+            if token not in room:
+                room[token] = MOST_TICKETS - count_tickets(self._transaction, self._product, token)
+            if room[token] > 0:
+                room[token] -= 1
+                found.append(kept)
+            else:
+                self._outcomes[kept.operation] = _too_many(self._product)
+        return found
 
     def _keep(self, operation: Acquire, hold_until: int, row: Any, available: int) -> Kept:
         """What the place of a waiter holds from now on."""

@@ -182,6 +182,7 @@ def draw_tickets(connection: Connection, product: str, drawn: Sequence[Kept]) ->
             "ticket": secrets.token_hex(16),
             "product": product,
             "since": kept.heard,
+            "token": kept.operation.token,
         }
         for kept in drawn
     ]
@@ -192,14 +193,16 @@ _COUNT = Hot(
     select(func.count().label("count"))
     .select_from(line)
     .where(line.c.product == bindparam("of_product"))
+    .where(func.coalesce(line.c.token, "") == bindparam("of_token"))
 )
 
 
-def count_tickets(transaction: Transaction, product: str) -> int:
-    """How many places there are, those of the dead included."""
+def count_tickets(transaction: Transaction, product: str, token: str | None) -> int:
+    """How many places of a token there are, those of the dead included."""
     if not transaction.waiting:
         return 0
-    return int(_COUNT.all(transaction.connection, of_product=product)[0].count)
+    found = _COUNT.all(transaction.connection, of_product=product, of_token=token or "")
+    return int(found[0].count)
 
 
 _HEARD = Hot(

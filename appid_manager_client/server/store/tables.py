@@ -122,6 +122,7 @@ line = Table(
     # When it counts as present; both are 0 if it never did.
     Column("present_from", BigInteger, nullable=False),
     Column("present_until", BigInteger, nullable=False),
+    Column("token", Text),  # the name of the token with which it was drawn
     Index("ix_line_present", "product", "present_until"),
     Index("ix_line_order", "product", "no"),
 )

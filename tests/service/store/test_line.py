@@ -363,6 +363,17 @@ def test_a_line_that_is_full_takes_nobody_more_and_keeps_who_is_in_it(world, mon
     assert draw(world, "r1").ticket == first.ticket
 
 
+def test_one_token_that_fills_the_line_leaves_room_for_the_others(world, monkeypatch):
+    monkeypatch.setattr("appid_manager_client.server.store.in_line.MOST_TICKETS", 2)
+    draw(world, "r1")
+    asked = [held(name, world.now) for name in ("r2", "r3", "r4", "r5", "r6")]
+    for operation, token in zip(asked, (None, "ci", None, "ci", "ci")):
+        operation.token = token
+    told = world.do(*asked)
+    assert [isinstance(one, Refused) for one in told] == [False, False, True, False, True]
+    assert [in_line(told[number]).place for number in (0, 1, 3)] == [2, 3, 4]
+
+
 def test_a_presence_that_ends_far_ahead_is_not_believed(world):
     draw(world, "r1")
     world.now += 2 * HOUR_MS

@@ -10,9 +10,10 @@ down_revision = "2"
 
 
 def upgrade() -> None:
-    """Add two columns to the leases, and the tables of pauses and of acts."""
+    """Add columns to the leases and the line, and the tables of pauses and of acts."""
     op.add_column("leases", sa.Column("token", sa.Text))
     op.add_column("leases", sa.Column("ended_by", sa.Text))
+    op.add_column("line", sa.Column("token", sa.Text))
     op.create_table(
         "pauses",
         sa.Column("product", sa.Text, primary_key=True),
