@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from pathlib import Path
 
 import pytest
 import requests
@@ -231,3 +232,12 @@ def test_times_are_those_of_the_zone_whose_hours_count(tmp_path) -> None:
         text = Browser(service.url).get("").text
     assert "Times are those of Asia/Kolkata" in text
     assert re.search(r"The hour turns at (\S+ )?\d\d:00", text)
+
+
+def test_without_its_database_the_page_says_so(
+    service: LocalService, client: AppIdClient, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "appids.db").rename(tmp_path / "elsewhere.db")
+    page = browser.get("product", name="stt")
+    assert page.status == 503 and "Not done" in page.text
+    assert page.answer.headers["retry-after"]

@@ -42,7 +42,7 @@ class Acting:
     async def confirm(self, call: Call, session: Session) -> Reply:
         """Ask whether it is meant, and why."""
         asked = read_form(Asked, call.query)
-        return self._renderer.page(
+        return await self._renderer.page(
             "confirm", session=session, asked=asked, needs_note=asked.act in _NEED_A_NOTE
         )
 

@@ -56,7 +56,7 @@ class Looking:
         """All products; with a search, the AppIDs that were found, too."""
         query = read_form(Search, call.query)
         products, found = await self._work.read(lambda: _search(self._store, query.q))
-        return self._renderer.page(
+        return await self._renderer.page(
             "overview",
             session=session,
             query=query,
@@ -73,7 +73,7 @@ class Looking:
         if seen is None:
             message = f"no product {query.name!r} was ever initialized here"
             raise RequestRefused(Refused("product_not_found", message))
-        return self._renderer.page(
+        return await self._renderer.page(
             "product",
             session=session,
             query=query,
@@ -95,7 +95,7 @@ class Looking:
         )
         found = await self._work.read(lambda: self._store.history(asked))
         events, following = _in_order(found)
-        return self._renderer.page(
+        return await self._renderer.page(
             "history",
             session=session,
             query=query,

@@ -5,6 +5,7 @@ Everything is escaped by the templates; what isn't printable in a name is shown 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -59,10 +60,12 @@ class Renderer:
             "zone": zone,
         }
 
-    def page(self, template: str, status: int = 200, *headers: Header, **values: Any) -> Reply:
-        """The answer that shows a template."""
+    async def page(
+        self, template: str, status: int = 200, *headers: Header, **values: Any
+    ) -> Reply:
+        """The answer that shows a template. It is rendered in a thread: calls are waiting."""
         shown = {**self._shared, **values, "now": self._clock()}
-        text = _environment().get_template(f"{template}.html").render(shown)
+        text = await asyncio.to_thread(_render, template, shown)
         return Reply(text.encode(), status, (*_HEADERS, _NOT_STORED, *headers), _HTML)
 
     def _time(self, moment: int) -> str:
@@ -88,6 +91,10 @@ def static_file(name: str) -> Reply:
     """One of the files that the pages name."""
     content = (resources.files(__package__) / "static" / name).read_bytes()
     return Reply(content, 200, (*_HEADERS, (b"cache-control", b"max-age=300")), STATIC[name])
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    return _environment().get_template(f"{template}.html").render(values)
 
 
 @cache

@@ -81,16 +81,16 @@ class Site:
             if session.identity.role < role:
                 self._admission.refuse_role(call.scope, session.identity, role)
                 message = f"this needs a token of the role {role.word}"
-                return self._problem(Refused("forbidden", message), session)
+                return await self._problem(Refused("forbidden", message), session)
             try:
                 if call.scope["method"] == "POST":
                     _check_csrf(call, session)
                 return await view(call, session)
             except RequestRefused as error:
-                return self._problem(error.refused, session)
+                return await self._problem(error.refused, session)
             except Unavailable as error:
                 reply = answers.unavailable(error)
-                return self._renderer.page(
+                return await self._renderer.page(
                     "problem",
                     reply.status,
                     *reply.extra_headers,
@@ -115,16 +115,18 @@ class Site:
         if session is not None:
             return session
         if call.scope["method"] == "POST":
-            return self._renderer.page("login", 401, session=None, problem="The session is over.")
+            return await self._renderer.page(
+                "login", 401, session=None, problem="The session is over."
+            )
         return redirect("login")
 
     async def _show_login(self, _call: Call) -> Reply:
         if not self._tokens.required:
             return redirect("./")
-        return self._renderer.page("login", session=None, problem=None)
+        return await self._renderer.page("login", session=None, problem=None)
 
     async def _show_calls(self, _call: Call, session: Session) -> Reply:
-        return self._renderer.page("calls", session=session, document=openapi.document())
+        return await self._renderer.page("calls", session=session, document=openapi.document())
 
     async def _log_in(self, call: Call) -> Reply:
         try:
@@ -136,7 +138,7 @@ class Site:
             self._admission.log_unknown(call.scope, "wrong" if sent else "missing")
             await self._admission.slow_down(call.scope)
             problem = "This is no token of this service."
-            return self._renderer.page("login", 401, session=None, problem=problem)
+            return await self._renderer.page("login", 401, session=None, problem=problem)
         return redirect("./", self._cookie(self._sessions.open(identity), LASTS))
 
     async def _log_out(self, _call: Call, _session: Session) -> Reply:
@@ -146,9 +148,11 @@ class Site:
         parts = f"{COOKIE}={value}; Max-Age={lasts}; Path=/; HttpOnly; SameSite=Strict"
         return b"set-cookie", (parts + ("; Secure" if self._secure else "")).encode("ascii")
 
-    def _problem(self, refused: Refused, session: Session) -> Reply:
+    async def _problem(self, refused: Refused, session: Session) -> Reply:
         status = answers.refusal(refused).status
-        return self._renderer.page("problem", status, session=session, message=refused.message)
+        return await self._renderer.page(
+            "problem", status, session=session, message=refused.message
+        )
 
 
 def _check_csrf(call: Call, session: Session) -> None:
