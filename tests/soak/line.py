@@ -31,6 +31,8 @@ from celery import Celery
 from appid_manager_client import AppIdClient
 from tests.integrations.queues.brokers import running_broker
 from tests.integrations.queues.workers import parent_of, running_worker
+from tests.proof.checker import check_turn
+from tests.proof.records import Waited
 from tests.soak.line_notes import Asked, read_waits
 from tests.soak.line_worker import PRODUCT
 from tests.support.postgres import running_postgres
@@ -122,12 +124,8 @@ def check(waits: list[list[Asked]], history: list[dict[str, Any]], turns: list[i
     for turn in turns:
         held = [wait for wait in waits if _was_held_over(wait, turn)]
         granted = [wait for wait in waits if 0 <= (_granted_at(wait) or 0) - turn < HOUR // 2]
-        got = {id(wait) for wait in granted}
-        youngest = max((wait[0].began for wait in granted), default=0)
-        for wait in held:
-            # Who drew while somebody else drew may stand before or behind it.
-            if id(wait) not in got and wait[0].ended < youngest:
-                wrong.append(f"turn {turn}: who drew a ticket at {wait[0].ended} was overtaken")
+        stood = [_as_waited(wait) for wait in waits]
+        wrong += map(str, check_turn(stood, turn, turn + HOUR // 2))
         if len(held) >= APPIDS:
             wrong += _idle(history, turn)
         for wait in waits:
@@ -138,6 +136,11 @@ def check(waits: list[list[Asked]], history: list[dict[str, Any]], turns: list[i
         tasks += sum(wait[0].queued for wait in held)
         all_granted += len(granted)
     return Found(len(turns), all_held, tasks, all_granted, wrong, requests)
+
+
+def _as_waited(wait: list[Asked]) -> Waited:
+    held = tuple((asked.began, asked.ended) for asked in wait if asked.wait)
+    return Waited(wait[0].began, wait[0].ended, held, _granted_at(wait))
 
 
 def _was_held_over(wait: list[Asked], turn: int) -> bool:

@@ -27,14 +27,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import psycopg
+
 from appid_manager_client import AppIdClient
-from tests.soak.replica_accounts import (
-    Believed,
-    Recorded,
-    read_history,
-    read_notes,
-    wrongs,
-)
+from tests.proof.checker import check_acknowledged, check_beliefs, check_history
+from tests.proof.records import Believed, Recorded, read_beliefs
 from tests.soak.replica_worker import PLENTY, SCARCE, THREADS
 from tests.support.forwarding import Forwarder
 from tests.support.pgbouncer import Bouncer, find_pgbouncer, running_pgbouncer
@@ -280,8 +277,22 @@ def soak(plan: Plan, directory: Path) -> Result:
                 lambda: _in_use(client) == 0, plan.ttl + 20, what="what the killed held expires"
             )
         history = read_history(database.url_at(database.primary))
-    notes = read_notes(directory / "notes")
-    return Result(wrongs(history, notes, HOUR * 1000), history, notes, trouble)
+    notes = read_beliefs((directory / "notes").iterdir())
+    wrong = [
+        *check_history(history, lambda moment: moment // (HOUR * 1000)),
+        *check_acknowledged(history, notes),
+        *check_beliefs(notes),
+    ]
+    return Result([str(one) for one in wrong], history, notes, trouble)
+
+
+def read_history(url: str) -> list[Recorded]:
+    """All leases that the database has."""
+    with psycopg.connect(url) as connection:
+        rows = connection.execute(
+            "SELECT appid, start, stop, ended, lease_id, fence FROM leases WHERE appid IS NOT NULL"
+        ).fetchall()
+    return [Recorded(*row) for row in rows]
 
 
 def _in_use(client: AppIdClient) -> int:
