@@ -15,7 +15,7 @@ demo: $(DEMO_STAMP)
 	$(DEMO)/bin/appid-manager demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(PYTEST_ARGS)
 
 # The page in Chromium, which has to be there (Debian: apt-get install chromium).
 test-page: $(STAMP)

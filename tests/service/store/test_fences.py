@@ -106,7 +106,7 @@ def test_fences_grow_whatever_happens(database_server: PostgresServer | None) ->
     run_state_machine_as_test(
         OnThisEngine,
         settings=settings(
-            max_examples=15,
+            max_examples=8,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -284,7 +284,7 @@ def test_the_rule_of_the_hour(database_server: PostgresServer | None) -> None:
     run_state_machine_as_test(
         OnThisEngine,
         settings=settings(
-            max_examples=15,
+            max_examples=10,
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],

@@ -9,11 +9,14 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
+from prometheus_client import CollectorRegistry
+
 import appid_manager_client.client as client_module
 import appid_manager_client.default as default_module
 from appid_manager_client import AppIdClient, ClientClosed, testing
 from appid_manager_client.events import Event, EventKind
 from appid_manager_client.integrations import _pytest_waits
+from appid_manager_client.integrations import prometheus as prometheus_module
 from appid_manager_client.runtime import executor as executor_module
 from appid_manager_client.runtime import worker as worker_module
 from appid_manager_client.runtime.executor import Executor
@@ -268,3 +271,18 @@ def an_exchange_ends_while_it_is_given_up(stack: ExitStack) -> Play:
         assert connection.asked == ended.value, "the next exchange's connection was shut"
 
     return Play(exchange.look, end, check)
+
+
+# --- integrations/
+
+
+@SCENES.scene("LeaseMetrics", prometheus_module)
+def two_threads_watch_a_pool(stack: ExitStack) -> Play:
+    metrics = prometheus_module.LeaseMetrics(CollectorRegistry())
+    client = stack.enter_context(AppIdClient(NOWHERE))
+    pool = stack.enter_context(client.pool("p", max_size=1))
+
+    def check(*_: Result) -> None:
+        assert len(metrics._pools) == 1
+
+    return Play(lambda: metrics.watch(pool), lambda: metrics.watch(pool), check)
