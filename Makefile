@@ -7,9 +7,9 @@ DEMO := .venv-demo
 DEMO_STAMP := $(DEMO)/.installed
 LAYOUT := build/layout
 
-PYTHON_FILES := appid_manager_client integrations tests benchmarks examples noxfile.py
+PYTHON_FILES := appid_manager_client integrations tests benchmarks examples noxfile.py docs/conf.py
 
-.PHONY: demo test test-page nox lowest lint types bench bench-large soak clean
+.PHONY: demo test test-page nox lowest lint types docs bench bench-large soak clean
 
 demo: $(DEMO_STAMP)
 	$(DEMO)/bin/appid-manager demo
@@ -42,6 +42,9 @@ types: $(STAMP)
 	rm $(LAYOUT)/tests/typing/rejected.py
 	cd $(LAYOUT) && $(CURDIR)/$(BIN)/python -m mypy --config-file $(CURDIR)/pyproject.toml \
 		--cache-dir $(CURDIR)/.mypy_cache -p appid_manager_client -p tests -p benchmarks
+
+docs: $(STAMP)
+	$(BIN)/python -m sphinx -W --keep-going -n -b html docs build/docs
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
