@@ -20,6 +20,7 @@ napoleon_numpy_docstring = False
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_member_order = "bysource"
+html_extra_path = ["llms.txt"]
 html_theme = "furo"
 html_title = f"appid-manager-client {release}"
 

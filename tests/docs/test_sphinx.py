@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,12 @@ def test_every_public_name_is_there_with_its_docstring(made: Path) -> None:
     named = {name for kind, items in inventory.data.items() if "py:" in kind for name in items}
     public = set(appid_manager_client.__all__) - {"__version__"}
     assert {f"appid_manager_client.{name}" for name in public} <= named
+
+
+def test_programs_that_read_find_every_page(made: Path) -> None:
+    told = (made / "llms.txt").read_text(encoding="utf-8")
+    pages = {page.stem for page in DOCS.glob("*.md")} - {"index"}
+    assert set(re.findall(r"\]\((\w+)\.md\)", told)) == pages
 
 
 def test_every_page_is_reached_from_the_first_one(made: Path) -> None:
