@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 from appid_manager_client.server.run import Server
 from appid_manager_client.testing import LocalService
@@ -98,7 +98,10 @@ def test_once_its_file_is_gone_the_service_refuses_everything_and_says_so_once(
 
 
 def test_a_stop_answers_what_is_under_way_and_refuses_what_is_new(
-    service: LocalService, api: Api, monkeypatch: pytest.MonkeyPatch
+    service: LocalService,
+    api: Api,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     """While the port is still open: that is a tenth of a second, which is made longer here."""
     api.init("p", {"a": 1})
@@ -109,12 +112,14 @@ def test_a_stop_answers_what_is_under_way_and_refuses_what_is_new(
         await asyncio.to_thread(go_on.wait, 30)
         await shutdown(self, sockets)
 
-    def blocking_write(_connection: object) -> None:
-        entered.set()
-        assert go_on.wait(30)
+    def blocking_write(connection: Connection) -> None:
+        if connection.engine.url.render_as_string() == service._settings.database:
+            entered.set()
+            assert go_on.wait(30)
 
     monkeypatch.setattr(Server, "shutdown", late_shutdown)
-    event.listen(Engine, "commit", blocking_write, once=True)
+    event.listen(Engine, "commit", blocking_write)
+    request.addfinalizer(lambda: event.remove(Engine, "commit", blocking_write))
     with ThreadPoolExecutor(2) as threads:
         under_way = threads.submit(api.acquire, "p")
         assert entered.wait(30)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection
 
 from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import (
@@ -31,6 +31,8 @@ from appid_manager_client.server.operations import (
 from appid_manager_client.server.records import HistoryQuery, StatusQuery
 from appid_manager_client.server.store import sqlite
 from appid_manager_client.server.store.store import Store
+
+from .world import listening
 
 
 class World:
@@ -170,8 +172,8 @@ def test_a_link_that_names_another_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_what_was_written_to_a_file_that_went_meanwhile_is_not_acknowledged(world: World) -> None:
-    event.listen(Engine, "commit", lambda _connection: world.path.unlink(), once=True)
-    fault = world.do(Acquire("p"))
+    with listening(world.store, "commit", lambda _: world.path.unlink(missing_ok=True)):
+        fault = world.do(Acquire("p"))
     assert isinstance(fault, Unavailable) and fault.reason == "replaced"
 
 
@@ -307,18 +309,14 @@ def no_file_may_grow(world: World) -> contextlib.AbstractContextManager[None]:
 def no_page_is_left(world: World) -> Iterator[None]:
     """As on a full disk: SQLite says `SQLITE_FULL`."""
 
-    def set_limit(connection: object, pages: int) -> None:
-        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")  # type: ignore[attr-defined]
+    def set_limit(connection: Connection, pages: int) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
 
-    def smallest(connection: object) -> None:
-        set_limit(connection, 1)  # SQLite takes the pages that there are
-
-    event.listen(Engine, "begin", smallest)
-    try:
+    # SQLite takes the pages that there are.
+    with listening(world.store, "begin", lambda connection: set_limit(connection, 1)):
         yield
-    finally:
-        event.remove(Engine, "begin", smallest)
-        event.listen(Engine, "begin", lambda c: set_limit(c, 2**31), once=True)
+    with listening(world.store, "begin", lambda connection: set_limit(connection, 2**31)):
+        world.do(Look())
 
 
 MANY = [Init("q", {f"b{n}": "x" * 500 for n in range(200)})]
@@ -375,10 +373,7 @@ def test_no_memory_left_is_a_reason_to_ask_again(
     def no_memory(_connection: object) -> None:
         raise MemoryError
 
-    event.listen(Engine, "commit", no_memory)
-    try:
+    with listening(world.store, "commit", no_memory):
         fault = world.do(Look())
-    finally:
-        event.remove(Engine, "commit", no_memory)
     assert isinstance(fault, Unavailable) and fault.reason == "away"
     assert isinstance(world.do(Acquire("p")), Granted)

@@ -5,14 +5,13 @@ import sqlite3
 import threading
 
 import pytest
-from sqlalchemy import Engine, event
 
 from appid_manager_client.server.operations import Acquire, Granted, Init, Release
 from appid_manager_client.server.store import pruning, sqlite
 from appid_manager_client.server.store.sqlite import open_engines
 from appid_manager_client.server.store.sqlite_files import DatabaseFiles
 
-from .world import HOUR_MS, World
+from .world import HOUR_MS, World, listening
 
 
 @pytest.fixture
@@ -45,10 +44,10 @@ def test_a_grant_that_waited_for_the_lock_belongs_to_the_hour_in_which_it_is_mad
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         waiting = threading.Event()
-        event.listen(Engine, "begin", lambda connection: waiting.set(), once=True)
         thread = threading.Thread(target=lambda: outcomes.append(world.do(Acquire("p"))))
-        thread.start()
-        assert waiting.wait(10)
+        with listening(world.store, "begin", lambda _: waiting.set()):
+            thread.start()
+            assert waiting.wait(10)
         world.now += HOUR_MS  # used in the hour before, free in this one
         other.execute("COMMIT")
     thread.join(30)

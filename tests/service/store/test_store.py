@@ -7,7 +7,6 @@ import threading
 import uuid
 
 import pytest
-from sqlalchemy import Engine, event
 
 from appid_manager_client.errors import ConfigurationError
 from appid_manager_client.server.log import describe_failure
@@ -26,7 +25,7 @@ from appid_manager_client.server.operations import (
 )
 from appid_manager_client.server.records import HistoryQuery, StatusQuery
 
-from .world import DAY_MS, HOUR_MS, World
+from .world import DAY_MS, HOUR_MS, World, listening
 
 
 @pytest.fixture
@@ -147,11 +146,8 @@ def test_a_commit_that_fails_acknowledges_nothing_and_the_next_one_works(world):
     def refuse(_connection):
         raise OSError("the disk is full")
 
-    event.listen(Engine, "commit", refuse)
-    try:
+    with listening(world.store, "commit", refuse):
         assert all(isinstance(o, OSError) for o in world.do(Acquire("p"), Acquire("p")))
-    finally:
-        event.remove(Engine, "commit", refuse)
     assert isinstance(world.do(Acquire("p")), Granted)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg
+from sqlalchemy import Connection, Engine, event
 
 from appid_manager_client.server.hours import ShortHours
 from appid_manager_client.server.operations import Operation
@@ -52,3 +53,22 @@ class World:
             connection = psycopg.connect(self.url)
         with contextlib.closing(connection), connection:
             connection.execute(statement)
+
+
+@contextlib.contextmanager
+def listening(store: Store, name: str, hook: Callable[[Connection], object]) -> Iterator[None]:
+    """Call `hook` at an event of SQLAlchemy, for the connection by which this store writes.
+
+    Other stores of the process, such as those of services that tests share, hear nothing of it.
+    """
+    writer = store._engine._writer  # type: ignore[attr-defined]
+
+    def heard(connection: Connection) -> None:
+        if connection.engine is writer:
+            hook(connection)
+
+    event.listen(Engine, name, heard)
+    try:
+        yield
+    finally:
+        event.remove(Engine, name, heard)
