@@ -102,7 +102,6 @@ class Site:
 
     async def _session(self, call: Call) -> Session | Reply:
         """Whose session it is, or where to log in."""
-        headers = call.scope["headers"]
         if not self._tokens.required:
             return self._sessions.without_login()
         if self._admission.is_tried(call.scope):
@@ -110,7 +109,7 @@ class Site:
             if isinstance(identity, Identity):
                 return self._sessions.without_login(identity)
             return identity
-        cookie = cookie_of(headers)
+        cookie = cookie_of(call.scope["headers"])
         session = None if cookie is None else self._sessions.read(cookie)
         if session is not None:
             return session
