@@ -47,3 +47,32 @@ with client.lease("p", ttl=1) as lease:
             (found,) = here["database"].execute("SELECT seconds, fence FROM usage")
             assert found == (3, younger.fence)
     here["database"].close()
+
+
+def test_a_call_that_keeps_the_interpreter_longer_than_the_ttl_loses_the_lease() -> None:
+    """As docs/leases.md says: no heartbeat is sent meanwhile; a longer `ttl` outlasts it."""
+    text = """
+import ctypes, time
+from appid_manager_client import LeaseLost
+stall = ctypes.PyDLL(None).sleep  # it keeps the interpreter's lock
+for ttl in (1, 60):
+    with client.lease("p", ttl=ttl) as lease:
+        stall(3)
+        deadline = time.monotonic() + 20
+        while ttl == 1 and not lease.lost and time.monotonic() < deadline:
+            time.sleep(0.01)
+        try:
+            lease.check()
+            say("kept", ttl)
+        except LeaseLost:
+            say("lost", ttl)
+say("end")
+"""
+    with LocalService() as service, AppIdClient(service.url) as client:
+        client.init_product("p", {"a": 1, "b": 2})
+        with Program(text, service) as holder:
+            assert holder.expect("lost") == ["1"]
+            assert holder.expect("kept") == ["60"], holder.story
+            holder.expect("end")
+        ended = {lease["appid"]: lease["ended"] for lease in service.history("p")}
+        assert ended == {"a": "expired", "b": "released"}
