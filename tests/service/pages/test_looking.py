@@ -92,6 +92,8 @@ def test_appids_are_shown_in_pages_and_by_state(client: AppIdClient, browser: Br
 def test_the_line_is_shown_with_the_expected_turns(
     service: LocalService, client: AppIdClient, browser: Browser
 ) -> None:
+    day = 24 * 3_600_000
+    service.clock.set_time((service.now_ms // day + 1) * day + day // 2)  # noon: no turn is far
     client.init_product("one", {"x": 1})
     client.acquire_appid("one")
     for number in range(3):
