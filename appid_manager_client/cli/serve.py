@@ -32,8 +32,7 @@ def serve(arguments: argparse.Namespace) -> int:
             discard_output()
             write_error(line)
 
-    if settings.tokens_file is None:  # otherwise it has that file read again
-        _stop_on_hangup()
+    _set_hangup(reads_tokens=settings.tokens_file is not None)
     try:
         run_service(settings, announce)
     except ConfigurationError as error:
@@ -69,8 +68,16 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         raise
 
 
-def _stop_on_hangup() -> None:
-    """Have SIGHUP, from a terminal that is closed, stop the service as SIGTERM does."""
+def _set_hangup(*, reads_tokens: bool) -> None:
+    """Have SIGHUP, from a terminal that is closed, stop the service as SIGTERM does.
+
+    Where it has a file of tokens read again, it does nothing until the service runs: they are read
+    at the start anyway.
+    """
     hangup = getattr(signal, "SIGHUP", None)
-    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:
+    if hangup is None:
+        return
+    if reads_tokens:
+        signal.signal(hangup, signal.SIG_IGN)
+    elif signal.getsignal(hangup) is not signal.SIG_IGN:
         signal.signal(hangup, lambda number, frame: signal.raise_signal(signal.SIGTERM))

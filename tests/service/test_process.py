@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 import requests
@@ -282,3 +285,35 @@ def test_the_tokens_are_read_again_on_sighup_without_a_pause(tmp_path):
     assert " ms, for ci at 127.0.0.1:" in log.read_text()
     for token in ("first", "second", "third"):
         assert token not in log.read_text()
+
+
+def test_a_sighup_while_it_starts_ends_nothing(tmp_path):
+    """A reload that comes early: the database is locked, and the start waits for it."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text("ci use first")
+    tokens.chmod(0o600)
+    database = tmp_path / "a.db"
+    with contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("CREATE TABLE meta (key TEXT, value TEXT)")
+        other.execute("DROP TABLE meta")
+        other.execute("BEGIN EXCLUSIVE")
+        command = [sys.executable, "-m", "appid_manager_client.cli", "-v", "serve", "--port", "0"]
+        command += ["--tokens", str(tokens), "--database", str(database), "--json"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            try:
+                # It waits for the lock, and says so after a while.
+                wait_until(lambda: ignores_hangups(process.pid), what="it starts")
+                process.send_signal(signal.SIGHUP)
+                other.execute("COMMIT")
+                url = json.loads(process.stdout.readline())["url"]
+                assert requests.get(f"{url}/live", timeout=30).status_code == 200
+            finally:
+                process.terminate()
+                process.communicate()
+        assert process.returncode == 0
+
+
+def ignores_hangups(pid):
+    status = Path(f"/proc/{pid}/status").read_text()
+    (ignored,) = [line.split()[1] for line in status.splitlines() if line.startswith("SigIgn")]
+    return int(ignored, 16) & 1
