@@ -67,7 +67,7 @@ def test_no_answer_is_outside_the_description(path: str, service: LocalService) 
 
         @given(OPERATIONS[path].as_strategy(generation_mode=mode))
         @settings(
-            max_examples=12,
+            max_examples=8,
             deadline=None,
             database=None,
             phases=[Phase.generate],

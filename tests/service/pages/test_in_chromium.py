@@ -96,8 +96,7 @@ class Watched:
         assert self.loaded == {self.url.split("/")[2]}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (1440, "light")])
 def test_everybody_can_read_it(
     chromium: Browser, service: LocalService, width: int, scheme: str
 ) -> None:
