@@ -48,7 +48,7 @@ def main() -> None:
             in_the_main_thread = _take_turns(ours)
     _show("on a thread", on_a_thread)
     _show("in the main thread", in_the_main_thread)
-    pair = "a pair of calls to bare urllib3"
+    pair = "a pair to bare urllib3"
     for where, took, target in (
         ("on a thread", on_a_thread, 1.05),
         ("in the main thread", in_the_main_thread, 1.35),
