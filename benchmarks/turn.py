@@ -69,7 +69,7 @@ def _compare(name: str, ports: Sequence[int], target: float) -> None:
         f"{burst * 1000:.0f} ms"
     )
     at_most(
-        f"turn, {_WAITERS:,} waiters, {name}: to a burst",
+        f"turn of {_WAITERS:,}, {name}: last grant to a burst",
         last / 1000 / burst,
         target,
         [max(turn.grants) / burst for turn in turns],

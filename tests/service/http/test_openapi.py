@@ -102,7 +102,8 @@ def aim(case: Any) -> None:
             if case.operation.path == "/api/appid/release" and "note" not in part:
                 # It gives up a request, which any request can be.
                 part.update(requestId=str(uuid.uuid4()))
-                part.pop("appid", None), part.pop("ticket", None)
+                part.pop("appid", None)
+                part.pop("ticket", None)
 
 
 def test_every_path_of_the_service_is_described(service: LocalService) -> None:
